@@ -1,0 +1,1 @@
+"""What is known: words, rules and rows. Knows no network and no Celery; other rooms lean on it."""

@@ -1,0 +1,263 @@
+"""quay.io/team/app:1.2@sha256:… — parse, default, print.
+
+The grammar and the texts of its refusals are those of OpenShift's image references
+(`import.md` 1): clients compare them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from models.errors import InvalidReferenceError, TagstreamError
+
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_API = "registry-1.docker.io"
+HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", DOCKER_HUB_API})
+DEFAULT_TAG = "latest"
+LONGEST_NAME = 255
+
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?"
+_NAME = rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}"
+_REFERENCE = re.compile(rf"({_NAME})(?::({_TAG}))?(?:@({_DIGEST}))?", re.ASCII)
+_REMOTE_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+_LONGEST_INPUT = LONGEST_NAME + 1 + 128 + 1 + 300
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Registry, namespace, name, tag and id (digest); an empty part was not written."""
+
+    registry: str = ""
+    namespace: str = ""
+    name: str = ""
+    tag: str = ""
+    id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Split a pull spec, without any defaulting (`import.md` 1.1, 1.2).
+
+        A text without `/` whose name has a dot or starts with `localhost` is a registry and
+        nothing else, as upstream has it (Q1); its `exact()` is empty.
+        """
+        name, tag, digest = _match(text)
+        first, slash, rest = name.partition("/")
+        if not slash and ("." in name or name.startswith("localhost")):
+            return cls(registry=text, id=digest)
+        registry = ""
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            registry, name = first, rest
+        namespace, slash, rest = name.partition("/")
+        if slash:
+            return cls(registry, namespace, rest, tag, digest)
+        return cls(registry, "", name, tag, digest)
+
+    def __str__(self) -> str:
+        """Like `exact`, but with Docker Hub's `library` namespace filled in."""
+        if not self.namespace and self.registry in HUB_HOSTS:
+            return replace(self, namespace="library").exact()
+        return self.exact()
+
+    def with_defaults(self) -> Reference:
+        """Docker's defaults: docker.io, library, and `latest` even beside an id."""
+        registry = self.registry or DOCKER_HUB
+        namespace = self.namespace
+        if not namespace and registry in HUB_HOSTS:
+            namespace = "library"
+        return Reference(registry, namespace, self.name, self.tag or DEFAULT_TAG, self.id)
+
+    def as_v2(self) -> Reference:
+        """The host that serves Docker Hub's API, where that is meant."""
+        if self.registry in {DOCKER_HUB, "index.docker.io"}:
+            return replace(self, registry=DOCKER_HUB_API)
+        return self
+
+    def registry_url(self) -> str:
+        """Where the API lives; call it on a defaulted reference."""
+        return f"https://{self.as_v2().registry}"
+
+    def repository_name(self) -> str:
+        """Namespace and name, as the API's paths have them."""
+        return Reference(namespace=self.namespace, name=self.name).exact()
+
+    def repository_key(self) -> str:
+        """One text for one repository, whatever way it was written (`registry.md` 1.2)."""
+        full = self.with_defaults()
+        registry = full.registry.lower()
+        return f"{DOCKER_HUB if registry in HUB_HOSTS else registry}/{full.repository_name()}"
+
+    def as_repository(self) -> Reference:
+        """Without tag and id."""
+        return replace(self, tag="", id="")
+
+    def most_specific(self) -> Reference:
+        """The id without the tag where there is a digest."""
+        if not self.id:
+            return self
+        if is_digest(self.id):
+            return replace(self, tag="")
+        if not self.tag:
+            return replace(self, tag=self.id, id="")
+        return self
+
+    def name_string(self) -> str:
+        """Name with id or tag, without registry and namespace."""
+        if not self.name:
+            return ""
+        if self.id:
+            return f"{self.name}{'@' if is_digest(self.id) else ':'}{self.id}"
+        return f"{self.name}:{self.tag}" if self.tag else self.name
+
+    def exact(self) -> str:
+        """As written, without defaulting; empty where there is no name."""
+        name = self.name_string()
+        if not name:
+            return ""
+        return "/".join(part for part in (self.registry, self.namespace, name) if part)
+
+    def minimal(self) -> Reference:
+        """Without the tag `latest`."""
+        return replace(self, tag="") if self.tag == DEFAULT_TAG else self
+
+    def daemon_minimal(self) -> Reference:
+        """As the Docker daemon shows it: one Hub name, no `library`, no `latest`."""
+        registry = DOCKER_HUB if self.registry in HUB_HOSTS else self.registry
+        namespace = self.namespace
+        if registry == DOCKER_HUB and namespace == "library":
+            namespace = ""
+        return replace(self, registry=registry, namespace=namespace).minimal()
+
+    def equals(self, other: Reference) -> bool:
+        """Whether both mean the same once defaulted."""
+        return self.with_defaults() == other.with_defaults()
+
+    def registry_host_port(self, *, insecure: bool) -> tuple[str, str]:
+        """Host and port for allow-lists; converts to v2 *before* defaulting (Q2)."""
+        registry = self.as_v2().with_defaults().registry
+        host, colon, port = registry.partition(":")
+        if colon:
+            return host, port
+        return registry, "80" if insecure else "443"
+
+
+def _match(text: str) -> tuple[str, str, str]:
+    """Name (with its host), tag and digest; refuses with upstream's texts, in its order."""
+    found = _REFERENCE.fullmatch(text) if len(text) <= _LONGEST_INPUT else None
+    if found is None:
+        raise InvalidReferenceError(_why_no_match(text))
+    name, tag, digest = found.group(1), found.group(2) or "", found.group(3) or ""
+    if len(name) > LONGEST_NAME:
+        raise InvalidReferenceError("repository name must not be more than 255 characters")
+    if digest:
+        check_digest(digest)
+    return name, tag, digest
+
+
+def _why_no_match(text: str) -> str:
+    if not text:
+        return "repository name must have at least one component"
+    if len(text) <= _LONGEST_INPUT and _REFERENCE.fullmatch(text.lower()):
+        return "repository name must be lowercase"
+    return "invalid reference format"
+
+
+def check_digest(text: str) -> None:
+    """Refuse a digest whose algorithm or length we do not know (`import.md` 1.1)."""
+    algorithm, colon, encoded = text.partition(":")
+    if not colon or not re.fullmatch(_DIGEST, text, re.ASCII):
+        raise InvalidReferenceError("invalid checksum digest format")
+    length = _HEX_LENGTH.get(algorithm)
+    if length is None:
+        raise InvalidReferenceError(
+            "unsupported digest algorithm", code="content.unsupported_digest"
+        )
+    if len(encoded) != length:
+        raise InvalidReferenceError("invalid checksum digest length")
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a digest that we can verify."""
+    try:
+        check_digest(text)
+    except InvalidReferenceError:
+        return False
+    return True
+
+
+def normalise_name(text: str) -> str:
+    """The full name that goes to a registry and into error texts (`import.md` 1.5).
+
+    Unlike `Reference.parse`, a first component with upper-case letters is a host here, and hex
+    digits must be lower case. Errors are TagstreamError with the texts of `import.md` 4.3.
+    """
+    found = re.fullmatch(rf"([^@]*?)(?::({_TAG}))?(?:@([^@/]+:[^@/]+))?", text, re.ASCII)
+    if not text or found is None:
+        raise TagstreamError(f"unable to parse docker reference {text}: invalid reference format")
+    name, tag, digest = found.group(1), found.group(2) or "", found.group(3) or ""
+    host, path = _split_host(name)
+    suffix = (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
+    if _REMOTE_NAME.fullmatch(path) is None:
+        if _REMOTE_NAME.fullmatch(path.lower()) is None or path == path.lower():
+            raise TagstreamError(
+                f"unable to parse docker reference {text}: invalid reference format"
+            )
+        raise TagstreamError(f"{text}: repository name must be lowercase")
+    if host not in {DOCKER_HUB, "localhost"} and not re.fullmatch(r".*[.:].*", host):
+        raise TagstreamError(f"{text}: repository name must be lowercase")
+    if digest and (not is_digest(digest) or digest != digest.lower()):
+        raise TagstreamError("invalid checksum digest format")
+    return f"{host}/{path}{suffix}"
+
+
+def _split_host(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    is_host = bool(slash) and (
+        "." in first or ":" in first or first == "localhost" or first != first.lower()
+    )
+    host, path = (first, rest) if is_host else (DOCKER_HUB, name)
+    if host == "index.docker.io":
+        host = DOCKER_HUB
+    if host == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    return host, path
+
+
+def split_stream_tag(text: str) -> tuple[str, str, bool]:
+    """Stream and tag of `stream[:tag]`, and whether a tag was written."""
+    name, colon, tag = text.partition(":")
+    return name, tag or DEFAULT_TAG, bool(colon)
+
+
+def parse_stream_tag_name(text: str) -> tuple[str, str]:
+    """Both sides of an ImageStreamTag's name."""
+    if "@" in text:
+        raise InvalidReferenceError(f'"{text}" is an image stream image, not an image stream tag')
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise InvalidReferenceError(f'expected exactly one : delimiter in the istag "{text}"')
+    if not all(parts):
+        raise InvalidReferenceError(f'image stream tag name "{text}" must have a name and a tag')
+    return parts[0], parts[1]
+
+
+def parse_stream_image_name(text: str) -> tuple[str, str]:
+    """Both sides of an ImageStreamImage's name."""
+    parts = text.split("@")
+    if len(parts) != 2:
+        raise InvalidReferenceError(f'expected exactly one @ in the isimage name "{text}"')
+    if not all(parts):
+        raise InvalidReferenceError(f'image stream image name "{text}" must have a name and ID')
+    return parts[0], parts[1]
+
+
+def digest_or_image_match(image: str, prefix: str) -> bool:
+    """Whether `prefix` names `image`, with or without its algorithm."""
+    if is_digest(image) and image.partition(":")[2].startswith(prefix):
+        return True
+    return image.startswith(prefix)

@@ -1,0 +1,1 @@
+"""The wire form: `image.openshift.io/v1` in frozen pydantic. Shapes only, no rules."""

@@ -1,0 +1,78 @@
+"""ImageStreamImport: a request to import, and the answer in the same object (`api.md` B13)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from models.resources.base import ALWAYS, Wire
+from models.resources.image import Image
+from models.resources.meta import ObjectMeta, ObjectReference, Status
+from models.resources.stream import ImageStream, TagImportPolicy, TagReferencePolicy
+
+
+class LocalObjectReference(Wire):
+    """A name in the same place: the tag that an import writes to."""
+
+    name: str = ""
+
+
+class ImageImportSpec(Wire):
+    """One image to import, and onto which tag (none: only the answer is wanted)."""
+
+    from_: Annotated[ObjectReference, ALWAYS] = Field(alias="from")
+    to: LocalObjectReference | None = None
+    import_policy: Annotated[TagImportPolicy, ALWAYS] = TagImportPolicy()
+    reference_policy: Annotated[TagReferencePolicy, ALWAYS] = TagReferencePolicy()
+    include_manifest: bool = False
+
+
+class RepositoryImportSpec(Wire):
+    """A whole repository to import."""
+
+    from_: Annotated[ObjectReference, ALWAYS] = Field(alias="from")
+    import_policy: Annotated[TagImportPolicy, ALWAYS] = TagImportPolicy()
+    reference_policy: Annotated[TagReferencePolicy, ALWAYS] = TagReferencePolicy()
+    include_manifest: bool = False
+
+
+class ImageStreamImportSpec(Wire):
+    """`import_` false is a dry run: everything is fetched, nothing is stored."""
+
+    import_: Annotated[bool, ALWAYS] = Field(default=False, alias="import")
+    repository: RepositoryImportSpec | None = None
+    images: list[ImageImportSpec] = Field(default_factory=list)
+
+
+class ImageImportStatus(Wire):
+    """How one image's import ended."""
+
+    status: Annotated[Status, ALWAYS] = Status()
+    image: Image | None = None
+    tag: str = ""
+    manifests: list[Image] = Field(default_factory=list)
+
+
+class RepositoryImportStatus(Wire):
+    """How a repository's import ended; `additional_tags` were left out by the limit."""
+
+    status: Annotated[Status, ALWAYS] = Status()
+    images: list[ImageImportStatus] = Field(default_factory=list)
+    additional_tags: list[str] = Field(default_factory=list)
+
+
+class ImageStreamImportStatus(Wire):
+    """The answer."""
+
+    import_: ImageStream | None = Field(default=None, alias="import")
+    repository: RepositoryImportStatus | None = None
+    images: list[ImageImportStatus] = Field(default_factory=list)
+
+
+class ImageStreamImport(Wire):
+    """A request to import into the stream that `metadata` names."""
+
+    metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
+    spec: Annotated[ImageStreamImportSpec, ALWAYS] = ImageStreamImportSpec()
+    status: Annotated[ImageStreamImportStatus, ALWAYS] = ImageStreamImportStatus()

@@ -1,0 +1,85 @@
+"""The parts that every Kubernetes object shares: metadata, Status, references, secrets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from models.resources.base import ALWAYS, Time, Wire
+
+API_VERSION = "image.openshift.io/v1"
+
+
+class ObjectMeta(Wire):
+    """metav1 ObjectMeta, as far as clients of the Image API use it (`api.md` C5)."""
+
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: Time | None = None
+    deletion_timestamp: Time | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    owner_references: list[dict[str, Any]] = Field(default_factory=list)
+    finalizers: list[str] = Field(default_factory=list)
+    managed_fields: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class ListMeta(Wire):
+    """metav1 ListMeta."""
+
+    resource_version: str = ""
+    continue_: str = Field(default="", alias="continue")
+    remaining_item_count: int | None = None
+
+
+class ObjectReference(Wire):
+    """A pointer at another object; `kind` says what `name` means."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    api_version: str = ""
+    resource_version: str = ""
+    field_path: str = ""
+
+
+class Status(Wire):
+    """metav1 Status: how one element of an import ended (`import.md` 0.4)."""
+
+    metadata: Annotated[dict[str, Any], ALWAYS] = Field(default_factory=dict)
+    status: str = ""
+    message: str = ""
+    reason: str = ""
+    details: dict[str, Any] | None = None
+    code: int = 0
+
+    def wire(self) -> dict[str, Any]:
+        """As usual, but an empty `details` object that was set stays visible (`import.md` 4.3)."""
+        printed = super().wire()
+        if self.details is not None:
+            printed["details"] = self.details
+        return printed
+
+
+SUCCESS = Status(status="Success")
+
+
+class Secret(Wire):
+    """core/v1 Secret: `data` values are standard base64."""
+
+    metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
+    data: dict[str, str] = Field(default_factory=dict)
+    type: str = ""
+
+
+class SecretList(Wire):
+    """The pull secrets of a stream's namespace (`api.md` B14)."""
+
+    metadata: Annotated[ListMeta, ALWAYS] = ListMeta()
+    items: Annotated[list[Secret], ALWAYS] = Field(default_factory=list)

@@ -1,0 +1,1 @@
+"""Decides when: knows due rows, leases and budgets, and cannot spell *manifest*."""

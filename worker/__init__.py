@@ -1,0 +1,1 @@
+"""Does imports; the only room that talks to strangers."""
