@@ -2,7 +2,7 @@
 
 TagstreamError                        InternalError 500
 ├── UsageError                        BadRequest 400      a person typed something we cannot use
-TagstreamError                        InternalError 500
+├── InvalidReferenceError             Invalid 422         `ref.*`, `content.unsupported_digest`
 ├── InvalidObjectError                Invalid 422         field errors, with causes
 ├── ForbiddenError                    Forbidden 403
 ├── NotFoundError                     NotFound 404

@@ -1,0 +1,326 @@
+"""What registry bytes say: media types, digests, descriptors, and JSON read strictly or not at all.
+
+Media types are those of the OCI image specification 1.1 and of Docker's registry API v2.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from models.errors import ContentError, InvalidReferenceError
+from models.reference import check_digest
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+SCHEMA1_LAYER = "application/vnd.docker.container.image.rootfs.diff+x-gtar"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
+IMAGE_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+SCHEMA1_TYPES = frozenset({SCHEMA1_SIGNED, SCHEMA1})
+MANIFEST_TYPES = (
+    OCI_INDEX,
+    OCI_MANIFEST,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    SCHEMA1_SIGNED,
+    SCHEMA1,
+)
+# One line, always the same, on HEAD and GET: another list makes registries answer with another
+# manifest (`registry.md` 2.2).
+ACCEPT_MANIFESTS = ", ".join(MANIFEST_TYPES)
+
+LONGEST_DATA = 64 * 1024
+LARGEST_SIZE = 2**53 - 1
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
+_DIGEST_SHAPE = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+")
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|,|:', re.DOTALL)
+
+Duplicates = Literal["reject", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Where an image runs; empty parts were not said."""
+
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer at content: media type, digest, declared size in bytes.
+
+    `data` holds the content itself where the descriptor carries it and it could be decoded.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+    annotations: dict[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
+    urls: tuple[str, ...] = ()
+    data: bytes | None = None
+
+
+def compute_digest(content: bytes, algorithm: str = "sha256") -> str:
+    """`sha256:…` over `content`."""
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+def has_digest(content: bytes, digest: str) -> bool:
+    """Whether `content` hashes to `digest`, by the digest's own algorithm."""
+    return compute_digest(content, digest.partition(":")[0]) == digest
+
+
+def require_digest(digest: str) -> None:
+    """Refuse a digest that must not go into a path, a key or a row (`registry.md` 1.4)."""
+    check_digest(digest)
+    if digest != digest.lower():
+        raise InvalidReferenceError("invalid checksum digest format")
+
+
+def media_type_of(content_type: str) -> str:
+    """A Content-Type header without its parameters, lower-cased."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def strict_json(
+    content: bytes,
+    *,
+    max_depth: int = 32,
+    max_nodes: int = 200_000,
+    duplicates: Duplicates = "reject",
+) -> Any:
+    """JSON as I-JSON wants it (RFC 7493): UTF-8, no NaN, no doubles, bounded depth and size.
+
+    Python's own loader takes UTF-16, NaN, the last of doubled keys, and dies of deep nesting
+    (`registry.md` 5.6). `duplicates="last"` is for configs, which Go reads that way.
+    Raises ContentError `content.invalid_json`.
+    """
+    try:
+        text = content.decode("utf-8", "strict")
+    except UnicodeDecodeError as error:
+        raise _invalid("the document is not UTF-8") from error
+    if text.startswith("\ufeff"):
+        raise _invalid("the document starts with a byte order mark")
+    if not text.strip():
+        raise _invalid("unexpected end of JSON input")
+    _check_shape(text, max_depth=max_depth, max_nodes=max_nodes)
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_no_doubles if duplicates == "reject" else _last_of_doubles,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_int,
+            parse_float=_bounded_float,
+        )
+    except json.JSONDecodeError as error:
+        raise _invalid(_describe(error, text)) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise _invalid("a value of the document is out of bounds") from error
+
+
+def _invalid(text: str) -> ContentError:
+    return ContentError(text, code="content.invalid_json")
+
+
+def _describe(error: json.JSONDecodeError, text: str) -> str:
+    if error.pos >= len(text):
+        return "unexpected end of JSON input"
+    return f"invalid character {text[error.pos]!r} looking for beginning of value"
+
+
+def _check_shape(text: str, *, max_depth: int, max_nodes: int) -> None:
+    """A linear scan before the recursive parser: depth and number of values."""
+    depth = nodes = 0
+    for token in _TOKENS.finditer(text):
+        match token.group()[0]:
+            case "[" | "{":
+                depth += 1
+                if depth > max_depth:
+                    raise _invalid(f"the document is nested deeper than {max_depth}")
+                nodes += 1
+            case "]" | "}":
+                depth -= 1
+            case "," | ":":
+                nodes += 1
+        if nodes > max_nodes:
+            raise _invalid(f"the document has more than {max_nodes} values")
+
+
+def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = _last_of_doubles(pairs)
+    if len(found) != len(pairs):
+        raise _invalid("an object of the document has the same key twice")
+    return found
+
+
+def _last_of_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if any("\x00" in key or (not key.isascii() and _has_surrogate(key)) for key in found):
+        raise _invalid("a key of the document holds characters that cannot be stored")
+    return found
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _invalid(f"{name} is no JSON value")
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**63:
+        raise _invalid("a number of the document is out of bounds")
+    return number
+
+
+def _bounded_float(digits: str) -> float:
+    number = float(digits)
+    if len(digits) > 64 or number in (float("inf"), float("-inf")):
+        raise _invalid("a number of the document is out of bounds")
+    return number
+
+
+def storable_text(text: str) -> str:
+    """Text that every database takes: NUL and lone surrogates become U+FFFD."""
+    if "\x00" not in text and (text.isascii() or not _has_surrogate(text)):
+        return text
+    return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
+
+
+def storable(value: Any) -> Any:
+    """`storable_text` for every string inside a JSON value."""
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: storable(item) for key, item in value.items()}
+    return value
+
+
+def parse_descriptor(value: Any, *, where: str) -> Descriptor:
+    """A descriptor as the OCI image specification defines it, every field checked.
+
+    Raises ContentError `content.invalid` naming `where`, or `content.ambiguous` for a known key
+    in another case, which Go would read and we would not (`registry.md` 5.1, 5.2).
+    """
+    check = _Checker(where)
+    known = ("mediaType", "digest", "size", "urls", "annotations", "data", "platform")
+    document = check.mapping(value)
+    refuse_case_variants(document, known, where=where)
+    media_type = check.text(document, "mediaType")
+    if len(media_type) > 255 or not _MEDIA_TYPE.fullmatch(media_type):
+        raise check.wrong("mediaType", "is no media type")
+    digest = check.text(document, "digest")
+    if len(digest) > 256 or not _DIGEST_SHAPE.fullmatch(digest):
+        raise check.wrong("digest", "is no digest")
+    if digest.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise check.wrong("digest", "is no digest")
+    size = document.get("size")
+    if type(size) is not int or not 0 <= size <= LARGEST_SIZE:
+        raise check.wrong("size", "is no size in bytes")
+    platform = document.get("platform")
+    return Descriptor(
+        media_type=media_type,
+        digest=digest,
+        size=size,
+        platform=None if platform is None else _parse_platform(platform, where=where),
+        annotations=check.texts(document, "annotations"),
+        artifact_type=check.text(document, "artifactType", default=""),
+        urls=check.urls(document),
+        data=_decode_data(document.get("data"), digest, size),
+    )
+
+
+def _parse_platform(value: Any, *, where: str) -> Platform:
+    check = _Checker(f"{where}.platform")
+    document = check.mapping(value)
+    refuse_case_variants(document, ("architecture", "os", "variant"), where=check.where)
+    read: Callable[[str], str] = lambda key: storable_text(check.text(document, key, default=""))  # noqa: E731
+    return Platform(read("architecture"), read("os"), read("variant"))
+
+
+def _decode_data(value: Any, digest: str, size: int) -> bytes | None:
+    """The content that a descriptor carries, if it is what digest and size say (B10)."""
+    if not isinstance(value, str) or len(value) > LONGEST_DATA * 4 // 3 + 4:
+        return None
+    try:
+        content = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    known = digest.partition(":")[0] in {"sha256", "sha384", "sha512"}
+    if not known or len(content) != size or not has_digest(content, digest):
+        return None
+    return content
+
+
+def refuse_case_variants(document: dict[str, Any], known: tuple[str, ...], *, where: str) -> None:
+    """Refuse `Layers` beside or instead of `layers`: other readers take it for the same."""
+    names = {name.lower(): name for name in known}
+    for key in document:
+        name = names.get(key.lower())
+        if name is not None and key != name:
+            raise ContentError(
+                f"{where}: the key {storable_text(key)!r} may be taken for {name!r}",
+                code="content.ambiguous",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checker:
+    where: str
+
+    def wrong(self, key: str, what: str) -> ContentError:
+        return ContentError(f"{self.where}.{key} {what}", code="content.invalid")
+
+    def mapping(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ContentError(f"{self.where} is no JSON object", code="content.invalid")
+        return value
+
+    def text(self, document: dict[str, Any], key: str, default: str | None = None) -> str:
+        value = document.get(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise self.wrong(key, "is no text")
+        return value
+
+    def texts(self, document: dict[str, Any], key: str) -> dict[str, str]:
+        value = document.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise self.wrong(key, "is no map of texts")
+        if sum(len(k) + len(v) for k, v in value.items()) > LONGEST_DATA:
+            raise self.wrong(key, "is too large")
+        return {storable_text(k): storable_text(v) for k, v in value.items()}
+
+    def urls(self, document: dict[str, Any]) -> tuple[str, ...]:
+        value = document.get("urls")
+        if value is None:
+            return ()
+        if not isinstance(value, list) or len(value) > 8:
+            raise self.wrong("urls", "is no list of at most 8 addresses")
+        if not all(isinstance(url, str) for url in value):
+            raise self.wrong("urls", "is no list of at most 8 addresses")
+        return tuple(storable_text(url) for url in value)

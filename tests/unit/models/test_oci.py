@@ -1,0 +1,120 @@
+"""Registry bytes are read strictly or not at all (`registry.md` 5.2, 5.6)."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import ContentError
+from models.oci import (
+    ACCEPT_MANIFESTS,
+    OCI_CONFIG,
+    compute_digest,
+    parse_descriptor,
+    storable,
+    strict_json,
+)
+
+DIGEST = "sha256:" + "1" * 64
+
+
+@pytest.mark.case("registry 126")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf{}",
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"a":NaN}',
+        b'{"a":' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b"{" + b",".join(b'"%d":1' % i for i in range(1_000_000)) + b"}",
+        b"{} x",
+        b"",
+        b"<html>",
+        b'{"a":1e400}',
+        b'{"\\u0000":1}',
+        b'{"a":9223372036854775808}',
+    ],
+    ids=[
+        *("bom", "utf16", "surrogate bytes", "nan", "huge int", "deep", "many keys"),
+        *("trailing", "empty", "html", "inf", "nul key", "2^63"),
+    ],
+)
+def test_a_document_that_others_may_read_differently_is_refused(content):
+    with pytest.raises(ContentError) as refused:
+        strict_json(content)
+    assert refused.value.code == "content.invalid_json"
+
+
+@pytest.mark.case("registry 116")
+def test_doubled_keys_are_refused_in_manifests_and_last_wins_in_configs():
+    doubled = b'{"a":{"x":1,"x":2}}'
+    with pytest.raises(ContentError):
+        strict_json(doubled)
+    assert strict_json(doubled, duplicates="last") == {"a": {"x": 2}}
+    assert strict_json(b'{"Foo":1,"foo":2}') == {"Foo": 1, "foo": 2}
+
+
+def test_brackets_inside_strings_do_not_count_as_depth():
+    assert strict_json(b'["' + b"[" * 100 + b'\\"["]') == ["[" * 100 + '"[']
+
+
+@pytest.mark.case("registry 125")
+def test_nul_and_lone_surrogates_in_values_become_replacement_characters():
+    document = strict_json(b'{"a":"x\\u0000y\\ud800z"}')
+    assert storable(document) == {"a": "x\ufffdy\ufffdz"}
+
+
+@pytest.mark.case("registry 122", "registry 124")
+@pytest.mark.parametrize("size", ["-1", "9007199254740992", "1e3", "1.0", '"2"', "true", "null"])
+def test_a_size_is_a_whole_number_of_bytes(size):
+    text = f'{{"mediaType":"{OCI_CONFIG}","digest":"{DIGEST}","size":{size}}}'
+    with pytest.raises(ContentError, match=r"layer\.size"):
+        parse_descriptor(strict_json(text.encode()), where="layer")
+
+
+@pytest.mark.parametrize("digest", ["sha256:abc", "sha256:" + "A" * 64, "../../x", "", "a:b/c"])
+def test_a_digest_is_checked_before_it_goes_anywhere(digest):
+    with pytest.raises(ContentError, match=r"config\.digest"):
+        parse_descriptor({"mediaType": OCI_CONFIG, "digest": digest, "size": 1}, where="config")
+
+
+def test_a_descriptor_key_in_another_case_is_ambiguous():
+    value = {"mediaType": OCI_CONFIG, "digest": DIGEST, "size": 1, "Size": 2}
+    with pytest.raises(ContentError) as refused:
+        parse_descriptor(value, where="config")
+    assert refused.value.code == "content.ambiguous"
+
+
+@pytest.mark.case("registry 111")
+@pytest.mark.parametrize(
+    ("data", "kept"), [("good", True), ("not base64!", False), ("b3RoZXI=", False), (5, False)]
+)
+def test_inline_data_counts_only_if_it_is_what_the_digest_says(data, kept):
+    content = b'{"architecture":"amd64"}'
+    value = {
+        "mediaType": OCI_CONFIG,
+        "digest": compute_digest(content),
+        "size": len(content),
+        "data": base64.b64encode(content).decode() if data == "good" else data,
+    }
+    assert parse_descriptor(value, where="config").data == (content if kept else None)
+
+
+@pytest.mark.case("registry 43")
+def test_the_accept_line_names_six_types_without_weights():
+    assert len(ACCEPT_MANIFESTS.split(", ")) == 6
+    assert "q=" not in ACCEPT_MANIFESTS
+    assert "*" not in ACCEPT_MANIFESTS
+    assert ACCEPT_MANIFESTS.startswith("application/vnd.oci.image.index.v1+json")
+
+
+@given(st.binary(max_size=200))
+def test_whatever_the_bytes_only_a_content_error_comes_out(content):
+    try:
+        strict_json(content)
+    except ContentError:
+        return
+    assert content.strip()
