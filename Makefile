@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`.
+# `make test` does all the set-up.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SERVERS := docker-registry redis-server postgresql skopeo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test fast check fmt lint types migrate bench soak clean
+.PHONY: help setup servers test fast check fmt lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -24,15 +24,11 @@ $(STAMP): requirements.lock pyproject.toml
 servers: ## Install the real servers that tests and demo use (apt: docker-registry redis-server postgresql skopeo)
 	@./tests/install-servers $(SERVERS)
 
-demo: setup ## Import a real repository and watch a tag move; REF=quay.io/you/app uses a public one
-	@test -n "$(REF)" || ./tests/install-servers docker-registry
-	@$(BIN)/python -m demo.run $(REF)
-
 test: setup servers ## Run the whole suite against real servers
 	@$(BIN)/python -m pytest -n 2 -q
 
 fast: setup ## Run the unit tests only
-	@$(BIN)/python -m pytest -q tests/unit tests/house
+	@$(BIN)/python -m pytest -q tests/unit
 
 check: lint test ## Everything that must be green before a commit lands
 
@@ -44,15 +40,6 @@ lint: setup ## Formatting, ruff, mypy strict, the contracts between rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-
-migrate: setup ## Bring the embedded database up to date
-	@$(BIN)/tagstream db upgrade
-
-bench: setup servers ## Measure, and print the table
-	@$(BIN)/python -m bench
-
-soak: setup servers ## The long runs: kill -9 of workers under load
-	@$(BIN)/python -m pytest -q -n 0 --timeout 3600 tests/soak
 
 clean: ## Remove what setup made
 	@rm -rf $(VENV) .demo .state *.egg-info

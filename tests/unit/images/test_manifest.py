@@ -87,6 +87,11 @@ def test_lists_and_indexes_keep_their_entries_in_order(content, header, media_ty
     assert manifest.manifests[0].platform.variant == "v8"
 
 
+INDEX_NOT_LIST = (
+    f"if present, mediaType in image index should be '{fx.INDEX_TYPE}' not '{fx.LIST_TYPE}'"
+)
+
+
 @pytest.mark.case("import 3-28", "import 3-29", "import 3-48", "registry 118")
 @pytest.mark.parametrize(
     ("content", "header", "message"),
@@ -109,7 +114,7 @@ def test_lists_and_indexes_keep_their_entries_in_order(content, header, media_ty
         (
             fx.LIST,
             fx.INDEX_TYPE,
-            f"if present, mediaType in image index should be '{fx.INDEX_TYPE}' not '{fx.LIST_TYPE}'",
+            INDEX_NOT_LIST,
         ),
         (
             fx.OCI_BARE,

@@ -1,0 +1,42 @@
+"""The house itself: what its files promise is there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parents[2]
+TRACKED = subprocess.run(
+    ["git", "ls-files"], cwd=HOME, check=True, capture_output=True, text=True
+).stdout.split()
+
+
+def test_the_lock_pins_every_package_with_hashes_and_names_no_host():
+    lock = (HOME / "requirements.lock").read_text()
+    assert "://" not in lock
+    packages = re.findall(r"^[A-Za-z0-9._-]+==\S+ \\$", lock, re.MULTILINE)
+    pinned = re.findall(r"^[A-Za-z0-9._-]+==", lock, re.MULTILINE)
+    assert len(packages) == len(pinned) > 50
+
+
+def test_every_command_of_the_readme_is_a_target_of_the_makefile():
+    targets = set(re.findall(r"^([a-z]+):", (HOME / "Makefile").read_text(), re.MULTILINE))
+    commands = set(re.findall(r"^make ([a-z]+)", (HOME / "README.md").read_text(), re.MULTILINE))
+    assert commands
+    assert commands <= targets
+
+
+@pytest.mark.parametrize("name", [name for name in TRACKED if name.endswith("__init__.py")])
+def test_a_room_says_what_it_knows_and_holds_no_code(name):
+    lines = (HOME / name).read_text().strip().splitlines()
+    assert lines[0].startswith('"""')
+    assert lines[-1].endswith('"""')
+
+
+@pytest.mark.parametrize("name", [name for name in TRACKED if name.endswith(".py")])
+def test_a_module_tells_its_subject_and_stays_under_four_hundred_lines(name):
+    text = (HOME / name).read_text()
+    assert text.startswith('"""')
+    if not name.startswith("tests/"):
+        assert len(text.splitlines()) <= 400
