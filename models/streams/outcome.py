@@ -6,17 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from models.errors import TagstreamError
+from models.images.index import PlatformPreference
 from models.reference import Reference
 from models.resources.image import Image
-
-
-@dataclass(frozen=True, slots=True)
-class PlatformPreference:
-    """Which child of an index a Legacy import takes (`import.md` 3.6, B14); empty: no wish."""
-
-    architecture: str = ""
-    os: str = ""
-    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
