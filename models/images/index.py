@@ -24,6 +24,9 @@ class PlatformPreference:
     variant: str = ""
 
 
+NO_PREFERENCE = PlatformPreference()
+
+
 def is_attestation(entry: Descriptor) -> bool:
     """Whether an entry is a build's provenance, not an image (`import.md` B7)."""
     if entry.annotations.get(ATTESTATION) == "attestation-manifest":

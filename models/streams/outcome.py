@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from models.errors import TagstreamError
-from models.images.index import PlatformPreference
+from models.images.index import NO_PREFERENCE, PlatformPreference
 from models.reference import Reference
 from models.resources.image import Image
 
@@ -22,7 +22,7 @@ class Target:
     reference: Reference
     import_mode: str = "Legacy"
     insecure: bool = False
-    prefer: PlatformPreference = PlatformPreference()
+    prefer: PlatformPreference = NO_PREFERENCE
 
 
 @dataclass(frozen=True, slots=True)
