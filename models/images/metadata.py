@@ -1,4 +1,4 @@
-"""`dockerImageMetadata`: what of an image's config becomes known (`import.md` 3.7, `api.md` B1.2)."""
+"""`dockerImageMetadata`: what of an image's config becomes known (`import.md` 3.7)."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from models.errors import TagstreamError
 from models.images.index import NO_PREFERENCE, PlatformPreference
+from models.images.packed import PackedImage
 from models.reference import Reference
-from models.resources.image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,22 @@ class Target:
     """One manifest to fetch. Equal targets are fetched once; `reference` is as written.
 
     `reference` has a tag or an id (a missing tag was defaulted to `latest`); it is not otherwise
-    defaulted, because its written form is what gets stored (`import.md` 3.1).
+    defaulted, because its written form is what gets stored (`import.md` 3.1). `with_content`
+    keeps manifest and config text in the Image (`import.md` 2.9).
     """
 
     reference: Reference
     import_mode: str = "Legacy"
     insecure: bool = False
     prefer: PlatformPreference = NO_PREFERENCE
+    with_content: bool = False
+
+    def key(self) -> str:
+        """One text for all targets that a registry answers alike; the key of `Known`."""
+        found = self.reference.id or self.reference.tag or "latest"
+        prefer = f"{self.prefer.os}/{self.prefer.architecture}/{self.prefer.variant}"
+        mode = self.import_mode or "Legacy"
+        return f"{self.reference.repository_key()} {found} {mode} {prefer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +42,43 @@ class RepositoryTarget:
     import_mode: str = "Legacy"
     insecure: bool = False
     limit: int = 50
+    with_content: bool = False
+
+    def tag_target(self, tag: str) -> Target:
+        """The target of one of its tags."""
+        written = self.reference
+        return Target(
+            reference=Reference(written.registry, written.namespace, written.name, tag),
+            import_mode=self.import_mode,
+            insecure=self.insecure,
+            with_content=self.with_content,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the last import of a target saw: enough to answer it from one HEAD (B2).
 
-    `source_digest` is the digest of the top-level manifest; `image` may be a child of it.
+    `source_digest` is the digest of the top-level manifest; `image` names the Image that came of
+    it (the same, or the chosen child), which the store holds.
     """
 
     source_digest: str
-    image: Image
-    manifests: tuple[Image, ...] = ()
+    image: str
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The target's Image, the Images of its children, and the top-level digest behind them."""
+    """The target's Image, the Images of its children, and the top-level digest behind them.
 
-    image: Image
-    manifests: tuple[Image, ...] = ()
+    `scope` says by whose right the registry answered: empty for anonymous, else the credential's
+    id. It decides who may reuse what was fetched (`registry.md` C7).
+    """
+
+    image: PackedImage
+    manifests: tuple[PackedImage, ...] = ()
     source_digest: str = ""
+    scope: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -86,9 +111,9 @@ class Plan:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Every distinct target of `images`, in first-seen order."""
-        found = [planned.target for planned in self.images if planned.target is not None]
-        return tuple(dict.fromkeys(found))
+        """Every distinct target of `images`, in first-seen order, digests first (3.1)."""
+        found = dict.fromkeys(p.target for p in self.images if p.target is not None)
+        return tuple(sorted(found, key=lambda target: not target.reference.id))
 
 
 @dataclass(frozen=True, slots=True)
