@@ -11,6 +11,7 @@ TagstreamError                        InternalError 500
 ├── StoreError                        InternalError 500
 ├── DeadlineError                     Timeout 504         our own time limit came first
 ├── JobCancelledError                 Conflict 409
+├── LeaseLostError                    Conflict 409        another worker took the job over
 ├── RegistryBlockedError              Forbidden 403       `policy.blocked`
 └── RegistryError                     InternalError 500   knows reference, text, code
     ├── ManifestUnknownError          NotFound 404        `notfound.*`
@@ -222,6 +223,16 @@ class JobCancelledError(TagstreamError):
 
     def __init__(self, text: str = "the job was cancelled") -> None:
         super().__init__(text, code="job.cancelled")
+
+
+class LeaseLostError(TagstreamError):
+    """The job went to another worker, which is the one to finish it; nothing was written."""
+
+    reason = "Conflict"
+    http = 409
+
+    def __init__(self, text: str = "another worker has taken the job over") -> None:
+        super().__init__(text, code="job.lease_lost")
 
 
 class RegistryBlockedError(TagstreamError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import httpx
+
 from models.reference import DOCKER_HUB, DOCKER_HUB_API, HUB_HOSTS, Reference
 
 ANONYMOUS = ""
@@ -84,3 +86,36 @@ class TagList:
     hints: Mapping[str, str] = field(default_factory=dict)
     scope: str = ANONYMOUS
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One request as the exchange sends it. `cap` bounds the body in bytes, `deadline` in seconds
+    everything: connect, redirects, headers and body.
+
+    `place` decides the policy (addresses, TLS, plain http) for every hop. `redirects` says how far
+    an answer may send us: "registry" 5 hops anywhere the policy admits, "token" 2 on the same
+    origin, "same-origin", or "none". Headers that carry rights are dropped when the origin changes.
+    """
+
+    method: str
+    url: str
+    place: Place
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    cap: int = 64 * 1024
+    deadline: float = 30.0
+    redirects: str = "registry"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status: the body is complete and within the cap.
+
+    `url` is where the answer came from in the end; `headers` are that answer's.
+    """
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+    url: str
