@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 IMAGE_GROUP = "image.openshift.io"
 
@@ -261,6 +261,15 @@ class RegistryError(TagstreamError):
 
     def __str__(self) -> str:
         return f"{self.reference}: {self.text}" if self.reference else self.text
+
+    def about(self, reference: str) -> Self:
+        """The same failure told of another reference; the error itself may have other hearers."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.args = self.args
+        twin.__dict__.update(self.__dict__)
+        twin.reference = reference
+        twin.__cause__ = self
+        return twin
 
     @property
     def message(self) -> str:

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     bulk_deadline: timedelta = Field(
         timedelta(minutes=60), description="How long an import in the background may take."
     )
+    worker_threads: int = Field(
+        4, ge=1, le=64, description="Jobs that each pool of a worker process carries at once."
+    )
     job_lease: timedelta = Field(
         timedelta(seconds=60), description="How long a silent worker keeps a job."
     )

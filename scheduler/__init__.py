@@ -1,1 +1,3 @@
-"""Decides when: knows due rows, leases and budgets, and cannot spell *manifest*."""
+"""Decides when: beat ticks, sweeps. Knows due rows and leases; cannot spell *manifest*."""
+
+from scheduler.beat import app as app

@@ -35,5 +35,6 @@ def pack_image(image: Image) -> PackedImage:
 
 
 def unpack_image(packed: PackedImage) -> Image:
-    """The whole Image. Only for one that is not `is_stored`."""
-    return Image.model_validate_json(zlib.decompress(packed.content))
+    """The whole Image, under the packed reference. Only for one that is not `is_stored`."""
+    image = Image.model_validate_json(zlib.decompress(packed.content))
+    return image.replace(docker_image_reference=packed.reference)

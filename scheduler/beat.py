@@ -1,0 +1,25 @@
+"""The metronome: `celery -A scheduler beat`. It only sends ticks; the database is the calendar."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from models.settings import Settings, load_settings
+from worker.app import CONTROL, SWEEP_TASK, build_app
+
+
+def build_beat(settings: Settings) -> Celery:
+    """The worker's application with a schedule. Any number of beats is harmless."""
+    app = build_app(settings)
+    interval = settings.sweep_interval.total_seconds()
+    app.conf.beat_schedule = {
+        "sweep": {
+            "task": SWEEP_TASK,
+            "schedule": interval,
+            "options": {"queue": CONTROL, "expires": interval * 4},
+        }
+    }
+    return app
+
+
+app = build_beat(load_settings())

@@ -1,0 +1,67 @@
+"""What fell is picked up: queued jobs that nobody heard of, running jobs that nobody carries.
+
+The row is the truth and a message only knocks, so knocking once too often costs one look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from celery import Celery
+from sqlalchemy import Engine
+
+from models.errors import TagstreamError, status_of
+from models.jobs import Job, JobResult, JobState
+from models.settings import Settings
+from models.store.jobs import dropped_jobs, finish_job
+from models.store.session import transaction
+from worker.queue import knock, utc_now
+
+log = structlog.get_logger()
+
+MOST_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many jobs were knocked for again, and how many were given up."""
+
+    knocked: int = 0
+    given_up: int = 0
+
+
+def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
+    """Knock for every dropped job; one whose workers died too often ends as failed."""
+    now = utc_now()
+    with transaction(engine, write=False) as session:
+        dropped = dropped_jobs(
+            session, now=now, queued_before=now - settings.sweep_interval, limit=MOST_AT_ONCE
+        )
+    lost = [job for job in dropped if job.attempt >= settings.job_attempts]
+    alive = [job for job in dropped if job.attempt < settings.job_attempts]
+    for job in lost:
+        _give_up(engine, job, now=now)
+    knocked = sum(1 for job in alive if knock(engine, app, job))
+    if dropped:
+        log.info("sweep.finished", knocked=knocked, given_up=len(lost))
+    return Swept(knocked, len(lost))
+
+
+def _give_up(engine: Engine, job: Job, *, now: datetime) -> None:
+    error = TagstreamError(
+        f"the worker died {job.attempt} times while it carried this job, so it is not tried "
+        "again; look at the worker's log for what it died of, then import again",
+        code="job.worker_lost",
+    )
+    with transaction(engine) as session:
+        finish_job(
+            session,
+            job,
+            state=JobState.FAILED,
+            result=JobResult(error=status_of(error)),
+            with_errors=True,
+            answer=None,
+            now=now,
+        )

@@ -1,0 +1,75 @@
+"""Which test shows which acceptance case. `make docs` writes docs/reference/acceptance.md.
+
+The cases are those of the import specification (import 1-1 to 9-12) and of the registry client
+(registry 1 to 190); a test claims one with `@pytest.mark.case("import 3-1")`.
+"""
+
+import ast
+from pathlib import Path
+
+HOME = Path(__file__).parents[1]
+PAGE = HOME / "docs" / "reference" / "acceptance.md"
+IMPORT_SECTIONS = {1: 10, 2: 53, 3: 50, 4: 27, 5: 36, 6: 40, 7: 23, 8: 11, 9: 12}
+REGISTRY_CASES = 190
+CASES = [
+    *(f"import {s}-{n}" for s, most in IMPORT_SECTIONS.items() for n in range(1, most + 1)),
+    *(f"registry {n}" for n in range(1, REGISTRY_CASES + 1)),
+]
+_SCHEDULER = "the scheduler's own pacing; comes with the schedule"
+_SIGNATURES = "the signature controller; comes later"
+LEFT_OUT = {
+    **{f"import 7-{n}": _SCHEDULER for n in range(6, 24)},
+    **{f"import 8-{n}": _SIGNATURES for n in range(1, 12)},
+}
+
+
+def claimed():
+    """Case → the tests that claim it, as path::name, sorted."""
+    found = {}
+    for path in sorted((HOME / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for case in _cases_of(node):
+                name = f"{path.relative_to(HOME / 'tests')}::{node.name}"
+                found.setdefault(case, []).append(name)
+    return found
+
+
+def _cases_of(node):
+    """Every `mark.case(...)` on the function, also inside `pytest.param(..., marks=…)`."""
+    for decorator in node.decorator_list:
+        for call in ast.walk(decorator):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("mark.case"):
+                for argument in call.args:
+                    if isinstance(argument, ast.Constant):
+                        yield argument.value
+
+
+def render():
+    """The page: a row per case."""
+    tests = claimed()
+    rows = []
+    for case in CASES:
+        if case in tests:
+            rows.append(f"| {case} | {'<br>'.join(f'`{name}`' for name in sorted(set(tests[case])))} |")
+        else:
+            rows.append(f"| {case} | left out: {LEFT_OUT.get(case, '**no reason given**')} |")
+    return "\n".join(
+        [
+            "# Acceptance cases",
+            "",
+            "Each case and the tests that show it. Written by `make docs`; a test compares.",
+            "",
+            "| case | tests, below `tests/` |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(render())

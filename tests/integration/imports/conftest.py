@@ -1,0 +1,130 @@
+"""A whole importer around one database and the fake registry: what went in, what came of it."""
+
+import json
+import zlib
+
+import pytest
+
+from models.jobs import Asker, JobRequest, JobState
+from models.resources.imports import ImageStreamImport
+from models.settings import Settings
+from models.store.images import load_image
+from models.store.jobs import create_job, load_answer
+from models.store.secrets import save_secret
+from models.store.session import open_engine, transaction, upgrade
+from models.store.streams import load_stream, save_stream
+from worker.importer import run_import
+from worker.queue import read_job, utc_now
+from worker.runtime import open_runtime
+from tests import fixtures as fx
+
+
+def img(name, *, to=None, kind="DockerImage", manifest=False, reference_policy=None, **policy):
+    """`spec.images[i]` as clients write it."""
+    return {
+        "from": {"kind": kind, "name": name},
+        **({"to": {"name": to}} if to is not None else {}),
+        "importPolicy": policy,
+        **({"referencePolicy": {"type": reference_policy}} if reference_policy else {}),
+        **({"includeManifest": True} if manifest else {}),
+    }
+
+
+def isi(*images, repository=None, do=True, name="is", namespace="ns", **meta):
+    """An ImageStreamImport; `repository` is a name or a whole `spec.repository`."""
+    if isinstance(repository, str):
+        repository = {"from": {"kind": "DockerImage", "name": repository}}
+    return ImageStreamImport.model_validate(
+        {
+            "metadata": {"name": name, "namespace": namespace, **meta},
+            "spec": {
+                "import": do,
+                **({"images": list(images)} if images else {}),
+                **({"repository": repository} if repository else {}),
+            },
+        }
+    )
+
+
+class House:
+    """Runs imports to their end, in this process, and shows what is stored."""
+
+    def __init__(self, **settings):
+        self.settings = Settings(**settings)
+        self.engine = open_engine(self.settings.effective_database_url)
+        upgrade(self.engine)
+        self.runtime = open_runtime(self.settings, engine=self.engine)
+
+    def close(self):
+        self.runtime.close()
+
+    def run(self, request, **job):
+        """The finished job of `request`."""
+        job.setdefault("wants_answer", True)
+        wanted = JobRequest(request=request, asker=Asker.API, **job)
+        with transaction(self.engine) as session:
+            made = create_job(session, wanted, now=utc_now())
+        run_import(made.id, self.runtime)
+        done = read_job(self.engine, made.id)
+        assert done.state.is_final
+        return done
+
+    def answer(self, request, **job):
+        """The answer's status, as a client sees it."""
+        done = self.run(request, **job)
+        assert done.state is JobState.SUCCEEDED, done.result.error
+        with transaction(self.engine, write=False) as session:
+            packed = load_answer(session, done.id)
+        return json.loads(zlib.decompress(packed))["status"]
+
+    def refused(self, request, **job):
+        """The Status of a request that fails as a whole."""
+        done = self.run(request, **job)
+        assert done.state is JobState.FAILED
+        return done.result.error
+
+    def stream(self, name="is", namespace="ns"):
+        with transaction(self.engine, write=False) as session:
+            return load_stream(session, namespace, name, history=None)
+
+    def image(self, digest):
+        with transaction(self.engine, write=False) as session:
+            return load_image(session, digest)
+
+    def save_stream(self, old, new):
+        with transaction(self.engine) as session:
+            return save_stream(session, old, new, now=utc_now())
+
+    def save_secret(self, secret):
+        with transaction(self.engine) as session:
+            return save_secret(session, secret, cipher=self.runtime.cipher, now=utc_now())
+
+
+@pytest.fixture
+def open_house(tmp_path, database_url):
+    """Opens Houses with settings of the test's choice; they close by themselves."""
+    opened = []
+
+    def open_one(**settings):
+        house = House(
+            data_dir=tmp_path / f"data{len(opened)}", database_url=database_url, **settings
+        )
+        opened.append(house)
+        return house
+
+    yield open_one
+    for house in opened:
+        house.close()
+
+
+@pytest.fixture
+def house(open_house):
+    return open_house()
+
+
+@pytest.fixture
+def reg(fake):
+    """The registry of the specification's reading aid: `a/b` has `t` = S2 and `u` = OCI."""
+    fake.push("a/b", tag="t", manifest=fx.S2, media_type=fx.S2_TYPE, config=fx.CFG_A)
+    fake.push("a/b", tag="u", manifest=fx.OCI, media_type=fx.OCI_TYPE, config=fx.CFG_A)
+    return fake

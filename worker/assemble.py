@@ -1,0 +1,509 @@
+"""From one manifest at one source to Images: children chosen or gathered, configs fetched once.
+
+The rules are `import.md` 3.5 and 3.6; what a stranger may make us do is bounded by
+`registry.md` 5.2 (depth, number and bytes of what one index leads to).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from models.errors import ContentError, ManifestUnknownError, RegistryError, TagstreamError
+from models.images.build import (
+    build_image,
+    build_index_image,
+    build_schema1_image,
+    inline_config,
+    is_image,
+    missing_sizes,
+    needs_config,
+    pull_spec,
+)
+from models.images.index import (
+    MOST_BYTES,
+    MOST_NESTED,
+    MOST_VISITS,
+    PlatformPreference,
+    choose_child,
+    is_attestation,
+)
+from models.images.manifest import (
+    ImageDocument,
+    IndexDocument,
+    Manifest,
+    Schema1Document,
+    is_known_image_type,
+    parse_manifest,
+)
+from models.images.packed import PackedImage, pack_image
+from models.oci import INDEX_TYPES, Descriptor, Platform, storable_text, strict_json
+from models.reference import Reference
+from models.resources.image import Image
+from models.streams.outcome import Imported, Target
+from models.streams.rules import ImportRules
+from worker.registry.access import Access
+from worker.registry.client import RegistryClient
+from worker.registry.words import ANONYMOUS, Fetched, Place
+
+T = TypeVar("T")
+
+CONFIGS_KEPT = 8 * 1024 * 1024
+MOST_LAYER_SIZES = 200
+LARGEST_CONFIG = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a manifest is asked for, and the reference that it was written as."""
+
+    place: Place
+    written: Reference
+
+
+@dataclass(slots=True)
+class Held:
+    """Which digests which repository served, by whose right: place name → digest → scopes."""
+
+    by_place: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+
+    def add(self, place: str, digest: str, scope: str) -> None:
+        self.by_place.setdefault(place, {}).setdefault(digest, set()).add(scope)
+
+    def allows(self, place: str, digest: str, scope: str) -> bool:
+        """Whether who was just let in as `scope` may see what is held (`registry.md` C7, I11)."""
+        scopes = self.by_place.get(place, {}).get(digest, ())
+        return ANONYMOUS in scopes or scope in scopes
+
+    def scopes(self) -> Mapping[tuple[str, str], list[str]]:
+        """The digests of each place and scope."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for place, digests in self.by_place.items():
+            for digest, scopes in digests.items():
+                for scope in scopes:
+                    found.setdefault((place, scope), []).append(digest)
+        return found
+
+
+@dataclass(slots=True)
+class _Root:
+    """What one top-level manifest has led to so far."""
+
+    reference: str
+    visits: int = 0
+    size: int = 0
+
+    def count(self, content: bytes) -> None:
+        self.visits += 1
+        self.size += len(content)
+        if self.visits > MOST_VISITS or self.size > MOST_BYTES:
+            raise ContentError(
+                f"the index leads to more than {MOST_VISITS} manifests or "
+                f"{MOST_BYTES // 2**20} MiB; it is not followed any further",
+                code="content.too_large",
+                reference=self.reference,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    document: Manifest
+    scope: str
+
+
+class Assembler:
+    """Builds the Images of one import; every digest is asked for at most once.
+
+    `shared` names (repository key, tag or digest) pairs that several targets want.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: RegistryClient,
+        access: Access,
+        rules: ImportRules,
+        held: Held,
+        now: datetime,
+        shared: Collection[tuple[str, str]] = (),
+    ) -> None:
+        self._client = client
+        self._access = access
+        self._rules = rules
+        self._held = held
+        self._now = now
+        self._shared = shared
+        self._tops: dict[tuple[Place, str], asyncio.Future[_Parsed]] = {}
+        self._images: dict[tuple[Any, ...], asyncio.Future[_Child]] = {}
+        self._configs: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._config_flights: dict[tuple[str, str], asyncio.Future[bytes]] = {}
+        self._configs_size = 0
+        self.served = Held()
+
+    async def assemble(self, source: Source, wanted: str, target: Target) -> Imported:
+        """Import one target from one source. Errors name the reference that was asked."""
+        top = await self._top(source, wanted)
+        document, scope = top.document, top.scope
+        if isinstance(document, IndexDocument):
+            if target.import_mode == "PreserveOriginal":
+                return await self._preserve(source, wanted, target, top)
+            child = await self._legacy(source, wanted, target, top)
+            image, source_digest = child.packed, document.digest
+        else:
+            reference = source.place.reference(wanted)
+            child = await self._finish(source, document, scope, target, reference=reference)
+            image, source_digest = child.packed, document.digest
+        return Imported(image, source_digest=source_digest, scope=scope, warnings=document.warnings)
+
+    def stored(self, digest: str, written: Reference) -> PackedImage:
+        """An Image that the store holds, under the reference it is asked for by."""
+        return PackedImage(digest, pull_spec(written, digest))
+
+    async def _top(self, source: Source, wanted: str) -> _Parsed:
+        if (source.written.repository_key(), wanted) not in self._shared:
+            return await self._fetch_parsed(source.place, wanted)
+        return await _once(
+            self._tops, (source.place, wanted), lambda: self._fetch_parsed(source.place, wanted)
+        )
+
+    async def _fetch_parsed(
+        self, place: Place, wanted: str, expected: Descriptor | None = None
+    ) -> _Parsed:
+        fetched = await self._client.fetch_manifest(place, wanted, self._access)
+        document = self._parse(fetched, expected, reference=place.reference(wanted))
+        return _Parsed(document, fetched.scope)
+
+    def _parse(self, fetched: Fetched, expected: Descriptor | None, *, reference: str) -> Manifest:
+        try:
+            document = parse_manifest(
+                fetched.content, content_type=fetched.content_type, expected=expected
+            )
+        except ContentError as error:
+            if error.reference or error.text.startswith(_TOLD_WITHOUT_REFERENCE):
+                raise
+            raise error.about(reference) from error
+        if isinstance(document, Schema1Document) and not self._rules.allow_schema1:
+            raise ContentError(
+                "Docker schema1 manifests are switched off here (TAGSTREAM_ALLOW_SCHEMA1); "
+                "push the image again with a current client",
+                code="content.unsupported_type",
+                reference=reference,
+            )
+        return document
+
+    async def _legacy(self, source: Source, wanted: str, target: Target, top: _Parsed) -> _Child:
+        """One child instead of the index; every failure is told of the index (3.6)."""
+        reference = source.place.reference(wanted)
+        prefer = _with_defaults(target.prefer, self._rules.platform)
+        root = _Root(reference)
+        document, scope = top.document, top.scope
+        visited: set[str] = {document.digest}
+        try:
+            for _ in range(MOST_NESTED):
+                if not isinstance(document, IndexDocument):
+                    break
+                entry = choose_child(document, prefer)
+                if entry is None:
+                    raise ContentError("no manifests in manifest list", code="content.invalid")
+                reused = self._reuse(source, entry, scope, target)
+                if reused is not None:
+                    return reused
+                if entry.digest in visited:
+                    raise ContentError("the index contains itself", code="content.invalid")
+                visited.add(entry.digest)
+                parsed = await self._fetch_parsed(source.place, entry.digest, entry)
+                document, scope = parsed.document, parsed.scope
+                root.count(document.content)
+            if isinstance(document, IndexDocument):
+                raise ContentError(
+                    f"indexes are nested deeper than {MOST_NESTED}", code="content.invalid"
+                )
+            return await self._finish(source, document, scope, target, reference=reference)
+        except ManifestUnknownError as error:
+            raise ManifestUnknownError(code="notfound.child", reference=reference) from error
+        except RegistryError as error:
+            if error.reference or error.text == "no manifests in manifest list":
+                raise error.about(reference) from error
+            raise
+
+    async def _preserve(
+        self, source: Source, wanted: str, target: Target, top: _Parsed
+    ) -> Imported:
+        """The index itself, and an Image of every child."""
+        index = top.document
+        assert isinstance(index, IndexDocument)
+        root = _Root(source.place.reference(wanted))
+        leaves = await self._gather(source, index, top.scope, target, root, depth=1)
+        image = build_index_image(index, repository=source.written, now=self._now)
+        image = _fill_platforms(image, index, {leaf.asked: leaf.platform for leaf in leaves})
+        self.served.add(source.place.name, index.digest, top.scope)
+        return Imported(
+            pack_image(image),
+            manifests=tuple(leaf.packed for leaf in leaves),
+            source_digest=index.digest,
+            scope=top.scope,
+            warnings=index.warnings,
+        )
+
+    async def _gather(
+        self,
+        source: Source,
+        index: IndexDocument,
+        scope: str,
+        target: Target,
+        root: _Root,
+        *,
+        depth: int,
+    ) -> list[_Child]:
+        """The leaves of an index in its order. The first failing child by position decides."""
+        if depth > MOST_NESTED:
+            raise ContentError(
+                f"indexes are nested deeper than {MOST_NESTED}",
+                code="content.invalid",
+                reference=root.reference,
+            )
+        entries = [entry for entry in index.manifests if is_known_image_type(entry.media_type)]
+        root.visits += len(entries)
+        root.count(index.content)
+        results = await asyncio.gather(
+            *(self._leaves(source, entry, scope, target, root, depth=depth) for entry in entries),
+            return_exceptions=True,
+        )
+        leaves: list[_Child] = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            leaves.extend(result)
+        return leaves
+
+    async def _leaves(
+        self,
+        source: Source,
+        entry: Descriptor,
+        scope: str,
+        target: Target,
+        root: _Root,
+        *,
+        depth: int,
+    ) -> list[_Child]:
+        """One entry's Image, or the Images below it where it is an index again (B13)."""
+        if entry.media_type in INDEX_TYPES:
+            parsed = await self._child_manifest(source, entry)
+            if isinstance(parsed.document, IndexDocument):
+                return await self._gather(
+                    source, parsed.document, parsed.scope, target, root, depth=depth + 1
+                )
+        if not is_attestation(entry):
+            return [await self._child(source, entry, scope, target)]
+        try:
+            return [await self._child(source, entry, scope, target, attestation=True)]
+        except TagstreamError:
+            return []  # provenance that is gone fails nothing (B7)
+
+    async def _child(
+        self,
+        source: Source,
+        entry: Descriptor,
+        scope: str,
+        target: Target,
+        *,
+        attestation: bool = False,
+    ) -> _Child:
+        reused = self._reuse(source, entry, scope, target)
+        if reused is not None:
+            return reused
+        key = (source.place, entry.digest, attestation, target.with_content)
+
+        async def fetch() -> _Child:
+            parsed = await self._child_manifest(source, entry)
+            return await self._finish(
+                source,
+                parsed.document,
+                parsed.scope,
+                target,
+                reference=source.place.reference(entry.digest),
+                attestation=attestation,
+            )
+
+        child = await _once(self._images, key, fetch)
+        packed = replace(child.packed, reference=pull_spec(source.written, child.packed.name))
+        return replace(child, packed=packed, asked=entry.digest)
+
+    async def _child_manifest(self, source: Source, entry: Descriptor) -> _Parsed:
+        """A child by digest: mirrors for digests come first, whatever served the index (3.3)."""
+        by_digest = Reference(
+            source.written.registry, source.written.namespace, source.written.name, "", entry.digest
+        )
+        own = Place.of(source.written)
+        errors: list[TagstreamError] = []
+        for mirror in self._rules.registries.sources(by_digest):
+            place = Place.of(mirror)
+            insecure = self._rules.registries.is_insecure(place.name) or (
+                source.place.insecure if place.name in {own.name, source.place.name} else False
+            )
+            try:
+                return await self._fetch_parsed(
+                    replace(place, insecure=insecure), entry.digest, entry
+                )
+            except TagstreamError as error:
+                errors.append(error)
+        if not errors:
+            return await self._fetch_parsed(source.place, entry.digest, entry)
+        raise errors[-1]
+
+    def _reuse(
+        self, source: Source, entry: Descriptor, scope: str, target: Target
+    ) -> _Child | None:
+        """What the store holds from this repository for this right needs no request (B3, C7)."""
+        known_platform = is_attestation(entry) or bool(
+            entry.platform and entry.platform.architecture and entry.platform.os
+        )
+        if target.with_content or entry.media_type in INDEX_TYPES or not known_platform:
+            return None
+        if not self._held.allows(source.place.name, entry.digest, scope):
+            return None
+        return _Child(self.stored(entry.digest, source.written), asked=entry.digest)
+
+    async def _finish(
+        self,
+        source: Source,
+        document: Manifest,
+        scope: str,
+        target: Target,
+        *,
+        reference: str,
+        attestation: bool = False,
+    ) -> _Child:
+        """Build the Image of one manifest, fetching its config or layer sizes if need be."""
+        place = source.place
+        if not target.with_content and self._held.allows(place.name, document.digest, scope):
+            return _Child(self.stored(document.digest, source.written), asked=document.digest)
+        platform = None
+        if isinstance(document, Schema1Document):
+            image = await self._schema1(source, document)
+        elif isinstance(document, IndexDocument):
+            raise ContentError("an index where an image was expected", code="content.invalid")
+        else:
+            config = None
+            if not attestation and is_image(document):
+                config = await self._config(place, document, reference=reference)
+                platform = _platform_of(config)
+            image = build_image(document, config, repository=source.written)
+        self.served.add(place.name, document.digest, scope)
+        packed = pack_image(image if target.with_content else image.without_content())
+        return _Child(packed, asked=document.digest, platform=platform)
+
+    async def _config(self, place: Place, document: ImageDocument, *, reference: str) -> bytes:
+        if not needs_config(document):
+            return inline_config(document) or b""
+        digest, size = document.config.digest, document.config.size
+        if size > LARGEST_CONFIG:
+            raise ContentError(
+                "response body too large", code="content.too_large", reference=reference
+            )
+        key = (place.name, digest)
+        if key in self._configs:
+            self._configs.move_to_end(key)
+            return self._configs[key]
+
+        async def fetch() -> bytes:
+            fetched = await self._client.fetch_blob(place, digest, self._access, declared=size)
+            return fetched.content
+
+        try:
+            content = await _once(self._config_flights, key, fetch)
+        except RegistryError as error:
+            raise error.about(reference) from error
+        finally:
+            self._config_flights.pop(key, None)
+        self._keep_config(key, content)
+        return content
+
+    def _keep_config(self, key: tuple[str, str], content: bytes) -> None:
+        if key not in self._configs:
+            self._configs[key] = content
+            self._configs_size += len(content)
+        while self._configs_size > CONFIGS_KEPT:
+            _, dropped = self._configs.popitem(last=False)
+            self._configs_size -= len(dropped)
+
+    async def _schema1(self, source: Source, document: Schema1Document) -> Image:
+        """Sizes that the history lacks are asked of the registry, once a layer (Q27, Q28)."""
+        missing = missing_sizes(document)[:MOST_LAYER_SIZES]
+        try:
+            sizes = await asyncio.gather(
+                *(self._client.blob_size(source.place, layer, self._access) for layer in missing)
+            )
+        except RegistryError as error:
+            raise error.about("") from error
+        known = dict(zip(missing, sizes, strict=True))
+        return build_schema1_image(document, known, repository=source.written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """An Image, the digest it was asked for by, and the platform its config tells."""
+
+    packed: PackedImage
+    asked: str
+    platform: Platform | None = None
+
+
+_TOLD_WITHOUT_REFERENCE = (
+    "image has no v1Compatibility history",
+    "the image ",
+    "unrecognized container image manifest schema",
+)
+
+
+async def _once(
+    flights: dict[Any, asyncio.Future[T]], key: Any, work: Callable[[], Awaitable[T]]
+) -> T:
+    """The result of `work`, shared by all who ask for `key`, also while it is under way.
+
+    A flight that is cancelled is flown again by the next who asks.
+    """
+    flight = flights.get(key)
+    if flight is None or flight.cancelled():
+        flight = asyncio.ensure_future(work())
+        flights[key] = flight
+    return await asyncio.shield(flight)
+
+
+def _with_defaults(prefer: PlatformPreference, server: PlatformPreference) -> PlatformPreference:
+    return PlatformPreference(
+        prefer.architecture or server.architecture, prefer.os or server.os, prefer.variant
+    )
+
+
+def _platform_of(config: bytes) -> Platform | None:
+    """What a config says of its platform; None where it is no object (build says why)."""
+    document = strict_json(config, duplicates="last")
+    if not isinstance(document, dict):
+        return None
+    parts = (document.get(key) for key in ("architecture", "os", "variant"))
+    return Platform(*(storable_text(part) if isinstance(part, str) else "" for part in parts))
+
+
+def _fill_platforms(
+    image: Image, index: IndexDocument, platforms: Mapping[str, Platform | None]
+) -> Image:
+    """Entries without a platform take it from their child's config (Q23, B12)."""
+    entries = []
+    for entry, shown in zip(index.manifests, image.docker_image_manifests, strict=True):
+        told = platforms.get(entry.digest)
+        if told is None or (entry.platform and entry.platform.architecture and entry.platform.os):
+            entries.append(shown)
+            continue
+        entries.append(
+            shown.replace(
+                architecture=told.architecture or shown.architecture,
+                os=told.os or shown.os,
+                variant=told.variant or shown.variant,
+            )
+        )
+    return image.replace(docker_image_manifests=entries)

@@ -1,0 +1,254 @@
+"""A plan's targets side by side, each to an outcome (`import.md` 3).
+
+Reads from registries only; what the store already holds comes in as `Held`. Nothing is asked
+twice within one import, and one bad target never harms another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from models.errors import ContentError, ManifestUnknownError, RegistryError, TagstreamError
+from models.reference import Reference, normalise_name
+from models.streams.order import prioritize_tags
+from models.streams.outcome import (
+    Failed,
+    Imported,
+    Known,
+    Outcome,
+    Outcomes,
+    Plan,
+    RepositoryOutcome,
+    RepositoryTarget,
+    Target,
+)
+from models.streams.rules import ImportRules
+from worker.assemble import Assembler, Held, Source
+from worker.registry.access import Access
+from worker.registry.client import RegistryClient
+from worker.registry.words import Place, Seen, TagList
+
+log = structlog.get_logger()
+
+SIDE_BY_SIDE = 32
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What one import brings: whose rights, which rules, what is known already.
+
+    `known` is keyed by `Target.key()`. `target_seconds` bounds each target.
+    """
+
+    access: Access
+    rules: ImportRules
+    now: datetime
+    known: Mapping[str, Known] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
+    target_seconds: float = 120.0
+    most_tags: int = 500_000
+
+
+async def fetch_all(
+    plan: Plan,
+    client: RegistryClient,
+    request: FetchRequest,
+    *,
+    progress: Progress = lambda _done, _total: None,
+) -> tuple[Outcomes, Held]:
+    """Fetch everything in `plan`. Also says which digests which repository served, by whose right.
+
+    The order of results never depends on timing (B1).
+    """
+    fetcher = _Fetcher(plan, client, request, progress)
+    images = await fetcher.fetch_targets(plan.targets)
+    repository = None
+    if plan.repository is not None:
+        repository = await fetcher.fetch_repository(plan.repository, images)
+    return Outcomes(images, repository), fetcher.assembler.served
+
+
+class _Fetcher:
+    def __init__(
+        self, plan: Plan, client: RegistryClient, request: FetchRequest, progress: Progress
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._progress = progress
+        self._hints: dict[str, Seen] = {}
+        self._done = 0
+        self._total = len(plan.targets)
+        wanted = Counter(
+            (target.reference.repository_key(), target.reference.id or target.reference.tag)
+            for target in plan.targets
+        )
+        shared = {key for key, count in wanted.items() if count > 1}
+        self.assembler = Assembler(
+            client=client,
+            access=request.access,
+            rules=request.rules,
+            held=request.held,
+            now=request.now,
+            shared=shared,
+        )
+
+    async def fetch_targets(self, targets: Iterable[Target]) -> dict[Target, Outcome]:
+        """An outcome for each target, in the targets' order."""
+        wanted = list(targets)
+        found: dict[Target, Outcome] = {}
+        queue = iter(wanted)
+        self._progress(self._done, self._total)
+
+        async def work() -> None:
+            for target in queue:
+                found[target] = await self._fetch_target(target)
+                self._done += 1
+                self._progress(self._done, self._total)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(SIDE_BY_SIDE, len(wanted))):
+                group.create_task(work())
+        return {target: found[target] for target in wanted}
+
+    async def fetch_repository(
+        self, wanted: RepositoryTarget, images: Mapping[Target, Outcome]
+    ) -> RepositoryOutcome:
+        """List a repository's tags and import the first of them (`import.md` 2.8)."""
+        if wanted.limit == 0:
+            return RepositoryOutcome()
+        try:
+            listing = await self._list(wanted)
+        except TagstreamError as error:
+            return RepositoryOutcome(error=error)
+        names = prioritize_tags(listing.tags)
+        limit = len(names) if wanted.limit < 0 else wanted.limit
+        chosen, left_out = names[:limit], names[limit:]
+        ready = {_same(target): outcome for target, outcome in images.items()}
+        promoted = [tag for tag in left_out if _same(wanted.tag_target(tag)) in ready]
+        by_tag = {tag: wanted.tag_target(tag) for tag in [*chosen, *promoted]}
+        self._hints.update(
+            (by_tag[tag].key(), Seen(digest, listing.scope))
+            for tag, digest in listing.hints.items()
+            if tag in by_tag
+        )
+        missing = [target for target in by_tag.values() if _same(target) not in ready]
+        self._total += len(missing)
+        fetched = await self.fetch_targets(missing)
+        ready.update((_same(target), outcome) for target, outcome in fetched.items())
+        taken = set(promoted)
+        return RepositoryOutcome(
+            tags=tuple((tag, ready[_same(target)]) for tag, target in by_tag.items()),
+            additional_tags=tuple(tag for tag in left_out if tag not in taken),
+            warnings=listing.warnings,
+        )
+
+    async def _list(self, wanted: RepositoryTarget) -> TagList:
+        """The complete tag list, from a mirror if there is one (Q13)."""
+        written = wanted.reference.exact()
+        normalise_name(written)
+        errors: list[TagstreamError] = []
+        for source in self._request.rules.registries.list_sources(wanted.reference):
+            place = self._place(source, insecure=wanted.insecure)
+            try:
+                listing = await self._client.list_tags(
+                    place, self._request.access, most=self._request.most_tags
+                )
+            except RegistryError as error:
+                named = isinstance(error, ManifestUnknownError) or error.reason == "Unauthorized"
+                errors.append(error.about(written if named else ""))
+                continue
+            if listing.complete:
+                return listing
+            errors.append(
+                ContentError(
+                    f"the list of tags is incomplete ({listing.reason}); nothing was imported "
+                    "from it, try again later",
+                    code="content.incomplete_list",
+                )
+            )
+        raise join_errors(errors)
+
+    async def _fetch_target(self, target: Target) -> Outcome:
+        try:
+            async with asyncio.timeout(self._request.target_seconds):
+                return await self._import(target)
+        except TagstreamError as error:
+            return Failed(error)
+        except TimeoutError:
+            limit = self._request.target_seconds
+            return Failed(
+                RegistryError(
+                    f"the registry took longer than {limit:g} s to serve this tag; try again later",
+                    code="net.deadline",
+                    reference=target.reference.exact(),
+                )
+            )
+        except Exception as error:  # one bad tag must never harm another, not even by our bug
+            log.exception("target.bug", reference=target.reference.exact())
+            return Failed(TagstreamError(f"unexpected {type(error).__name__}"))
+
+    async def _import(self, target: Target) -> Imported:
+        """From the first source that has it; all their errors where none has (2.5)."""
+        written = target.reference
+        normalise_name(written.exact())
+        errors: list[TagstreamError] = []
+        for source in self._request.rules.registries.sources(written):
+            place = self._place(source, insecure=target.insecure)
+            try:
+                return await self._import_from(Source(place, written), target)
+            except TagstreamError as error:
+                errors.append(error)
+        raise join_errors(errors)
+
+    def _place(self, source: Reference, *, insecure: bool) -> Place:
+        place = Place.of(source)
+        marked = self._request.rules.registries.is_insecure(place.name)
+        return replace(place, insecure=insecure or marked)
+
+    async def _import_from(self, source: Source, target: Target) -> Imported:
+        wanted = target.reference.id or target.reference.tag or "latest"
+        known = None if target.with_content else self._request.known.get(target.key())
+        if known is None:
+            return await self.assembler.assemble(source, wanted, target)
+        seen = self._hints.get(target.key())
+        if seen is None or seen.digest != known.source_digest:
+            seen = await self._client.head_manifest(source.place, wanted, self._request.access)
+        if seen.digest == known.source_digest:
+            image = self.assembler.stored(known.image, source.written)
+            return Imported(image, source_digest=known.source_digest, scope=seen.scope)
+        if seen.digest is None or ":" in wanted:
+            return await self.assembler.assemble(source, wanted, target)
+        try:
+            return await self.assembler.assemble(source, seen.digest, target)
+        except ManifestUnknownError as error:
+            if error.reference != source.place.reference(seen.digest):
+                raise
+            return await self.assembler.assemble(source, wanted, target)
+
+
+def _same(target: Target) -> tuple[str, bool]:
+    """What makes a tag of a repository import the same as an image's target (2.8 item 3)."""
+    return target.key(), target.with_content
+
+
+def join_errors(errors: list[TagstreamError]) -> TagstreamError:
+    """One error for all sources that failed (`import.md` 4.5, B22)."""
+    if not errors:
+        return TagstreamError(
+            "no source is left to fetch from: the registry is never to be contacted and none of "
+            "its mirrors serves this reference"
+        )
+    reasons = {error.reason for error in errors}
+    if len(errors) == 1 or reasons in ({"NotFound"}, {"Unauthorized"}):
+        return errors[-1]
+    texts = dict.fromkeys(
+        error.message.removeprefix("Internal error occurred: ") for error in errors
+    )
+    return TagstreamError(f"[{', '.join(texts)}]", code=errors[-1].code)

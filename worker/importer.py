@@ -1,0 +1,299 @@
+"""The conductor of an import: read, fetch, write. Start reading here.
+
+Three beats, always. No transaction is open while a registry is asked; everything an import
+found is written in one. Running a job twice is harmless: the attempt that holds the lease is the
+only one that may write.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
+
+from models.errors import (
+    DeadlineError,
+    InvalidObjectError,
+    JobCancelledError,
+    LeaseLostError,
+    StreamConflictError,
+    TagstreamError,
+    status_of,
+)
+from models.images.packed import PackedImage, unpack_image
+from models.jobs import Job, JobResult, JobState
+from models.reference import Reference
+from models.resources.image import Image
+from models.resources.imports import ImageStreamImport
+from models.resources.stream import ImageStream
+from models.store.images import load_held, load_image, load_images
+from models.store.imports import save_import
+from models.store.jobs import claim_job, finish_job
+from models.store.secrets import pull_secrets
+from models.store.session import transaction
+from models.store.streams import load_known, load_stream, load_usage, save_stream
+from models.streams.answer import build_answer
+from models.streams.apply import ImportResult, apply_import, record_limit_failure
+from models.streams.outcome import Known, Outcomes, Plan
+from models.streams.plan import check_precondition, plan_import
+from models.streams.validation import check_import
+from worker.assemble import Held
+from worker.fetch import FetchRequest, fetch_all
+from worker.heartbeat import Heartbeat
+from worker.queue import utc_now
+from worker.registry.credentials import Keyring
+from worker.registry.words import ANONYMOUS, Place
+from worker.runtime import Runtime
+
+log = structlog.get_logger()
+
+MOST_RACES = 5
+
+
+def run_import(job_id: UUID, runtime: Runtime) -> None:
+    """Carry one import from request to tag events. Safe to run twice."""
+    with transaction(runtime.engine) as session:
+        job = claim_job(
+            session, job_id, worker=runtime.name, now=utc_now(), lease=runtime.settings.job_lease
+        )
+    if job is None:
+        return  # done already, or in the hands of another worker
+    began = time.monotonic()
+    with bound_contextvars(job=str(job.id), stream=f"{job.request.namespace}/{job.request.stream}"):
+        result = _carry_out(job, runtime)
+        if result is not None:
+            log.info(
+                "import.finished",
+                imported=result.imported,
+                failed=result.failed,
+                changed=result.changed,
+                seconds=round(time.monotonic() - began, 3),
+            )
+
+
+def _carry_out(job: Job, runtime: Runtime) -> JobResult | None:
+    """The job's result once it is written; None where somebody else will write it."""
+    try:
+        with Heartbeat(runtime.engine, job, lease=runtime.settings.job_lease) as heartbeat:
+            try:
+                return _import(job, runtime, heartbeat)
+            except LeaseLostError:
+                raise
+            except JobCancelledError as error:
+                if heartbeat.lost:
+                    raise LeaseLostError from error
+                return _end(job, runtime, JobState.CANCELLED, error)
+            except TagstreamError as error:
+                return _end(job, runtime, JobState.FAILED, error)
+    except LeaseLostError:
+        log.warning("import.lease_lost", attempt=job.attempt)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the first beat brings."""
+
+    request: ImageStreamImport
+    stream: ImageStream | None
+    known: dict[str, Known]
+    keyring: Keyring
+
+
+def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
+    now = utc_now()
+    reading = _read(job, runtime)
+    plan = plan_import(
+        reading.request, reading.stream, runtime.rules, max_tags=job.request.max_tags
+    )
+    held = _load_held(plan, reading, runtime)
+    fetch = FetchRequest(
+        access=runtime.access(reading.keyring, tenant=job.request.namespace, lane=job.request.lane),
+        rules=runtime.rules,
+        now=now,
+        known=reading.known,
+        held=held,
+        target_seconds=runtime.settings.target_deadline.total_seconds(),
+    )
+    within = runtime.seconds_for(job.request.lane)
+    work = fetch_all(plan, runtime.client, fetch, progress=heartbeat.progress)
+    outcomes, served = heartbeat.guard(runtime.loop.start(work, within=within), within=within)
+    return _write(job, runtime, reading.request, plan, outcomes, served, now=now)
+
+
+def _read(job: Job, runtime: Runtime) -> _Reading:
+    request = job.request.request
+    check_import(request, runtime.rules)
+    with transaction(runtime.engine, write=False) as session:
+        stream = load_stream(session, job.request.namespace, job.request.stream)
+        check_precondition(request, stream)
+        known = load_known(session, job.request.namespace, job.request.stream) if stream else {}
+        secrets = pull_secrets(session, job.request.namespace, cipher=runtime.cipher)
+    return _Reading(request, stream, known, Keyring.from_secrets(secrets))
+
+
+def _load_held(plan: Plan, reading: _Reading, runtime: Runtime) -> Held:
+    """What the store holds of the plan's repositories, for the rights at hand."""
+    written: list[Reference] = [target.reference for target in plan.targets]
+    if plan.repository is not None:
+        written.append(plan.repository.reference)
+    sources = {
+        Place.of(source).name
+        for reference in dict.fromkeys(written)
+        for source in runtime.rules.registries.sources(reference)
+    }
+    scopes = [ANONYMOUS, *(credential.id for credential in reading.keyring.credentials)]
+    held = Held()
+    with transaction(runtime.engine, write=False) as session:
+        for place in sorted(sources):
+            for digest, scope in load_held(session, place, scopes):
+                held.add(place, digest, scope)
+    return held
+
+
+def _write(
+    job: Job,
+    runtime: Runtime,
+    request: ImageStreamImport,
+    plan: Plan,
+    outcomes: Outcomes,
+    served: Held,
+    *,
+    now: datetime,
+) -> JobResult:
+    """Everything in one transaction; a stream that moved meanwhile gets the same outcomes (B23)."""
+    races = 0
+    while True:
+        try:
+            with transaction(runtime.engine) as session:
+                return _save(session, job, runtime, request, plan, outcomes, served, now=now)
+        except StreamConflictError:
+            races += 1
+            if races > MOST_RACES or request.metadata.resource_version:
+                raise
+            time.sleep(0.01 * races)
+        except InvalidObjectError as error:
+            _record_limit(job, runtime, error, plan, request, outcomes, now=now)
+            raise
+
+
+def _save(
+    session: Session,
+    job: Job,
+    runtime: Runtime,
+    request: ImageStreamImport,
+    plan: Plan,
+    outcomes: Outcomes,
+    served: Held,
+    *,
+    now: datetime,
+) -> JobResult:
+    stream = load_stream(session, job.request.namespace, job.request.stream, for_update=True)
+    check_precondition(request, stream)
+    usage = None
+    if runtime.rules.max_images and stream is not None:
+        usage = load_usage(session, job.request.namespace, job.request.stream)
+    applied = apply_import(
+        stream, request, plan, outcomes, now=now, rules=runtime.rules, usage=usage
+    )
+    result = _result_of(applied)
+    saved = save_import(
+        session,
+        old=stream,
+        applied=applied,
+        served=served.scopes(),
+        now=now,
+    )
+    answer = None
+    if job.request.wants_answer:
+        shown = replace(applied, stream=saved) if saved is not None else applied
+        answer = _pack_answer(session, request, plan, outcomes, shown)
+    finish_job(
+        session,
+        job,
+        state=JobState.SUCCEEDED,
+        result=result,
+        with_errors=result.failed > 0 or result.listing is not None,
+        answer=answer,
+        now=utc_now(),
+    )
+    return result
+
+
+def _result_of(applied: ImportResult) -> JobResult:
+    failed = sum(1 for target in applied.targets if not target.image)
+    return JobResult(
+        imported=len(applied.targets) - failed,
+        failed=failed,
+        changed=sum(1 for target in applied.targets if target.changed),
+        targets=applied.targets,
+        additional_tags=applied.additional_tags,
+        listing=applied.listing,
+        warnings=applied.warnings,
+    )
+
+
+def _pack_answer(
+    session: Session,
+    request: ImageStreamImport,
+    plan: Plan,
+    outcomes: Outcomes,
+    applied: ImportResult,
+) -> bytes:
+    answer = build_answer(request, plan, outcomes, applied, stored=_reader_of(session))
+    import json  # noqa: PLC0415 - only who asks for the whole answer pays
+
+    return zlib.compress(json.dumps(answer.wire(), ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _reader_of(session: Session) -> Callable[[PackedImage], Image]:
+    """Opens packed images, also those that only the store holds in full."""
+
+    def read(packed: PackedImage) -> Image:
+        if not packed.is_stored:
+            return unpack_image(packed)
+        image = load_image(session, packed.name)
+        if image is None:
+            raise TagstreamError(f"the image {packed.name} is no longer in the store")
+        return image.replace(docker_image_reference=packed.reference)
+
+    return read
+
+
+def _record_limit(
+    job: Job,
+    runtime: Runtime,
+    error: InvalidObjectError,
+    plan: Plan,
+    request: ImageStreamImport,
+    outcomes: Outcomes,
+    *,
+    now: datetime,
+) -> None:
+    """A limit that was hit leaves a condition on the tags that are missing (`import.md` 5.9)."""
+    with transaction(runtime.engine) as session:
+        stream = load_stream(session, job.request.namespace, job.request.stream, for_update=True)
+        if stream is None:
+            return
+        marked = record_limit_failure(stream, request, plan, outcomes, error=error, now=now)
+        if marked is not None:
+            save_stream(session, stream, marked, now=now)
+
+
+def _end(job: Job, runtime: Runtime, state: JobState, error: TagstreamError) -> JobResult:
+    """Write down a job that came to nothing."""
+    if isinstance(error, DeadlineError):
+        log.warning("import.deadline")
+    result = JobResult(error=status_of(error))
+    with transaction(runtime.engine) as session:
+        finish_job(
+            session, job, state=state, result=result, with_errors=True, answer=None, now=utc_now()
+        )
+    return result

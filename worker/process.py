@@ -1,0 +1,90 @@
+"""Running Celery workers: a server process of two pools, or one beside whoever embeds it.
+
+Two pools, so that one huge repository never starves a person who waits: the first serves only
+the interactive lane, the second everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from celery import Celery
+from celery.worker import WorkController
+from celery.worker import state as celery_state
+
+from models.jobs import Lane
+from worker.app import CONTROL
+from worker.runtime import close_runtime, runtime_of
+
+FIRST_POOL = (Lane.INTERACTIVE.value,)
+SECOND_POOL = (Lane.BULK.value, Lane.SCHEDULED.value, CONTROL)
+SECONDS_TO_STOP = 60.0
+
+
+def run_worker(app: Celery, *, threads: int) -> int:
+    """Serve all lanes until SIGTERM or SIGINT; started jobs are finished first. An exit code."""
+    app.set_default()
+    runtime_of(app)
+    controllers = [
+        _controller(app, "interactive", FIRST_POOL, threads),
+        _controller(app, "bulk", SECOND_POOL, threads),
+    ]
+    asked = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    runners = [_start(controller) for controller in controllers]
+    while not asked.wait(0.5) and all(runner.is_alive() for runner in runners):
+        pass
+    failed = not asked.is_set()
+    _stop(runners)
+    close_runtime(app)
+    return 1 if failed else 0
+
+
+@contextmanager
+def embedded_worker(app: Celery, *, threads: int = 2) -> Iterator[None]:
+    """A worker on threads of this process, for as long as the block lasts."""
+    app.set_default()
+    celery_state.should_stop = None
+    runner = _start(_controller(app, "embedded", (*FIRST_POOL, *SECOND_POOL), threads))
+    try:
+        yield
+    finally:
+        _stop([runner])
+
+
+def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> WorkController:
+    return WorkController(
+        app=app,
+        hostname=f"{name}-{os.getpid()}@%h",
+        queues=list(queues),
+        concurrency=threads,
+        pool="threads",
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=app.settings.embedded,
+        optimization="fair",
+    )
+
+
+def _start(controller: WorkController) -> threading.Thread:
+    runner = threading.Thread(target=controller.start, name=controller.hostname, daemon=True)
+    runner.start()
+    return runner
+
+
+def _stop(runners: Sequence[threading.Thread]) -> None:
+    """A warm stop: Celery's flag tells every controller of this process."""
+    celery_state.should_stop = 0
+    for runner in runners:
+        runner.join(SECONDS_TO_STOP)
+    celery_state.should_stop = None

@@ -1,0 +1,141 @@
+"""What a worker process holds as long as it lives: engine, loop, registry client, rules."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Self
+
+from celery import Celery
+from sqlalchemy import Engine
+
+from models.images.index import PlatformPreference
+from models.jobs import Lane
+from models.settings import Settings
+from models.store.cipher import Cipher, open_cipher
+from models.store.session import open_engine
+from models.streams.allowlist import AllowList
+from models.streams.registries import MirrorRule, build_registries
+from models.streams.rules import ImportRules
+from worker.loop import WorkerLoop
+from worker.registry.access import Access
+from worker.registry.client import RegistryClient
+from worker.registry.config import build_client_config
+from worker.registry.credentials import Keyring
+
+_OPENING = threading.Lock()
+_OPEN: dict[int, Runtime] = {}
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One per process. The client's connections and tokens outlive every job."""
+
+    settings: Settings
+    engine: Engine
+    loop: WorkerLoop
+    client: RegistryClient
+    rules: ImportRules
+    cipher: Cipher
+    name: str
+
+    def access(self, keyring: Keyring, *, tenant: str, lane: Lane) -> Access:
+        """Whose rights and whose turn a job's requests have."""
+        return Access(keyring=keyring, tenant=tenant, lane=lane.value)
+
+    def seconds_for(self, lane: Lane) -> float:
+        """How long a job of that lane may take."""
+        if lane is Lane.INTERACTIVE:
+            return self.settings.import_deadline.total_seconds()
+        return self.settings.bulk_deadline.total_seconds()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.loop.run(self.client.close(), within=10)
+        self.loop.close()
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime:
+    """Open what a worker needs. The database is expected to be at its newest schema."""
+    engine = engine or open_engine(settings.effective_database_url)
+    cipher = open_cipher(
+        key=settings.key,
+        key_file=settings.key_file,
+        data_dir=settings.data_dir,
+        embedded=settings.embedded,
+    )
+    loop = WorkerLoop()
+    client = loop.run(_open_client(settings), within=10)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    return Runtime(settings, engine, loop, client, build_rules(settings), cipher, name)
+
+
+async def _open_client(settings: Settings) -> RegistryClient:
+    return RegistryClient(build_client_config(settings))
+
+
+def runtime_of(app: Celery) -> Runtime:
+    """The runtime of this process for that application, opened at the first need."""
+    with _OPENING:
+        found = _OPEN.get(id(app))
+        if found is None:
+            found = _OPEN[id(app)] = open_runtime(app.settings)
+        return found
+
+
+def adopt_runtime(app: Celery, runtime: Runtime) -> None:
+    """Let the tasks of `app` use a runtime that is open already."""
+    with _OPENING:
+        _OPEN[id(app)] = runtime
+
+
+def close_runtime(app: Celery) -> None:
+    """Close the runtime of `app`, if one was opened."""
+    with _OPENING:
+        found = _OPEN.pop(id(app), None)
+    if found is not None:
+        found.close()
+
+
+def build_rules(settings: Settings) -> ImportRules:
+    """The operator's choices as the value that planning and applying work with."""
+    allow_list = None
+    if settings.allowed_registries:
+        allow_list = AllowList.parse(
+            [(entry.domain_name, entry.insecure) for entry in settings.allowed_registries],
+            internal_hostname=settings.internal_registry_hostname,
+        )
+    return ImportRules(
+        max_tags=settings.effective_max_tags,
+        default_import_mode=settings.default_import_mode,
+        allow_list=allow_list,
+        registries=build_registries(
+            settings.blocked_registries,
+            settings.insecure_registries,
+            [
+                MirrorRule(
+                    source=entry.source,
+                    mirrors=tuple(entry.mirrors),
+                    kind=entry.kind,
+                    never_contact_source=entry.never_contact_source,
+                )
+                for entry in settings.mirrors
+            ],
+        ),
+        internal_hostname=settings.internal_registry_hostname,
+        external_hostnames=tuple(settings.external_registry_hostnames),
+        platform=PlatformPreference(settings.platform_architecture, settings.platform_os),
+        max_images=settings.max_images_per_stream,
+        max_tags_per_stream=settings.max_tags_per_stream,
+        max_history=settings.max_history_per_tag,
+        allow_schema1=settings.allow_schema1,
+    )

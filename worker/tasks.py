@@ -1,0 +1,17 @@
+"""Celery tasks, three lines each."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import Task, shared_task
+
+from worker.importer import run_import
+from worker.queue import IMPORT_TASK
+from worker.runtime import runtime_of
+
+
+@shared_task(name=IMPORT_TASK, bind=True)
+def import_job(self: Task, job_id: str) -> None:
+    """Carry out one job; the row says whether there is anything left to do."""
+    run_import(UUID(job_id), runtime_of(self.app))
