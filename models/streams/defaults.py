@@ -1,0 +1,55 @@
+"""What decoding an object fills in before anything looks at it (`import.md` 0.5)."""
+
+from __future__ import annotations
+
+from models.errors import InvalidReferenceError
+from models.reference import Reference
+from models.resources.imports import (
+    ImageImportSpec,
+    ImageStreamImport,
+    LocalObjectReference,
+    RepositoryImportSpec,
+)
+from models.resources.stream import ImageStream, TagImportPolicy
+
+
+def default_import(request: ImageStreamImport, *, mode: str = "Legacy") -> ImageStreamImport:
+    """The request with the server's import mode where the client named none, and with `to` filled
+    in where the reference has a tag (Q4, Q5). Doing it twice changes nothing.
+    """
+    repository = request.spec.repository
+    if repository is not None:
+        repository = _default_repository(repository, mode)
+    images = [_default_image(image, mode) for image in request.spec.images]
+    return request.replace(spec=request.spec.replace(images=images, repository=repository))
+
+
+def default_stream(stream: ImageStream, *, mode: str = "Legacy") -> ImageStream:
+    """The stream with the server's import mode in every tag whose author named none."""
+    tags = [
+        tag.replace(import_policy=default_policy(tag.import_policy, mode))
+        for tag in stream.spec.tags
+    ]
+    return stream.replace(spec=stream.spec.replace(tags=tags))
+
+
+def default_policy(policy: TagImportPolicy, mode: str) -> TagImportPolicy:
+    """The policy with `mode` where no import mode was written; the wire type says Legacy there."""
+    if "import_mode" in policy.model_fields_set:
+        return policy
+    return policy.replace(import_mode=mode)
+
+
+def _default_repository(repository: RepositoryImportSpec, mode: str) -> RepositoryImportSpec:
+    return repository.replace(import_policy=default_policy(repository.import_policy, mode))
+
+
+def _default_image(image: ImageImportSpec, mode: str) -> ImageImportSpec:
+    image = image.replace(import_policy=default_policy(image.import_policy, mode))
+    if image.to is not None:
+        return image
+    try:
+        tag = Reference.parse(image.from_.name).tag
+    except InvalidReferenceError:
+        return image
+    return image.replace(to=LocalObjectReference(name=tag)) if tag else image
