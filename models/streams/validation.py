@@ -160,14 +160,14 @@ def _name_mismatch(name: str) -> list[str]:
 
 
 def validate_stream(
-    stream: ImageStream, *, old: ImageStream | None = None, rules: ImportRules
+    stream: ImageStream, *, old: ImageStream | None = None, allow_list: AllowList | None = None
 ) -> list[FieldError]:
     """All that is wrong with a stream (`import.md` 6.6).
 
     Whatever `old` refers to already stays allowed. Tags that are the very objects of `old` were
     checked when they came, and are not looked at again.
     """
-    checker = _StreamChecker(stream, old, rules.allow_list)
+    checker = _StreamChecker(stream, old, allow_list)
     return [*validate_stream_meta(stream.metadata), *checker.check()]
 
 
