@@ -14,7 +14,8 @@ from models.resources.imports import (
     RepositoryImportStatus,
 )
 from models.resources.meta import SUCCESS, Status
-from models.streams.apply import ImportResult, outcome_of
+from models.streams.apply import ImportResult
+from models.streams.elements import outcome_of
 from models.streams.outcome import Imported, Outcome, Outcomes, Plan
 
 Open = Callable[[PackedImage], Image]

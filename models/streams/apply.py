@@ -6,39 +6,36 @@ Nothing is mutated; the same outcomes can be applied to a newer stream (B23).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from models.errors import InvalidObjectError, TagstreamError, status_of
 from models.images.packed import PackedImage
 from models.jobs import TargetResult
-from models.reference import Reference
 from models.resources.base import format_time
 from models.resources.imports import ImageStreamImport
 from models.resources.meta import ObjectMeta, ObjectReference
-from models.resources.stream import (
-    ImageStream,
-    NamedTagEventList,
-    TagEvent,
-    TagEventCondition,
-    TagImportPolicy,
-    TagReference,
-    TagReferencePolicy,
+from models.resources.stream import ImageStream, NamedTagEventList, TagEvent, TagReference
+from models.streams.conditions import failure_condition, is_told
+from models.streams.elements import (
+    Element,
+    images_of,
+    known_of,
+    list_elements,
+    result_of,
+    warnings_of,
 )
 from models.streams.events import record_event
 from models.streams.limits import StreamUsage, check_limits, is_limit_error
-from models.streams.outcome import Failed, Imported, Known, Outcome, Outcomes, Plan, Target
+from models.streams.outcome import Imported, Known, Outcomes, Plan, RepositoryOutcome
 from models.streams.rules import ImportRules
 from models.streams.strategy import decorate, prepare_create, prepare_update
 from models.streams.tracking import track_tags
 from models.streams.validation import validate_stream
 
 CHECKED = "openshift.io/image.dockerRepositoryCheck"
-IMPORT_SUCCESS = "ImportSuccess"
-NO_MESSAGE = "unknown error prevented import"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +56,6 @@ class ImportResult:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """One image of the request or one tag of its repository, ready to be applied."""
-
-    source: str
-    tag: str
-    to: str
-    outcome: Outcome
-    target: Target | None
-    import_policy: TagImportPolicy
-    reference_policy: TagReferencePolicy
-    creates_spec: bool
-
-
 def apply_import(
     stream: ImageStream | None,
     request: ImageStreamImport,
@@ -83,112 +66,55 @@ def apply_import(
     rules: ImportRules,
     usage: StreamUsage | None = None,
 ) -> ImportResult:
-    """Apply what was fetched. Raises InvalidObjectError where the new stream breaks a rule."""
-    elements = list(_elements(request, plan, outcomes))
-    repository = outcomes.repository
-    listing = plan.repository_error or (repository.error if repository else None)
-    rest = ImportResult(
-        additional_tags=repository.additional_tags if repository else (),
-        listing=None if listing is None else status_of(listing),
-        warnings=tuple(_warnings(elements, repository.warnings if repository else ())),
+    """Apply what was fetched. InvalidObjectError where the new stream would break a rule.
+
+    `usage` tells of images in the stream's history that `stream` itself does not show.
+    """
+    elements = list(list_elements(request, plan, outcomes))
+    repository = outcomes.repository or RepositoryOutcome()
+    error = plan.repository_error or repository.error
+    result = ImportResult(
+        additional_tags=repository.additional_tags,
+        listing=None if error is None else status_of(error),
+        warnings=warnings_of(elements, repository.warnings),
     )
     if not request.spec.import_:
-        return _with(rest, targets=tuple(_result(element, changed=False) for element in elements))
-    draft = _Draft(stream, request, now=now)
-    results = [draft.apply(element) for element in elements]
+        return replace(result, targets=tuple(result_of(each, changed=False) for each in elements))
+    draft = _Draft(stream, request.metadata, now=now)
+    targets = tuple(draft.apply(element) for element in elements)
     new, changed = draft.finish(rules, usage or StreamUsage())
-    applied = [element for element in elements if element.to]
-    return _with(
-        rest,
+    return replace(
+        result,
         stream=new,
         changed=changed,
-        images=tuple(_images_of(applied)),
-        known=dict(_known_of(applied)),
-        targets=tuple(results),
-    )
-
-
-def _with(result: ImportResult, **changes: Any) -> ImportResult:
-    values = {name: getattr(result, name) for name in ImportResult.__dataclass_fields__}
-    return ImportResult(**{**values, **changes})
-
-
-def _elements(request: ImageStreamImport, plan: Plan, outcomes: Outcomes) -> Iterable[_Element]:
-    """Repository tags first, then images, each with what became of it (5.1).
-
-    A repository tag that an image element sets as well is left to that element (Q50).
-    """
-    spec = request.spec
-    overridden = {image.to.name for image in spec.images if image.to is not None}
-    if spec.repository is not None and outcomes.repository is not None and plan.repository:
-        name = plan.repository.reference
-        for tag, outcome in outcomes.repository.tags:
-            written = Reference(name.registry, name.namespace, name.name, tag).exact()
-            yield _Element(
-                source=written,
-                tag=tag,
-                to="" if tag in overridden else tag,
-                outcome=outcome,
-                target=plan.repository.tag_target(tag),
-                import_policy=spec.repository.import_policy,
-                reference_policy=spec.repository.reference_policy,
-                creates_spec=False,
-            )
-    for image, planned in zip(spec.images, plan.images, strict=True):
-        yield _Element(
-            source=image.from_.name,
-            tag=planned.tag,
-            to=image.to.name if image.to is not None else "",
-            outcome=outcome_of(planned.target, planned.error, outcomes),
-            target=planned.target,
-            import_policy=image.import_policy,
-            reference_policy=image.reference_policy,
-            creates_spec=True,
-        )
-
-
-def outcome_of(target: Target | None, error: TagstreamError | None, outcomes: Outcomes) -> Outcome:
-    """What became of a planned image; the guard of 3.1 item 6 for one that has no outcome."""
-    if target is None:
-        return Failed(error or TagstreamError(NO_MESSAGE))
-    found = outcomes.targets.get(target)
-    if found is not None:
-        return found
-    what = f'digest "{target.reference.id}"' if target.reference.id else ""
-    what = what or f'tag "{target.reference.tag}"'
-    return Failed(
-        TagstreamError(
-            f"unknown error while importing {what} from repository "
-            f'"{target.reference.as_repository().exact()}" with import mode '
-            f'"{target.import_mode}", please try again.'
-        )
+        images=tuple(images_of(elements)),
+        known=known_of(elements),
+        targets=targets,
     )
 
 
 class _Draft:
     """The stream while elements are applied: dictionaries, so that many tags stay cheap."""
 
-    def __init__(
-        self, stream: ImageStream | None, request: ImageStreamImport, *, now: datetime
-    ) -> None:
+    def __init__(self, stream: ImageStream | None, meta: ObjectMeta, *, now: datetime) -> None:
         self._old = stream
         self._now = now
         self._base = stream or ImageStream(
-            metadata=ObjectMeta(name=request.metadata.name, namespace=request.metadata.namespace)
+            metadata=ObjectMeta(name=meta.name, namespace=meta.namespace)
         )
         self._next = self._base.metadata.generation + 1
         self._spec = {tag.name: tag for tag in self._base.spec.tags}
         self._status = {history.tag: history for history in self._base.status.tags}
 
-    def apply(self, element: _Element) -> TargetResult:
+    def apply(self, element: Element) -> TargetResult:
         if not element.to:
-            return _result(element, changed=False)
+            return result_of(element, changed=False)
         if isinstance(element.outcome, Imported):
-            return _result(element, changed=self._succeed(element, element.outcome))
+            return result_of(element, changed=self._succeed(element, element.outcome))
         self._fail(element, element.outcome.error)
-        return _result(element, changed=False)
+        return result_of(element, changed=False)
 
-    def _succeed(self, element: _Element, outcome: Imported) -> bool:
+    def _succeed(self, element: Element, outcome: Imported) -> bool:
         """A successful element (5.2). Whether an event came of it."""
         event = TagEvent.model_construct(
             created=self._now,
@@ -213,25 +139,16 @@ class _Draft:
             self._status[element.to] = history.replace(conditions=[])
         return recorded
 
-    def _fail(self, element: _Element, error: TagstreamError) -> None:
+    def _fail(self, element: Element, error: TagstreamError) -> None:
         """A failed element: one condition, once; history is never touched (5.4)."""
-        status = status_of(error)
-        condition = TagEventCondition(
-            type=IMPORT_SUCCESS,
-            status="False",
-            message=steady_text(status.get("message") or NO_MESSAGE),
-            reason=status.get("reason", ""),
-            generation=self._next,
-            last_transition_time=self._now,
-        )
-        history = self._status.get(element.to)
+        condition = failure_condition(error, generation=self._next, now=self._now)
+        history = self._status.get(element.to) or NamedTagEventList(tag=element.to)
         wish = self._spec.get(element.to)
-        if history is None or not any(_same(condition, old) for old in history.conditions):
-            history = history or NamedTagEventList(tag=element.to)
+        if not is_told(condition, history.conditions):
             self._status[element.to] = history.replace(conditions=[condition])
             if wish is not None:
-                self._spec[element.to] = wish = wish.replace(generation=0)
-        if element.creates_spec and wish is None:
+                self._spec[element.to] = wish.replace(generation=0)
+        if element.makes_wish and wish is None:
             self._spec[element.to] = _reset(None, element)
 
     def finish(self, rules: ImportRules, usage: StreamUsage) -> tuple[ImageStream, bool]:
@@ -271,7 +188,7 @@ def _is_news(wish: TagReference | None, history: NamedTagEventList | None, event
     )
 
 
-def _reset(wish: TagReference | None, element: _Element) -> TagReference:
+def _reset(wish: TagReference | None, element: Element) -> TagReference:
     """The spec tag that names what was imported (5.3); an old referencePolicy stays (Q35)."""
     source = ObjectReference(kind="DockerImage", name=element.source)
     if wish is None:
@@ -291,15 +208,6 @@ def _reset(wish: TagReference | None, element: _Element) -> TagReference:
     )
 
 
-def _same(one: TagEventCondition, other: TagEventCondition) -> bool:
-    return (one.type, one.status, one.reason, one.message) == (
-        other.type,
-        other.status,
-        other.reason,
-        other.message,
-    )
-
-
 def _unchanged(old: ImageStream, new: ImageStream) -> bool:
     """Semantic equality of spec and status; unchanged tags are the very same objects."""
     pairs = (
@@ -311,65 +219,6 @@ def _unchanged(old: ImageStream, new: ImageStream) -> bool:
         and all(one is other or one == other for one, other in zip(before, after, strict=True))
         for before, after in pairs
     )
-
-
-_VOLATILE = (
-    (re.compile(r"(read|write|dial) (tcp|udp) \S+?->(\S+?)(?=:? |$)", re.ASCII), r"\1 \2 \3"),
-    (re.compile(r"lookup (\S+) on \S+:\d+", re.ASCII), r"lookup \1"),
-    (re.compile(r"(->)?\b\d{1,3}(?:\.\d{1,3}){3}:53\b", re.ASCII), "resolver"),
-    (re.compile(r"(request[ _-]?id)[=:\s]+\S+", re.ASCII | re.IGNORECASE), r"\1"),
-)
-
-
-def steady_text(text: str) -> str:
-    """A message without what differs on each attempt: local ports, resolvers, request ids (Q40)."""
-    for pattern, replacement in _VOLATILE:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def _result(element: _Element, *, changed: bool) -> TargetResult:
-    if isinstance(element.outcome, Imported):
-        image = element.outcome.image.name
-        return TargetResult(element.source, element.tag, element.to, image, changed=changed)
-    error = element.outcome.error
-    status = status_of(error)
-    return TargetResult(
-        source=element.source,
-        tag=element.tag,
-        to=element.to,
-        reason=status["reason"],
-        message=status["message"],
-        code=error.code,
-    )
-
-
-def _images_of(elements: Iterable[_Element]) -> Iterable[PackedImage]:
-    """What has to be stored: children first, each name once (3.8)."""
-    seen: set[str] = set()
-    for element in elements:
-        if not isinstance(element.outcome, Imported):
-            continue
-        for packed in (*element.outcome.manifests, element.outcome.image):
-            if not packed.is_stored and packed.name not in seen:
-                seen.add(packed.name)
-                yield packed
-
-
-def _known_of(elements: Iterable[_Element]) -> Iterable[tuple[str, tuple[str, Known]]]:
-    for element in elements:
-        outcome = element.outcome
-        if isinstance(outcome, Imported) and element.target is not None and outcome.source_digest:
-            known = Known(outcome.source_digest, outcome.image.name)
-            yield element.to, (element.target.key(), known)
-
-
-def _warnings(elements: Iterable[_Element], listing: Iterable[str]) -> Iterable[str]:
-    found = dict.fromkeys(listing)
-    for element in elements:
-        if isinstance(element.outcome, Imported):
-            found.update(dict.fromkeys(element.outcome.warnings))
-    return found
 
 
 def record_limit_failure(
@@ -385,17 +234,11 @@ def record_limit_failure(
     if not request.spec.import_ or not is_limit_error(error):
         return None
     known = {history.tag for history in stream.status.tags}
-    condition = TagEventCondition(
-        type=IMPORT_SUCCESS,
-        status="False",
-        reason=error.reason,
-        message=error.message,
-        generation=stream.metadata.generation + 1,
-        last_transition_time=now,
-    )
-    wanted = {element.to for element in _elements(request, plan, outcomes) if element.to}
-    if not wanted - known:
+    wanted = {element.to for element in list_elements(request, plan, outcomes) if element.to}
+    missing = sorted(wanted - known)
+    if not missing:
         return None
-    added = [NamedTagEventList(tag=tag, conditions=[condition]) for tag in sorted(wanted - known)]
+    condition = failure_condition(error, generation=stream.metadata.generation + 1, now=now)
+    added = [NamedTagEventList(tag=tag, conditions=[condition]) for tag in missing]
     tags = sorted([*stream.status.tags, *added], key=lambda history: history.tag)
     return stream.replace(status=stream.status.replace(tags=tags))

@@ -33,13 +33,13 @@ def check_limits(
     """
     if not rules.max_images and not rules.max_tags_per_stream:
         return
-    old_tags = _tag_references(old) if old is not None else frozenset()
     new_tags = _tag_references(new)
     new_images = usage.images | _images(new)
     if old is not None:
-        grew = len(new_tags) > len(old_tags) or len(new_images) > len(usage.images)
-        if not grew and new_tags <= old_tags and new_images <= usage.images:
-            return
+        old_tags = _tag_references(old)
+        old_images = usage.images | _images(old)
+        if new_tags <= old_tags and new_images <= old_images:
+            return  # nothing that the old one lacked, so nothing grew either
     violations = []
     for resource, used, limit in (
         ("openshift.io/image-tags", len(new_tags), rules.max_tags_per_stream),
@@ -93,7 +93,7 @@ def _tag_reference(tag: TagReference, stream: ImageStream) -> str:
     separator = {"ImageStreamImage": "@", "ImageStreamTag": ":"}.get(source.kind, "")
     if not separator:
         return ""
-    name, found, last = source.name.rpartition(separator)
-    if source.kind == "ImageStreamImage" and not (found or last):
+    name, _, last = source.name.rpartition(separator)
+    if not last and source.kind == "ImageStreamImage":
         return ""
     return f"{namespace}/{name or stream.metadata.name}{separator}{last}"

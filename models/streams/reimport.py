@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from models.errors import InvalidReferenceError
 from models.reference import Reference
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream, TagReference
@@ -12,8 +13,8 @@ from models.streams.trigger import build_import, is_importable
 
 def reimport_request(
     stream: ImageStream,
-    *,
     tags: Collection[str] | None = None,
+    *,
     failed_only: bool = False,
     registry: str = "",
 ) -> ImageStreamImport | None:
@@ -39,9 +40,13 @@ def reimport_request(
 
 
 def _comes_from(tag: TagReference, registry: str) -> bool:
-    assert tag.from_ is not None
-    key = Reference.parse(tag.from_.name).repository_key()
-    return (
-        key.partition("/")[0]
-        == Reference(registry=registry, name="x").repository_key().partition("/")[0]
-    )
+    try:
+        written = Reference.parse(tag.from_.name if tag.from_ is not None else "")
+    except InvalidReferenceError:
+        return False
+    return _host_of(written) == _host_of(Reference(registry, "", "any"))
+
+
+def _host_of(reference: Reference) -> str:
+    """The registry under its one name, Docker Hub's aliases included."""
+    return reference.repository_key().partition("/")[0]

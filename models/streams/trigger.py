@@ -13,7 +13,8 @@ from models.resources.imports import (
 )
 from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import ImageStream, NamedTagEventList, TagImportPolicy, TagReference
-from models.streams.apply import CHECKED, IMPORT_SUCCESS
+from models.streams.apply import CHECKED
+from models.streams.conditions import IMPORT_SUCCESS
 from models.streams.validation import INSECURE_ANNOTATION
 
 DOCKER_IMAGE = "DockerImage"
@@ -37,18 +38,20 @@ def due_import(stream: ImageStream) -> ImageStreamImport | None:
     """The request that the stream's spec makes due now, or None."""
     histories = {history.tag: history for history in stream.status.tags}
     tags = [tag for tag in stream.spec.tags if is_importable(tag)]
-    pending = [
-        tag
-        for tag in tags
-        if tag.generation is not None
-        and tag.generation > observed_generation(histories.get(tag.name))
-    ]
-    if stream.metadata.annotations.get(CHECKED):
-        return build_import(stream, pending, whole=False) if pending else None
-    if stream.spec.docker_image_repository:
+    checked = bool(stream.metadata.annotations.get(CHECKED))
+    if not checked and stream.spec.docker_image_repository:
         return build_import(stream, tags, whole=True)
-    unset = [tag for tag in tags if tag.generation is None or tag in pending]
-    return build_import(stream, unset, whole=False) if unset else None
+    behind = [tag for tag in tags if _is_behind(tag, histories.get(tag.name))]
+    unset = [tag for tag in tags if tag.generation is None]
+    if not behind and (checked or not unset):
+        return None
+    wanted = {tag.name for tag in (*behind, *unset)}
+    return build_import(stream, [tag for tag in tags if tag.name in wanted], whole=False)
+
+
+def _is_behind(tag: TagReference, history: NamedTagEventList | None) -> bool:
+    """Whether what was seen answers an older wish."""
+    return tag.generation is not None and tag.generation > observed_generation(history)
 
 
 def build_import(

@@ -176,12 +176,13 @@ class _StreamChecker:
         self, stream: ImageStream, old: ImageStream | None, allow_list: AllowList | None
     ) -> None:
         self._stream = stream
+        self._old = old
         self._allowed = allow_list
+        self._grandfathered = old is None
         self._seen: set[int] = set()
         if old is not None:
             self._seen = {id(tag) for tag in (*old.spec.tags, *old.status.tags)}
-            if allow_list is not None:
-                self._allowed = allow_list.with_repositories(_references_of(old))
+            self._seen.update(id(event) for tag in old.status.tags for event in tag.items or ())
         self._insecure = stream.metadata.annotations.get(INSECURE_ANNOTATION) == "true"
 
     def check(self) -> Iterator[FieldError]:
@@ -262,6 +263,10 @@ class _StreamChecker:
             return
         transport = Transport.ANY if insecure or self._insecure else Transport.SECURE
         reason = self._allowed.refusal(reference, transport)
+        if reason and self._old is not None and not self._grandfathered:
+            self._grandfathered = True  # only a refusal makes us read the whole old stream
+            self._allowed = self._allowed.with_repositories(_references_of(self._old))
+            reason = self._allowed.refusal(reference, transport)
         if reason:
             yield FieldError.forbidden(field, reason)
 

@@ -1,0 +1,60 @@
+"""Why a tag is not where it should be: one condition, written once (`import.md` 5.4, Q39, Q40)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from models.errors import TagstreamError, status_of
+from models.resources.stream import TagEventCondition
+
+IMPORT_SUCCESS = "ImportSuccess"
+NO_MESSAGE = "unknown error prevented import"
+
+_IDS = r"(?<![/\w.])((?:x-)?(?:amz-)?(?:request|trace|correlation|host|ray)[ _-]?id)"
+_ADDRESS = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\])"
+_VOLATILE = (
+    # Our own side of a connection, and the resolver that was asked.
+    (re.compile(rf"\b((?:read|write|dial) (?:tcp|udp)) {_ADDRESS}:\d+->", re.ASCII), r"\1 "),
+    (re.compile(rf"\b(lookup \S+) on {_ADDRESS}:\d+", re.ASCII), r"\1"),
+    (re.compile(rf"\b((?:read|write|dial) udp) {_ADDRESS}:53\b", re.ASCII), r"\1"),
+    # What a registry made up for this one request.
+    (re.compile(rf"{_IDS}\W{{1,4}}[\w+/=.-]+", re.ASCII | re.IGNORECASE), r"\1"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"), "(time)"),
+)
+
+
+def failure_condition(
+    error: TagstreamError, *, generation: int, now: datetime
+) -> TagEventCondition:
+    """The condition that a failed import leaves on its tag."""
+    status = status_of(error)
+    return TagEventCondition(
+        type=IMPORT_SUCCESS,
+        status="False",
+        reason=status.get("reason", ""),
+        message=steady_text(status.get("message") or NO_MESSAGE),
+        generation=generation,
+        last_transition_time=now,
+    )
+
+
+def is_told(condition: TagEventCondition, conditions: Iterable[TagEventCondition]) -> bool:
+    """Whether a tag says that already; then neither its date nor its generation moves (Q39)."""
+    wanted = _what(condition)
+    return any(_what(other) == wanted for other in conditions)
+
+
+def _what(condition: TagEventCondition) -> tuple[str, str, str, str]:
+    return condition.type, condition.status, condition.reason, steady_text(condition.message)
+
+
+def steady_text(text: str) -> str:
+    """A message without what differs at each attempt, so that one failure has one text (B21).
+
+    Local addresses, resolvers, request ids and times go; what was asked for stays.
+    """
+    for pattern, replacement in _VOLATILE:
+        text = pattern.sub(replacement, text)
+    return text
