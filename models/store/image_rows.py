@@ -1,0 +1,154 @@
+"""Between an Image and its rows. The packed form goes straight to rows, without the resource."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from models.images.build import normalise_layer_order
+from models.images.packed import PackedImage
+from models.resources.image import Image
+from models.store.bulk import AnyRow
+from models.store.metadata import rare_metadata
+from models.store.tables.images import ImageRow, LayerRow, ManifestRow
+
+IMAGE_COLUMNS = (
+    ImageRow.id,
+    ImageRow.digest,
+    ImageRow.uid,
+    ImageRow.version,
+    ImageRow.created,
+    ImageRow.reference,
+    ImageRow.media_type,
+    ImageRow.details,
+    ImageRow.details_version,
+    ImageRow.annotations,
+    ImageRow.rest,
+)
+LAYER_COLUMNS = (LayerRow.image_id, LayerRow.digest, LayerRow.size, LayerRow.media_type)
+MANIFEST_COLUMNS = (
+    ManifestRow.image_id,
+    ManifestRow.digest,
+    ManifestRow.media_type,
+    ManifestRow.size,
+    ManifestRow.architecture,
+    ManifestRow.os,
+    ManifestRow.variant,
+)
+# Wire keys without a column. Imports leave them empty: of a packed Image they are not stored.
+_REST = (
+    "dockerImageManifest",
+    "dockerImageConfig",
+    "signatures",
+    "dockerImageSignatures",
+)
+
+
+@dataclass(slots=True)
+class ImageValues:
+    """The rows of one Image; layers and manifests lack only the image's id."""
+
+    uid: UUID
+    image: dict[str, Any]
+    layers: list[dict[str, Any]]
+    manifests: list[dict[str, Any]]
+
+
+def image_values(image: PackedImage | Image, *, now: datetime) -> ImageValues:
+    """The rows of an Image. A packed one comes from an import (`import.md` 3.8 item 2)."""
+    rest: dict[str, Any] = {}
+    if isinstance(image, PackedImage):
+        wire = json.loads(zlib.decompress(image.content))
+        reference = image.reference
+    else:
+        wire = image.wire()
+        reference = image.docker_image_reference
+        rest = {key: wire[key] for key in _REST if wire.get(key)}
+        metadata = {**rare_metadata(image.metadata), "labels": image.metadata.labels}
+        rest["metadata"] = {key: value for key, value in metadata.items() if value}
+        rest = {key: value for key, value in rest.items() if value}
+    uid = uuid4()
+    return ImageValues(
+        uid,
+        {
+            "digest": wire["metadata"]["name"],
+            "uid": uid,
+            "created": now,
+            "reference": reference,
+            "media_type": wire.get("dockerImageManifestMediaType", ""),
+            "details": wire["dockerImageMetadata"],
+            "details_version": wire["dockerImageMetadataVersion"],
+            "annotations": wire["metadata"].get("annotations"),
+            "rest": rest or None,
+        },
+        [
+            {
+                "position": position,
+                "digest": layer["name"],
+                "size": layer["size"],
+                "media_type": layer["mediaType"],
+            }
+            for position, layer in enumerate(wire.get("dockerImageLayers", ()))
+        ],
+        [
+            {
+                "position": position,
+                "digest": entry["digest"],
+                "media_type": entry["mediaType"],
+                "size": entry["manifestSize"],
+                "architecture": entry["architecture"],
+                "os": entry["os"],
+                "variant": entry.get("variant", ""),
+            }
+            for position, entry in enumerate(wire.get("dockerImageManifests", ()))
+        ],
+    )
+
+
+def build_stored_image(
+    row: AnyRow, layers: Sequence[dict[str, Any]], manifests: Sequence[dict[str, Any]]
+) -> Image:
+    """The Image of those rows."""
+    rest = dict(row.rest or {})
+    image = Image.model_validate(
+        {
+            "metadata": {
+                "name": row.digest,
+                "uid": str(row.uid),
+                "resource_version": str(row.version),
+                "creation_timestamp": row.created,
+                "annotations": row.annotations or {},
+                **rest.pop("metadata", {}),
+            },
+            "docker_image_reference": row.reference,
+            "docker_image_metadata": row.details,
+            "docker_image_metadata_version": row.details_version,
+            "docker_image_manifest_media_type": row.media_type,
+            "docker_image_layers": layers,
+            "docker_image_manifests": manifests,
+            **rest,
+        }
+    )
+    return normalise_layer_order(image)
+
+
+def layer_of(row: AnyRow) -> dict[str, Any]:
+    """One layer of a row of LAYER_COLUMNS, as the resource reads it."""
+    return {"name": row.digest, "size": row.size, "media_type": row.media_type}
+
+
+def manifest_of(row: AnyRow) -> dict[str, Any]:
+    """One entry of a row of MANIFEST_COLUMNS, as the resource reads it."""
+    return {
+        "digest": row.digest,
+        "media_type": row.media_type,
+        "manifest_size": row.size,
+        "architecture": row.architecture,
+        "os": row.os,
+        "variant": row.variant,
+    }

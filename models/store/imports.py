@@ -1,0 +1,44 @@
+"""Everything that one import found, written in the caller's transaction: all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from models.resources.stream import ImageStream
+from models.store.history import trim_histories
+from models.store.images import insert_images, number_images, save_held
+from models.store.streams import save_known, save_stream
+from models.streams.apply import ImportResult
+
+
+def save_import(
+    session: Session,
+    *,
+    old: ImageStream | None,
+    applied: ImportResult,
+    served: Mapping[tuple[str, str], Collection[str]],
+    now: datetime,
+    max_history: int = 0,
+) -> ImageStream | None:
+    """Store the Images, who served them, the stream and what was seen; the stream as stored.
+
+    `served` holds digests by repository and scope. Images and stream go together or not at all
+    (B24, Q31). The numbering comes last, because from there on every other writer waits.
+    """
+    added = insert_images(session, applied.images, now=now)
+    for (repository, scope), digests in sorted(served.items()):
+        save_held(session, repository, scope, digests)
+    saved = applied.stream
+    if saved is not None and applied.changed:
+        saved = save_stream(session, old, saved, now=now)
+    if saved is not None:
+        metadata = saved.metadata
+        save_known(session, metadata.namespace, metadata.name, applied.known)
+        if max_history and applied.changed:
+            moved = [target.to for target in applied.targets if target.changed]
+            trim_histories(session, metadata.namespace, metadata.name, moved, most=max_history)
+    number_images(session, added, now=now)
+    return saved

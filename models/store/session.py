@@ -1,0 +1,129 @@
+"""The engine, and `transaction()`: the only place that commits.
+
+A write on SQLite takes the database's one write lock at its start, so that it never has to give up
+half-way; a read sees one snapshot on every database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from models.errors import UsageError
+from models.store.failures import translate
+from models.store.upgrade import read_version, upgrade_schema
+
+PATIENCE = 30  # seconds that a writer waits for SQLite's lock, or for a pooled connection
+
+
+def open_engine(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine for SQLite (a file) or PostgreSQL; nothing is connected yet."""
+    parsed = _parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, pool_size)
+    return create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=PATIENCE,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 10, "application_name": "tagstream"},
+    )
+
+
+@contextmanager
+def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
+    """A session that commits when the block ends well, and leaves nothing behind when it does not.
+
+    Raises StoreError where the database refuses or is away, and StreamConflictError where it gave
+    way to another writer.
+    """
+    bind = engine if write else engine.execution_options(**_reading(engine))
+    try:
+        with Session(bind, expire_on_commit=False, autoflush=False) as session, session.begin():
+            yield session
+    except SQLAlchemyError as error:
+        raise translate(error, engine.url) from error
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to what this version of tagstream needs; quick when it already is."""
+    try:
+        upgrade_schema(engine)
+    except SQLAlchemyError as error:
+        raise translate(error, engine.url) from error
+
+
+def schema_version(engine: Engine) -> str | None:
+    """The migration that the database stands at; None where there are no tables yet."""
+    with transaction(engine, write=False) as session:
+        return read_version(session.connection())
+
+
+def _parse_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageError(
+            "the database URL cannot be read; write sqlite:///path or "
+            "postgresql://user@host/database"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed
+    raise UsageError(
+        f"tagstream cannot keep its data in {backend!r}; write sqlite:///path or "
+        "postgresql://user@host/database"
+    )
+
+
+def _open_sqlite(url: URL, pool_size: int) -> Engine:
+    assert url.database is not None
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=PATIENCE,
+        hide_parameters=True,
+        connect_args={"timeout": PATIENCE},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _reading(engine: Engine) -> dict[str, Any]:
+    if engine.dialect.name == "sqlite":
+        return {"tagstream_read": True}
+    return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own BEGIN comes too late and too weak; ours is `_begin_sqlite`.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-32000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("tagstream_read", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,261 @@
+"""Streams: loaded with the newest event of each tag, saved as the difference to what was read.
+
+Saving checks the resource version: a lost race is a conflict, never a lost update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import and_, bindparam, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from models.errors import StreamConflictError
+from models.resources.stream import ImageStream
+from models.store.bulk import AnyRow, AnySelect, in_chunks, insert_into, table_of
+from models.store.changes import Change, Verb, record_changes
+from models.store.failures import MODIFIED
+from models.store.metadata import parse_version
+from models.store.stream_diff import compare_streams, write_diff
+from models.store.stream_rows import (
+    EVENT_COLUMNS,
+    STREAM_COLUMNS,
+    TAG_COLUMNS,
+    build_stream,
+    event_of,
+    stream_values,
+)
+from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.streams.limits import StreamUsage
+from models.streams.outcome import Known
+
+KIND = "ImageStream"
+
+
+def load_stream(
+    session: Session,
+    namespace: str,
+    name: str,
+    *,
+    history: int | None = 1,
+    for_update: bool = False,
+) -> ImageStream | None:
+    """The stream with up to `history` events of each tag, newest first; None loads them all.
+
+    One event a tag costs one row a tag, whatever lies behind it. `for_update` keeps other writers
+    of this stream waiting until the transaction ends.
+    """
+    wanted = select(*STREAM_COLUMNS).where(_is(namespace, name))
+    if for_update:
+        wanted = wanted.with_for_update()
+    row = session.execute(wanted).one_or_none()
+    return None if row is None else _build_streams(session, [row], history)[0]
+
+
+def list_streams(
+    session: Session,
+    *,
+    namespace: str | None = None,
+    limit: int,
+    after: tuple[str, str] | None = None,
+    history: int | None = 1,
+) -> list[ImageStream]:
+    """A page of streams in the order of namespace and name; `after` is the last one seen."""
+    wanted = select(*STREAM_COLUMNS).order_by(StreamRow.namespace, StreamRow.name).limit(limit)
+    if namespace is not None:
+        wanted = wanted.where(StreamRow.namespace == namespace)
+    if after is not None:
+        same = and_(StreamRow.namespace == after[0], StreamRow.name > after[1])
+        wanted = wanted.where(or_(StreamRow.namespace > after[0], same))
+    return _build_streams(session, session.execute(wanted).all(), history)
+
+
+def save_stream(
+    session: Session, old: ImageStream | None, new: ImageStream, *, now: datetime
+) -> ImageStream:
+    """Insert `new`, or carry its differences to `old` over; the stream as it is stored now.
+
+    `old` is what was loaded, with as many events as were loaded. Raises StreamConflictError when
+    the stored stream is no longer that one. Nothing differs: nothing is written.
+    """
+    diff = compare_streams(old, new)
+    values = stream_values(new)
+    if old is None:
+        stream_id = _insert_stream(session, new, values, now=now)
+    else:
+        stream_id = _lock_stream(session, old)
+        if not diff and values == stream_values(old):
+            return old
+    write_diff(session, stream_id, diff)
+    verb = Verb.ADDED if old is None else Verb.MODIFIED
+    metadata = new.metadata
+    change = Change(KIND, metadata.name, verb, metadata.namespace)
+    version = record_changes(session, [change], now=now)
+    table = table_of(StreamRow)
+    written = update(table).where(table.c.id == stream_id).values(version=version, **values)
+    stored = session.connection().execute(written.returning(table.c.uid, table.c.created)).one()
+    return new.replace(
+        metadata=metadata.replace(
+            uid=str(stored.uid),
+            resource_version=str(version),
+            creation_timestamp=stored.created.replace(microsecond=0),
+        )
+    )
+
+
+def delete_stream(
+    session: Session, namespace: str, name: str, *, now: datetime, version: str | None = None
+) -> bool:
+    """Remove a stream with its whole history; False where there is none.
+
+    With `version`, only if the stored stream still has it (StreamConflictError).
+    """
+    wanted = select(StreamRow.id, StreamRow.version).where(_is(namespace, name))
+    found = session.execute(wanted.with_for_update()).one_or_none()
+    if found is None:
+        return False
+    if version is not None and parse_version(version) != found.version:
+        raise StreamConflictError(MODIFIED, name=name)
+    session.connection().execute(delete(StreamRow).where(StreamRow.id == found.id))
+    record_changes(session, [Change(KIND, name, Verb.DELETED, namespace)], now=now)
+    return True
+
+
+def load_known(session: Session, namespace: str, name: str) -> dict[str, Known]:
+    """What earlier imports into the stream saw, by the key of the target (B2)."""
+    rows = session.execute(_known_of(_is(namespace, name)))
+    return {key: Known(source, image) for _, key, source, image in rows if key is not None}
+
+
+def save_known(
+    session: Session, namespace: str, name: str, known: Mapping[str, tuple[str, Known]]
+) -> None:
+    """Remember what an import saw, by stream tag; tags for which that is no news are let alone."""
+    if not known:
+        return
+    here = _is(namespace, name)
+    before = {
+        tag: (key, Known(source or "", image or ""))
+        for tag, key, source, image in session.execute(_known_of(here))
+    }
+    news = [
+        {
+            "tag_name": tag,
+            "known_key": seen[0],
+            "known_source": seen[1].source_digest,
+            "known_image": seen[1].image,
+        }
+        for tag, seen in known.items()
+        if tag in before and before[tag] != seen
+    ]
+    if news:
+        table = table_of(TagRow)
+        stream_id = session.scalar(select(StreamRow.id).where(here))
+        statement = update(table).where(
+            table.c.stream_id == stream_id, table.c.name == bindparam("tag_name")
+        )
+        session.connection().execute(statement, news)
+
+
+def load_usage(session: Session, namespace: str, name: str) -> StreamUsage:
+    """Every image that the stream's whole history names (`import.md` 5.9)."""
+    images = (
+        select(EventRow.image)
+        .join(TagRow, TagRow.id == EventRow.tag_id)
+        .join(StreamRow, StreamRow.id == TagRow.stream_id)
+        .where(_is(namespace, name), EventRow.image != "")
+        .distinct()
+    )
+    return StreamUsage(images=frozenset(session.scalars(images)))
+
+
+def _is(namespace: str, name: str) -> Any:
+    return and_(StreamRow.namespace == namespace, StreamRow.name == name)
+
+
+def _known_of(here: Any) -> AnySelect:
+    return (
+        select(TagRow.name, TagRow.known_key, TagRow.known_source, TagRow.known_image)
+        .join(StreamRow, StreamRow.id == TagRow.stream_id)
+        .where(here)
+    )
+
+
+def _insert_stream(
+    session: Session, new: ImageStream, values: dict[str, Any], *, now: datetime
+) -> int:
+    metadata = new.metadata
+    statement = insert_into(session, StreamRow).values(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=uuid4(),
+        created=now,
+        version=0,
+        **values,
+    )
+    added = statement.on_conflict_do_nothing().returning(StreamRow.id)
+    found: int | None = session.connection().execute(added).scalar_one_or_none()
+    if found is None:
+        raise StreamConflictError(MODIFIED, name=metadata.name)
+    return found
+
+
+def _lock_stream(session: Session, old: ImageStream) -> int:
+    metadata = old.metadata
+    wanted = select(StreamRow.id, StreamRow.version).where(_is(metadata.namespace, metadata.name))
+    found = session.execute(wanted.with_for_update()).one_or_none()
+    if found is None or found.version != parse_version(metadata.resource_version):
+        raise StreamConflictError(MODIFIED, name=metadata.name)
+    stream_id: int = found.id
+    return stream_id
+
+
+def _build_streams(
+    session: Session, rows: Sequence[AnyRow], history: int | None
+) -> list[ImageStream]:
+    tags: dict[int, list[AnyRow]] = {row.id: [] for row in rows}
+    items: dict[int, list[dict[str, Any]]] = {}
+    for ids in in_chunks(tags):
+        for tag in session.execute(_tags_with_heads(ids)):
+            tags[tag.stream_id].append(tag)
+            if tag[-4] is not None and history != 0:
+                items[tag.id] = [event_of(tag)]
+        if history is None or history > 1:
+            items.update(_load_items(session, ids, history))
+    return [build_stream(row, tags[row.id], items) for row in rows]
+
+
+def _tags_with_heads(stream_ids: list[int]) -> AnySelect:
+    return (
+        select(*TAG_COLUMNS, *EVENT_COLUMNS)
+        .outerjoin(EventRow, EventRow.id == TagRow.head_id)
+        .where(TagRow.stream_id.in_(stream_ids))
+        .order_by(TagRow.stream_id, TagRow.name)
+    )
+
+
+def _load_items(
+    session: Session, stream_ids: list[int], history: int | None
+) -> dict[int, list[dict[str, Any]]]:
+    events = (
+        select(EventRow.tag_id, EventRow.id, *EVENT_COLUMNS)
+        .join(TagRow, TagRow.id == EventRow.tag_id)
+        .where(TagRow.stream_id.in_(stream_ids))
+        .order_by(EventRow.tag_id, EventRow.id.desc())
+    )
+    if history is not None:
+        place = func.row_number().over(partition_by=EventRow.tag_id, order_by=EventRow.id.desc())
+        ranked = events.add_columns(place.label("place")).order_by(None).subquery()
+        kept = [column for column in ranked.c if column.name != "place"]
+        events = (
+            select(*kept)
+            .where(ranked.c.place <= history)
+            .order_by(ranked.c.tag_id, ranked.c.id.desc())
+        )
+    items: dict[int, list[dict[str, Any]]] = {}
+    for row in session.execute(events):
+        items.setdefault(row[0], []).append(event_of(row))
+    return items

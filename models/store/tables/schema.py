@@ -1,0 +1,32 @@
+"""Every table, in one place for whoever makes or compares the schema."""
+
+from __future__ import annotations
+
+from models.store.tables.base import Base
+from models.store.tables.changes import ChangeRow, CounterRow
+from models.store.tables.images import (
+    ImageRow,
+    ImageSourceRow,
+    LayerRow,
+    ManifestRow,
+    SourceRow,
+)
+from models.store.tables.jobs import JobRow
+from models.store.tables.secrets import SecretRow
+from models.store.tables.streams import EventRow, StreamRow, TagRow
+
+ROWS = (
+    CounterRow,
+    ChangeRow,
+    ImageRow,
+    LayerRow,
+    ManifestRow,
+    SourceRow,
+    ImageSourceRow,
+    StreamRow,
+    TagRow,
+    EventRow,
+    JobRow,
+    SecretRow,
+)
+METADATA = Base.metadata
