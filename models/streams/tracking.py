@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
-from models.errors import FieldError, InvalidReferenceError, NotFoundError, StreamConflictError
-from models.reference import Reference
+from models.errors import (
+    FieldError,
+    InvalidObjectError,
+    InvalidReferenceError,
+    NotFoundError,
+    StreamConflictError,
+)
+from models.reference import DEFAULT_TAG, Reference
 from models.resources.meta import ObjectReference
 from models.resources.stream import (
     ImageStream,
@@ -23,11 +30,6 @@ Review = Callable[[str, str], str | None]
 _FORM = "must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>"
 
 
-def no_other_stream(_namespace: str, _name: str) -> ImageStream | None:
-    """The lookup of callers whose tags never name another stream."""
-    return None
-
-
 def track_tags(
     stream: ImageStream,
     changed: Collection[str],
@@ -35,97 +37,164 @@ def track_tags(
     old: ImageStream | None,
     now: datetime,
     rules: ImportRules,
-    lookup: Lookup = no_other_stream,
+    lookup: Lookup | None = None,
 ) -> tuple[ImageStream, list[FieldError]]:
     """Give new and changed spec tags their events, then let followers follow.
 
-    `lookup` finds another stream with its whole history, by namespace and name. Tags are taken in
-    sorted order; the source of a copied event is left as it is (Q43).
+    `lookup` finds another stream with its whole history; then `stream` has to bring its own as
+    well. Without one, tags that name images or other streams are left as they are: imports see
+    only the newest events, and never make such a tag. Tags are taken in sorted order, those that
+    follow a tag of this stream last; the source of a copied event is left as it is (Q43).
     """
-    histories = {history.tag: history for history in stream.status.tags}
-    errors: list[FieldError] = []
-    for tag in stream.spec.tags:
-        if tag.name not in changed or tag.from_ is None:
-            continue
-        event, wrong = _event_for(
-            stream, histories, tag, tag.from_, now=now, rules=rules, lookup=lookup
-        )
-        errors.extend(wrong)
-        if event is not None:
-            history = histories.get(tag.name) or NamedTagEventList(tag=tag.name)
-            histories[tag.name], _ = record_event(history, event)
-    _propagate(stream, histories, old)
-    before = {history.tag: history for history in stream.status.tags}
-    if histories.keys() == before.keys() and all(histories[k] is before[k] for k in before):
-        return stream, errors
-    tags = [histories[name] for name in sorted(histories)]
-    return stream.replace(status=stream.status.replace(tags=tags)), errors
+    tracker = _Tracker(stream, now=now, rules=rules, lookup=lookup)
+    wishes = [tag for tag in stream.spec.tags if tag.name in changed and tag.from_ is not None]
+    for tag in sorted(wishes, key=lambda each: _followed_tag(each, stream) is not None):
+        tracker.give_event(tag)
+    tracker.propagate(old)
+    return tracker.finish(), tracker.errors
 
 
-def _event_for(
-    stream: ImageStream,
-    histories: Mapping[str, NamedTagEventList],
-    tag: TagReference,
-    source: ObjectReference,
-    *,
-    now: datetime,
-    rules: ImportRules,
-    lookup: Lookup,
-) -> tuple[TagEvent | None, list[FieldError]]:
-    field = f"spec.tags[{tag.name}].from.name"
-    generation = tag.generation or stream.metadata.generation
-    if source.kind == "DockerImage" and source.name:
-        if not tag.reference:
-            return None, []
-        event = TagEvent(
-            created=now, docker_image_reference=source.name, image="", generation=generation
-        )
-        return event, []
-    separator = {"ImageStreamTag": ":", "ImageStreamImage": "@"}.get(source.kind)
-    parts = source.name.split(separator) if separator else []
-    if not 1 <= len(parts) <= 2:
-        return None, [FieldError.invalid(field, source.name, _FORM)]
-    own = (stream.metadata.namespace, stream.metadata.name)
-    place = (source.namespace or own[0], parts[0] if len(parts) == 2 else own[1])
-    if not place[1]:
-        text = "unable to retrieve image stream: Name parameter required."
-        return None, [FieldError.invalid(field, source.name, text)]
-    found: Sequence[NamedTagEventList] = list(histories.values())
-    if place != own:
-        other = lookup(*place)
-        if other is None:
-            return None, [FieldError.not_found(field, source.name)]
-        found = other.status.tags
-    event_or_error = _copy(found, source, parts[-1], field, now=now)
-    if isinstance(event_or_error, FieldError):
-        return None, [event_or_error]
-    if event_or_error is None:
-        return None, []
-    event = event_or_error.replace(generation=generation)
-    if not tag.reference:
-        event = _localise(event, place, own, rules.internal_hostname)
-    return event, []
+class _Tracker:
+    def __init__(
+        self, stream: ImageStream, *, now: datetime, rules: ImportRules, lookup: Lookup | None
+    ) -> None:
+        self._stream = stream
+        self._own = (stream.metadata.namespace, stream.metadata.name)
+        self._now = now
+        self._rules = rules
+        self._lookup = lookup
+        self._histories = {history.tag: history for history in stream.status.tags}
+        self.errors: list[FieldError] = []
+
+    def give_event(self, tag: TagReference) -> None:
+        """The event that a new or changed spec tag starts with, if it has one."""
+        assert tag.from_ is not None
+        generation = tag.generation or self._stream.metadata.generation
+        if tag.from_.kind == "DockerImage" and tag.from_.name:
+            if tag.reference:  # any other is imported, not copied
+                text = tag.from_.name
+                event = TagEvent(
+                    created=self._now, docker_image_reference=text, image="", generation=generation
+                )
+                self._record(tag.name, event)
+            return
+        try:
+            copied = self._copy(tag, tag.from_)
+        except InvalidObjectError as wrong:
+            self.errors.extend(wrong.errors)
+            return
+        if copied is not None:
+            self._record(tag.name, copied.replace(generation=generation))
+
+    def _record(self, tag: str, event: TagEvent) -> bool:
+        history = self._histories.get(tag) or NamedTagEventList(tag=tag)
+        self._histories[tag], changed = record_event(history, event)
+        return changed
+
+    def _copy(self, tag: TagReference, source: ObjectReference) -> TagEvent | None:
+        """What a tag that names another tag or an image takes over."""
+        field = f"spec.tags[{tag.name}].from.name"
+        separator = {"ImageStreamTag": ":", "ImageStreamImage": "@"}.get(source.kind)
+        parts = source.name.split(separator) if separator else []
+        if not 1 <= len(parts) <= 2:
+            raise self._wrong(FieldError.invalid(field, source.name, _FORM))
+        place = (source.namespace or self._own[0], parts[0] if len(parts) == 2 else self._own[1])
+        if not place[1]:
+            text = "unable to retrieve image stream: Name parameter required."
+            raise self._wrong(FieldError.invalid(field, source.name, text))
+        histories: Mapping[str, NamedTagEventList] = self._histories
+        if self._lookup is None and (place != self._own or separator == "@"):
+            return None
+        if place != self._own and self._lookup is not None:
+            other = self._lookup(*place)
+            if other is None:
+                raise self._wrong(FieldError.not_found(field, source.name))
+            histories = {history.tag: history for history in other.status.tags}
+        if separator == ":":
+            event = _head(histories.get(parts[-1] or DEFAULT_TAG))  # unknown: nothing yet (Q45)
+        else:
+            event = self._resolve(histories, source, parts[-1], field)
+        if event is None or tag.reference:
+            return event
+        return _localise(event, place, self._own, self._rules.internal_hostname)
+
+    def _wrong(self, error: FieldError) -> InvalidObjectError:
+        return InvalidObjectError(kind="ImageStream", name=self._own[1], errors=[error])
+
+    def _resolve(
+        self,
+        histories: Mapping[str, NamedTagEventList],
+        source: ObjectReference,
+        wanted: str,
+        field: str,
+    ) -> TagEvent:
+        items = [histories[tag].items or [] for tag in sorted(histories)]
+        try:
+            return resolve_image(items, wanted).replace(created=self._now)
+        except (NotFoundError, StreamConflictError) as error:
+            text = f"error generating tag event: {error.text}"
+            raise self._wrong(FieldError.invalid(field, source.name, text)) from error
+
+    def propagate(self, old: ImageStream | None) -> None:
+        """Followers within the stream take what their tag became, to a fixpoint (Q44).
+
+        A tag follows at most one other, so going from the roots outwards each is visited once; a
+        circle is cut where it is entered.
+        """
+        followers: dict[str, list[str]] = {}
+        followed: dict[str, str] = {}
+        for tag in self._stream.spec.tags:
+            source = _followed_tag(tag, self._stream)
+            if source is not None and source != tag.name:
+                followers.setdefault(source, []).append(tag.name)
+                followed[tag.name] = source
+        if not followers:
+            return
+        before = {history.tag: history for history in old.status.tags} if old is not None else {}
+        depths = _depths(followed)
+        queue = [
+            (depths.get(name, 0), name)
+            for name in followers
+            if (head := _head(self._histories.get(name))) and head != _head(before.get(name))
+        ]
+        heapq.heapify(queue)
+        visited: set[str] = set()
+        while queue:
+            _, name = heapq.heappop(queue)
+            event = _head(self._histories.get(name))
+            if name in visited or event is None:
+                continue
+            visited.add(name)
+            for follower in followers.get(name, ()):
+                if self._record(follower, event):
+                    heapq.heappush(queue, (depths[follower], follower))
+
+    def finish(self) -> ImageStream:
+        """The stream with every event in place; the same stream where there is none."""
+        old = self._stream.status
+        if len(self._histories) == len(old.tags) and all(
+            self._histories[history.tag] is history for history in old.tags
+        ):
+            return self._stream
+        tags = [self._histories[name] for name in sorted(self._histories)]
+        return self._stream.replace(status=old.replace(tags=tags))
 
 
-def _copy(
-    histories: Sequence[NamedTagEventList],
-    source: ObjectReference,
-    wanted: str,
-    field: str,
-    *,
-    now: datetime,
-) -> TagEvent | FieldError | None:
-    """The event to copy; nothing where the tag is not known yet (Q45)."""
-    if source.kind == "ImageStreamTag":
-        for history in histories:
-            if history.tag == (wanted or "latest") and history.items:
-                return history.items[0]
-        return None
-    try:
-        event = resolve_image([history.items or [] for history in histories], wanted)
-    except (NotFoundError, StreamConflictError) as error:
-        return FieldError.invalid(field, source.name, f"error generating tag event: {error.text}")
-    return event.replace(created=now)
+def _depths(followed: Mapping[str, str]) -> dict[str, int]:
+    """How many tags lie between each follower and its root; members of a circle are roots."""
+    depths: dict[str, int] = {}
+    for start in followed:
+        places: dict[str, int] = {}
+        name = start
+        while name in followed and name not in depths and name not in places:
+            places[name] = len(places)
+            name = followed[name]
+        path = list(places)
+        entry = places.get(name, len(path))
+        depths.update(dict.fromkeys(path[entry:], 0))
+        for member in reversed(path[:entry]):
+            depths[member] = depths.get(followed[member], 0) + 1
+    return depths
 
 
 def _localise(
@@ -144,57 +213,21 @@ def _localise(
     return event.replace(docker_image_reference=moved.exact())
 
 
-def _propagate(
-    stream: ImageStream, histories: dict[str, NamedTagEventList], old: ImageStream | None
-) -> None:
-    """Followers within the stream take what their tag became, to a fixpoint (Q44)."""
-    before = {history.tag: history for history in old.status.tags} if old is not None else {}
-    moved = [
-        name
-        for name in sorted(histories)
-        if histories[name].items and _head(histories[name]) != _head(before.get(name))
-    ]
-    if not moved:
-        return
-    followers: dict[str, list[str]] = {}
-    for tag in stream.spec.tags:
-        followed = _follows(tag, stream)
-        if followed is not None and followed != tag.name:
-            followers.setdefault(followed, []).append(tag.name)
-    if not followers:
-        return
-    visited: set[str] = set()
-    queue = moved
-    while queue:
-        name = queue.pop(0)
-        if name in visited:
-            continue
-        visited.add(name)
-        event = _head(histories.get(name))
-        for follower in followers.get(name, ()):
-            if event is None or follower in visited:
-                continue
-            history = histories.get(follower) or NamedTagEventList(tag=follower)
-            histories[follower], changed = record_event(history, event)
-            if changed:
-                queue.append(follower)
-
-
 def _head(history: NamedTagEventList | None) -> TagEvent | None:
     return history.items[0] if history is not None and history.items else None
 
 
-def _follows(tag: TagReference, stream: ImageStream) -> str | None:
+def _followed_tag(tag: TagReference, stream: ImageStream) -> str | None:
     """Which tag of its own stream a spec tag follows."""
     source = tag.from_
     if source is None or source.kind != "ImageStreamTag":
         return None
     if source.namespace not in {"", stream.metadata.namespace}:
         return None
-    name, colon, followed = source.name.partition(":")
+    first, colon, rest = source.name.partition(":")
     if not colon:
-        return name
-    return followed if name == stream.metadata.name else None
+        return first
+    return rest if first == stream.metadata.name else None
 
 
 def verify_tags(stream: ImageStream, changed: Collection[str], review: Review) -> list[FieldError]:
