@@ -1,0 +1,203 @@
+"""A made-up registry and a memory that keeps streams the way the store does."""
+
+from datetime import UTC, datetime, timedelta
+
+from models.errors import ManifestUnknownError
+from models.images.build import pull_spec
+from models.images.packed import pack_image, unpack_image
+from models.reference import normalise_name
+from models.resources.image import Image
+from models.resources.imports import ImageStreamImport
+from models.resources.meta import ObjectMeta
+from models.resources.stream import ImageStream
+from models.streams.answer import build_answer
+from models.streams.apply import apply_import
+from models.streams.defaults import default_import
+from models.streams.order import prioritize_tags
+from models.streams.outcome import Failed, Imported, Outcomes, RepositoryOutcome
+from models.streams.plan import plan_import
+from models.streams.rules import ImportRules
+
+REG = "reg.example:5000"
+CHECKED = "openshift.io/image.dockerRepositoryCheck"
+NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+D1 = "sha256:" + "d1" * 32
+D2 = "sha256:" + "d2" * 32
+D3 = "sha256:" + "d3" * 32
+
+
+def img(name, *, to=None, kind="DockerImage", manifest=False, reference_policy=None, **policy):
+    """`spec.images[i]` as clients write it."""
+    return {
+        "from": {"kind": kind, "name": name},
+        **({"to": {"name": to}} if to is not None else {}),
+        "importPolicy": policy,
+        **({"referencePolicy": {"type": reference_policy}} if reference_policy else {}),
+        **({"includeManifest": True} if manifest else {}),
+    }
+
+
+def isi(*images, repository=None, do=True, name="is", namespace="ns", **meta):
+    """An ImageStreamImport, decoded but not defaulted."""
+    if isinstance(repository, str):
+        repository = {"from": {"kind": "DockerImage", "name": repository}}
+    spec = {"import": do, "images": list(images), "repository": repository}
+    return ImageStreamImport.model_validate(
+        {"metadata": {"name": name, "namespace": namespace, **meta}, "spec": spec}
+    )
+
+
+def stream_of(spec=(), status=(), *, name="is", namespace="ns", repository="", **meta):
+    """An ImageStream from wire dictionaries of its tags."""
+    return ImageStream.model_validate(
+        {
+            "metadata": {"name": name, "namespace": namespace, "generation": 1, **meta},
+            "spec": {"tags": list(spec), "dockerImageRepository": repository},
+            "status": {"tags": list(status)},
+        }
+    )
+
+
+def wish(name, source=None, *, kind="DockerImage", namespace="", generation=1, **rest):
+    """A spec tag."""
+    origin = {"kind": kind, "name": source, "namespace": namespace} if source is not None else None
+    return {"name": name, "from": origin, "generation": generation, **rest}
+
+
+def event(reference, image, generation=1, *, at=NOON):
+    return {
+        "created": at,
+        "dockerImageReference": reference,
+        "image": image,
+        "generation": generation,
+    }
+
+
+def history(tag, *events, conditions=()):
+    return {"tag": tag, "items": list(events) or None, "conditions": list(conditions)}
+
+
+def items(stream, tag):
+    """image@generation, newest first, as the golden timeline writes it."""
+    found = stream.status_tag(tag)
+    return [] if found is None else [(e.image, e.generation) for e in found.items or []]
+
+
+def failure(stream, tag):
+    """The reason, message and generation of a tag's one condition, or None."""
+    found = stream.status_tag(tag)
+    if found is None or not found.conditions:
+        return None
+    (condition,) = found.conditions
+    assert (condition.type, condition.status) == ("ImportSuccess", "False")
+    return condition.reason, condition.message, condition.generation
+
+
+class World:
+    """What registries hold: `repository:tag` → digest, or an error to fail with."""
+
+    def __init__(self, **tags):
+        self.tags = {}
+
+    def put(self, name, content):
+        self.tags[name] = content
+
+    def answer(self, target):
+        """An outcome as the fetcher would bring it."""
+        written = target.reference
+        wanted = written.exact()
+        content = written.id or self.tags.get(wanted)
+        if isinstance(content, Exception):
+            return Failed(content)
+        if content is None:
+            return Failed(ManifestUnknownError(reference=normalise_name(wanted)))
+        if isinstance(content, Imported):
+            return content
+        image = Image(
+            metadata=ObjectMeta(name=content),
+            docker_image_reference=pull_spec(written, content),
+            docker_image_manifest="{}" if target.with_content else "",
+        )
+        return Imported(pack_image(image), source_digest=content)
+
+    def fetch(self, plan):
+        targets = {target: self.answer(target) for target in plan.targets}
+        return Outcomes(targets, plan.repository and self._list(plan, targets))
+
+    def _list(self, plan, targets):
+        wanted = plan.repository
+        place = wanted.reference.exact()
+        listed = self.tags.get(place)
+        if isinstance(listed, Exception):
+            return RepositoryOutcome(error=listed)
+        names = [
+            name.removeprefix(place + ":") for name in self.tags if name.startswith(place + ":")
+        ]
+        names = prioritize_tags(names)
+        limit = len(names) if wanted.limit < 0 else wanted.limit
+        ready = {target.key() for target in targets}
+        late = [tag for tag in names[limit:] if wanted.tag_target(tag).key() in ready]
+        chosen = [*names[:limit], *late]
+        return RepositoryOutcome(
+            tags=tuple((tag, self.answer(wanted.tag_target(tag))) for tag in chosen),
+            additional_tags=tuple(tag for tag in names[limit:] if tag not in late),
+        )
+
+
+class Memory:
+    """One stream, stored as the store does: the history aside, only its head is handed out."""
+
+    def __init__(self, world=None, stream=None, *, rules=None):
+        self.world = world or World()
+        self.stream = stream
+        self.rules = rules or ImportRules()
+        self.version = 10
+        self.writes = 0
+        self.now = NOON
+
+    def heads(self):
+        """The stream with at most one event a tag."""
+        if self.stream is None:
+            return None
+        tags = [
+            tag.replace(items=tag.items[:1] if tag.items else None)
+            for tag in self.stream.status.tags
+        ]
+        return self.stream.replace(status=self.stream.status.replace(tags=tags))
+
+    def run(self, request, *, max_tags=None, usage=None):
+        """Plan, fetch, apply and store one request, a minute after the last."""
+        self.now += timedelta(minutes=1)
+        request = default_import(request, mode=self.rules.default_import_mode)
+        old = self.heads()
+        self.request = request
+        self.plan = plan_import(request, old, self.rules, max_tags=max_tags)
+        self.outcomes = self.world.fetch(self.plan)
+        self.result = apply_import(
+            old, request, self.plan, self.outcomes, now=self.now, rules=self.rules, usage=usage
+        )
+        if self.result.changed:
+            self._store(old, self.result.stream)
+        return self.result
+
+    def answer(self):
+        """The answer to the last request, as a client sees it."""
+        return build_answer(
+            self.request, self.plan, self.outcomes, self.result, stored=unpack_image
+        ).wire()["status"]
+
+    def _store(self, old, new):
+        """Prepend what is new, keep what was there: the diff rule of the store."""
+        self.writes += 1
+        self.version += 1
+        before = {tag.tag: tag for tag in (old.status.tags if old else [])}
+        full = {tag.tag: tag for tag in (self.stream.status.tags if self.stream else [])}
+        tags = []
+        for tag in new.status.tags:
+            rest = (full[tag.tag].items or [])[1:] if tag.tag in full else []
+            tags.append(tag.replace(items=[*(tag.items or []), *rest] or None))
+            assert len(tag.items or []) >= len(
+                before[tag.tag].items or [] if tag.tag in before else []
+            )
+        meta = new.metadata.replace(resource_version=str(self.version), uid="u")
+        self.stream = new.replace(metadata=meta, status=new.status.replace(tags=tags))
