@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, delete, func, select
+from sqlalchemy import and_, bindparam, delete, func, literal, select
 from sqlalchemy.orm import Session
 
 from models.resources.stream import TagEvent
 from models.store.bulk import AnySelect, in_chunks, table_of
-from models.store.stream_rows import EVENT_COLUMNS, event_of
+from models.store.stream_rows import EVENT_COLUMNS, build_event
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 
 
@@ -29,7 +29,7 @@ def load_history(
     if before is not None:
         wanted = wanted.where(EventRow.created < before)
     page = wanted.order_by(EventRow.id.desc()).limit(limit).offset(skip)
-    return [TagEvent.model_validate(event_of(row)) for row in session.execute(page)]
+    return [event for row in session.execute(page) if (event := build_event(row)) is not None]
 
 
 def event_at(
@@ -39,7 +39,7 @@ def event_at(
     then = _events_of(namespace, name, tag).where(EventRow.created <= moment)
     newest = then.order_by(EventRow.created.desc(), EventRow.id.desc()).limit(1)
     row = session.execute(newest).one_or_none()
-    return None if row is None else TagEvent.model_validate(event_of(row))
+    return None if row is None else build_event(row)
 
 
 def tags_of_image(session: Session, digest: str) -> list[tuple[str, str, str, TagEvent]]:
@@ -52,8 +52,9 @@ def tags_of_image(session: Session, digest: str) -> list[tuple[str, str, str, Ta
         .order_by(StreamRow.namespace, StreamRow.name, TagRow.name, EventRow.id.desc())
     )
     return [
-        (row[0], row[1], row[2], TagEvent.model_validate(event_of(row)))
+        (row[0], row[1], row[2], event)
         for row in session.execute(wanted)
+        if (event := build_event(row)) is not None
     ]
 
 
@@ -99,7 +100,7 @@ def _named_images(session: Session, namespace: str, name: str) -> list[str]:
         select(TagRow.from_name)
         .join(StreamRow, StreamRow.id == TagRow.stream_id)
         .where(
-            TagRow.from_kind == "ImageStreamImage",
+            TagRow.from_kind == literal("ImageStreamImage", literal_execute=True),
             TagRow.from_name.startswith(f"{name}@", autoescape=True),
             func.coalesce(func.nullif(TagRow.from_namespace, ""), StreamRow.namespace) == namespace,
         )

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import and_, literal, select, update
 from sqlalchemy.orm import Session
 
 from models.images.packed import PackedImage
 from models.resources.image import Image
-from models.store.bulk import in_chunks, insert_into, insert_missing, insert_rows
+from models.store.bulk import in_chunks, insert_into, insert_missing, insert_rows, table_of
 from models.store.changes import Change, Verb, record_changes
 from models.store.image_rows import (
     IMAGE_COLUMNS,
@@ -75,18 +75,9 @@ def number_images(session: Session, names: Collection[str], *, now: datetime) ->
         return
     changes = [Change(KIND, name, Verb.ADDED) for name in names]
     first = record_changes(session, changes, now=now)
-    version = (
-        select(ChangeRow.version)
-        .where(
-            ChangeRow.version >= first,
-            ChangeRow.version < first + len(changes),
-            ChangeRow.name == ImageRow.digest,
-        )
-        .scalar_subquery()
-    )
-    session.connection().execute(
-        update(ImageRow).where(ImageRow.version.is_(None)).values(version=version)
-    )
+    ours = and_(ChangeRow.version >= first, ChangeRow.version < first + len(changes))
+    statement = update(table_of(ImageRow)).values(version=ChangeRow.version)
+    session.connection().execute(statement.where(ours, ChangeRow.name == ImageRow.digest))
 
 
 def load_image(session: Session, digest: str) -> Image | None:

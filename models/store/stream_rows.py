@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from models.resources.meta import ObjectReference
+from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import (
+    ImageLookupPolicy,
     ImageStream,
+    ImageStreamSpec,
+    ImageStreamStatus,
     NamedTagEventList,
     TagEvent,
+    TagEventCondition,
+    TagImportPolicy,
     TagReference,
+    TagReferencePolicy,
 )
 from models.store.bulk import AnyRow
 from models.store.metadata import rare_metadata
@@ -104,81 +110,80 @@ def event_values(event: TagEvent) -> dict[str, Any]:
     }
 
 
-def build_stream(
-    row: AnyRow, tags: Iterable[AnyRow], items: Mapping[int, Sequence[dict[str, Any]]]
-) -> ImageStream:
-    """The stream of those rows; `items` holds each tag's events, newest first, by tag id."""
-    wishes, histories = [], []
-    for tag in tags:
+@dataclass(slots=True)
+class StreamTags:
+    """The tags of one stream while its rows are read, in the order of names."""
+
+    wishes: list[TagReference] = field(default_factory=list)
+    histories: list[NamedTagEventList] = field(default_factory=list)
+
+    def add(self, tag: AnyRow, items: list[TagEvent] | None) -> None:
+        """Take in a row of TAG_COLUMNS."""
         if tag.wanted:
-            wishes.append(_wish(tag))
+            self.wishes.append(_build_wish(tag))
         if tag.seen:
-            histories.append(
-                {
-                    "tag": tag.name,
-                    "items": items.get(tag.id),
-                    "conditions": tag.conditions or [],
-                }
-            )
-    return ImageStream.model_validate(
-        {
-            "metadata": {
-                "name": row.name,
-                "namespace": row.namespace,
-                "uid": str(row.uid),
-                "resource_version": str(row.version),
-                "generation": row.generation,
-                "creation_timestamp": row.created,
-                "labels": row.labels or {},
-                "annotations": row.annotations or {},
-                **(row.rest or {}),
-            },
-            "spec": {
-                "lookup_policy": {"local": row.lookup_local},
-                "docker_image_repository": row.spec_repository,
-                "tags": wishes,
-            },
-            "status": {
-                "docker_image_repository": row.status_repository,
-                "public_docker_image_repository": row.public_repository,
-                "tags": histories,
-            },
-        }
+            conditions = [TagEventCondition.model_validate(each) for each in tag.conditions or ()]
+            history = NamedTagEventList(tag=tag.name, items=items, conditions=conditions)
+            self.histories.append(history)
+
+
+def build_stream(row: AnyRow, tags: StreamTags) -> ImageStream:
+    """The stream of a row of STREAM_COLUMNS."""
+    return ImageStream(
+        metadata=ObjectMeta(
+            name=row.name,
+            namespace=row.namespace,
+            uid=str(row.uid),
+            resource_version=str(row.version),
+            generation=row.generation,
+            creation_timestamp=row.created,
+            labels=row.labels or {},
+            annotations=row.annotations or {},
+            **(row.rest or {}),
+        ),
+        spec=ImageStreamSpec(
+            lookup_policy=ImageLookupPolicy(local=row.lookup_local),
+            docker_image_repository=row.spec_repository,
+            tags=tags.wishes,
+        ),
+        status=ImageStreamStatus(
+            docker_image_repository=row.status_repository,
+            public_docker_image_repository=row.public_repository,
+            tags=tags.histories,
+        ),
     )
 
 
-def event_of(row: AnyRow) -> dict[str, Any]:
-    """One event of a row that holds EVENT_COLUMNS last, as the resource reads it."""
+def build_event(row: AnyRow) -> TagEvent | None:
+    """The event of a row that ends in EVENT_COLUMNS; None where an outer join found none."""
     created, reference, image, generation = row[-4:]
-    return {
-        "created": created,
-        "docker_image_reference": reference,
-        "image": image,
-        "generation": generation,
-    }
+    if created is None:
+        return None
+    return TagEvent(
+        created=created, docker_image_reference=reference, image=image, generation=generation
+    )
 
 
-def _wish(tag: AnyRow) -> dict[str, Any]:
-    wish: dict[str, Any] = {
-        "name": tag.name,
-        "annotations": tag.spec_annotations,
-        "reference": tag.spec_reference,
-        "generation": tag.spec_generation,
-        "import_policy": {
-            "insecure": tag.insecure,
-            "scheduled": tag.scheduled,
-            "import_mode": tag.import_mode,
-        },
-        "reference_policy": {"type": tag.reference_policy},
-    }
+def _build_wish(tag: AnyRow) -> TagReference:
+    source = None
     if tag.from_kind is not None:
-        wish["from_"] = {
-            "kind": tag.from_kind,
-            "namespace": tag.from_namespace,
-            "name": tag.from_name,
+        source = ObjectReference(
+            kind=tag.from_kind,
+            namespace=tag.from_namespace,
+            name=tag.from_name,
             **(tag.from_rest or {}),
-        }
-    return wish
+        )
+    return TagReference(
+        name=tag.name,
+        annotations=tag.spec_annotations,
+        from_=source,
+        reference=tag.spec_reference,
+        generation=tag.spec_generation,
+        import_policy=TagImportPolicy(
+            insecure=tag.insecure, scheduled=tag.scheduled, import_mode=tag.import_mode
+        ),
+        reference_policy=TagReferencePolicy(type=tag.reference_policy),
+    )
 
 
 def _rest_of(source: ObjectReference) -> dict[str, str] | None:

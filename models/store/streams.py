@@ -14,7 +14,7 @@ from sqlalchemy import and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.errors import StreamConflictError
-from models.resources.stream import ImageStream
+from models.resources.stream import ImageStream, TagEvent
 from models.store.bulk import AnyRow, AnySelect, in_chunks, insert_into, table_of
 from models.store.changes import Change, Verb, record_changes
 from models.store.failures import MODIFIED
@@ -24,8 +24,9 @@ from models.store.stream_rows import (
     EVENT_COLUMNS,
     STREAM_COLUMNS,
     TAG_COLUMNS,
+    StreamTags,
+    build_event,
     build_stream,
-    event_of,
     stream_values,
 )
 from models.store.tables.streams import EventRow, StreamRow, TagRow
@@ -216,16 +217,19 @@ def _lock_stream(session: Session, old: ImageStream) -> int:
 def _build_streams(
     session: Session, rows: Sequence[AnyRow], history: int | None
 ) -> list[ImageStream]:
-    tags: dict[int, list[AnyRow]] = {row.id: [] for row in rows}
-    items: dict[int, list[dict[str, Any]]] = {}
+    tags = {row.id: StreamTags() for row in rows}
     for ids in in_chunks(tags):
+        deep = history is None or history > 1
+        items = _load_items(session, ids, history) if deep else {}
+        # A row at a time: what is built stays, what it was built from goes at once.
         for tag in session.execute(_tags_with_heads(ids)):
-            tags[tag.stream_id].append(tag)
-            if tag[-4] is not None and history != 0:
-                items[tag.id] = [event_of(tag)]
-        if history is None or history > 1:
-            items.update(_load_items(session, ids, history))
-    return [build_stream(row, tags[row.id], items) for row in rows]
+            if deep or history == 0:
+                events = items.get(tag.id)
+            else:
+                head = build_event(tag)
+                events = None if head is None else [head]
+            tags[tag.stream_id].add(tag, events)
+    return [build_stream(row, tags[row.id]) for row in rows]
 
 
 def _tags_with_heads(stream_ids: list[int]) -> AnySelect:
@@ -239,7 +243,7 @@ def _tags_with_heads(stream_ids: list[int]) -> AnySelect:
 
 def _load_items(
     session: Session, stream_ids: list[int], history: int | None
-) -> dict[int, list[dict[str, Any]]]:
+) -> dict[int, list[TagEvent]]:
     events = (
         select(EventRow.tag_id, EventRow.id, *EVENT_COLUMNS)
         .join(TagRow, TagRow.id == EventRow.tag_id)
@@ -255,7 +259,9 @@ def _load_items(
             .where(ranked.c.place <= history)
             .order_by(ranked.c.tag_id, ranked.c.id.desc())
         )
-    items: dict[int, list[dict[str, Any]]] = {}
+    items: dict[int, list[TagEvent]] = {}
     for row in session.execute(events):
-        items.setdefault(row[0], []).append(event_of(row))
+        event = build_event(row)
+        assert event is not None
+        items.setdefault(row[0], []).append(event)
     return items

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Moment, Words
+from models.store.tables.base import Base, Moment, RowId, Words
 
 
 class CounterRow(Base):
@@ -24,7 +24,7 @@ class ChangeRow(Base):
 
     __tablename__ = "changes"
 
-    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(Words)
     namespace: Mapped[str] = mapped_column(Words)
     name: Mapped[str] = mapped_column(Words)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, Uuid
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.store.tables.base import Base, Document, Moment, RowId, Words
@@ -45,7 +45,15 @@ class TagRow(Base):
     """
 
     __tablename__ = "tags"
-    __table_args__ = (UniqueConstraint("stream_id", "name"),)
+    __table_args__ = (
+        UniqueConstraint("stream_id", "name"),
+        Index(
+            "ix_tags_from_image",
+            "from_name",
+            postgresql_where=text("from_kind = 'ImageStreamImage'"),
+            sqlite_where=text("from_kind = 'ImageStreamImage'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     stream_id: Mapped[int] = mapped_column(ForeignKey("image_streams.id", ondelete="CASCADE"))
