@@ -29,10 +29,14 @@ class MirrorSet(BaseModel):
 
 
 class EgressAllowance(BaseModel):
-    """A private registry that the operator admits: host name or CIDR, and port (0: any)."""
+    """A private registry that the operator admits: host name or CIDR, and port (0: any).
+
+    `namespace` limits it to one tenant.
+    """
 
     host: str
     port: int = 0
+    namespace: str = ""
 
 
 class Settings(BaseSettings):

@@ -1,0 +1,183 @@
+"""Pull secrets become the credentials for one repository (`registry.md` 3.6, `import.md` 2.6).
+
+Kubernetes' keyring rules with one tightening: a path matches at a boundary only, so a credential
+for `team/foo` is never offered to `team/foo-evil`. Programs that a secret names are never run.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+
+from models.reference import DOCKER_HUB, HUB_HOSTS
+from models.resources.meta import Secret
+from worker.registry.words import Place
+
+MOST_CANDIDATES = 5
+DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
+DOCKER_CFG = "kubernetes.io/dockercfg"
+_EMPTY = SecretStr("")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One right to read, for hosts that match `host` and repositories below `path`.
+
+    `id` names it in caches and logs: the secret's uid and version and the entry's key, never a
+    secret. `host` may hold globs within its labels; `port` and `path` are literal.
+    """
+
+    id: str
+    host: str
+    port: str = ""
+    path: str = ""
+    username: str = ""
+    password: SecretStr = _EMPTY
+    identity_token: SecretStr = _EMPTY
+    registry_token: SecretStr = _EMPTY
+
+    @property
+    def is_login(self) -> bool:
+        """Whether there are a user name and a password to show."""
+        return bool(self.username and self.password.get_secret_value())
+
+    def basic(self) -> str:
+        """The value of a Basic Authorization header."""
+        pair = f"{self.username}:{self.password.get_secret_value()}"
+        return "Basic " + base64.b64encode(pair.encode()).decode()
+
+    def matches(self, host: str, port: str, path: str) -> bool:
+        """Whether this credential may be shown to that repository."""
+        if port != self.port:
+            return False
+        own, other = self.host.split("."), host.split(".")
+        if len(own) != len(other):
+            return False
+        if not all(_label_matches(a, b) for a, b in zip(own, other, strict=True)):
+            return False
+        return not self.path or path == self.path or path.startswith(self.path + "/")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The credentials of one namespace, in the order in which they were declared."""
+
+    credentials: tuple[Credential, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def from_secrets(cls, secrets: Iterable[Secret]) -> Keyring:
+        """What the pull secrets hold. A secret or an entry that cannot be read is passed over."""
+        found: list[Credential] = []
+        for secret in secrets:
+            entries = _entries_of(secret)
+            origin = f"{secret.metadata.uid}/{secret.metadata.resource_version}"
+            for key, entry in entries.items():
+                credential = _read_entry(key, entry, origin)
+                if credential is not None:
+                    found.append(credential)
+        return cls(tuple(found))
+
+    def candidates(self, place: Place) -> tuple[Credential, ...]:
+        """Who may be tried at `place`: longest path first, exact hosts before globs."""
+        if not self.credentials:
+            return ()
+        hosts = sorted(HUB_HOSTS) if place.registry == DOCKER_HUB else [place.registry]
+        fitting = [
+            credential
+            for credential in self.credentials
+            if any(credential.matches(*_split_port(host), place.repository) for host in hosts)
+        ]
+        fitting.sort(key=_rank)
+        return tuple(fitting[:MOST_CANDIDATES])
+
+
+def _rank(credential: Credential) -> tuple[int, bool, int]:
+    wild = sum(credential.host.count(mark) for mark in "*?[")
+    return -len(credential.path), bool(wild), wild - len(credential.host)
+
+
+def _label_matches(pattern: str, label: str) -> bool:
+    """A glob within one label: `*`, `?`, `[…]`."""
+    if not any(mark in pattern for mark in "*?["):
+        return pattern == label
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    expression = expression.replace(r"\[", "[").replace(r"\]", "]").replace(r"\-", "-")
+    try:
+        return re.fullmatch(expression, label, re.ASCII) is not None
+    except re.error:
+        return False
+
+
+def _split_port(registry: str) -> tuple[str, str]:
+    host, _, port = registry.partition(":")
+    return host.lower(), port
+
+
+def split_key(key: str) -> tuple[str, str, str]:
+    """Host, port and path of a secret's key, without scheme and API version."""
+    text = re.sub(r"^https?://", "", key.strip(), flags=re.IGNORECASE)
+    registry, _, path = text.partition("/")
+    path = re.sub(r"^v[12](?:/|$)", "", path).strip("/")
+    return (*_split_port(registry), path)
+
+
+def _entries_of(secret: Secret) -> Mapping[str, Any]:
+    """Key → entry of a docker secret. `credsStore` and `credHelpers` are never looked at (C9)."""
+    name = {DOCKER_CONFIG_JSON: ".dockerconfigjson", DOCKER_CFG: ".dockercfg"}.get(secret.type)
+    if name is None or name not in secret.data:
+        return {}
+    try:
+        document = json.loads(base64.b64decode(secret.data[name], validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    if secret.type == DOCKER_CONFIG_JSON:
+        document = document.get("auths") if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}
+
+
+def _read_entry(key: str, entry: Any, origin: str) -> Credential | None:
+    if not isinstance(entry, dict):
+        return None
+    host, port, path = split_key(key)
+    username, password = _login_of(entry)
+    identity = _text(entry, "identitytoken")
+    registry_token = _text(entry, "registrytoken")
+    if username == "<token>" and password and not identity:
+        identity, username, password = password, "", ""
+    if not host or not (password or identity or registry_token):
+        return None
+    return Credential(
+        id=f"{origin}/{key}",
+        host=host,
+        port=port,
+        path=path,
+        username=username,
+        password=SecretStr(password),
+        identity_token=SecretStr(identity),
+        registry_token=SecretStr(registry_token),
+    )
+
+
+def _login_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """`auth` wins over user name and password; the first colon separates them."""
+    encoded = re.sub(r"\s", "", _text(entry, "auth")).rstrip("=")
+    if not encoded:
+        return _text(entry, "username"), _text(entry, "password")
+    try:
+        decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        username, _, password = decoded.decode().rstrip("\x00").partition(":")
+    except (binascii.Error, ValueError):
+        return _text(entry, "username"), _text(entry, "password")
+    return username, password
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,205 @@
+"""What a stranger may not do: which addresses, names and ports are never dialled.
+
+The rules are `registry.md` 6.1. They are asked where the socket opens, on the resolved address,
+for every connection: registry, token server, redirect target.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from models.errors import EgressRefusedError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# `is_global` alone lets several of these through, and differs between Python's patch levels.
+DENIED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        *("168.63.129.16/32", "::/128", "::1/128", "::/96", "::ffff:0:0/96", "64:ff9b::/96"),
+        *("64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
+        *("5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
+# What one person's own machine may reach beside the internet.
+_OWN: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
+        *("::1/128", "fc00::/7"),
+    )
+)
+# Inside the above, and never a registry: cloud metadata services.
+_METADATA: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+        *("fd00:ec2::254/128", "fd20:ce::254/128", "fe80::/10"),
+    )
+)
+_DENIED_SUFFIXES = (".localhost", ".local", ".internal", ".svc", ".cluster.local")
+_DENIED_NAMES = frozenset({"localhost", "metadata", "metadata.google.internal", "instance-data"})
+_PLAIN_PORT = 80
+_TLS_PORT = 443
+# One text for whatever a tenant may not learn: blocked, closed, silent (S13).
+REFUSED = (
+    "the registry cannot be reached from here; if it is a private one, the operator has to allow "
+    "it (TAGSTREAM_EGRESS_ALLOW)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A private registry that the operator admits: a name or a network, and a port (0: any).
+
+    `tenant` limits it to one namespace.
+    """
+
+    host: str
+    port: int = 0
+    network: Network | None = None
+    tenant: str = ""
+
+    @classmethod
+    def parse(cls, host: str, port: int = 0, tenant: str = "") -> Allowance:
+        """From the operator's text: a CIDR, an address or a name."""
+        try:
+            return cls(host, port, ipaddress.ip_network(host, strict=False), tenant)
+        except ValueError:
+            return cls(host.lower(), port, None, tenant)
+
+    def admits_name(self, host: str, port: int) -> bool:
+        return self.network is None and host == self.host and self.port in {0, port}
+
+    def admits_address(self, address: Address, port: int) -> bool:
+        if self.network is None or self.port not in {0, port}:
+            return False
+        return address.version == self.network.version and address in self.network
+
+
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """Who may be dialled. `embedded` is one person's machine; else only what is public or allowed."""
+
+    embedded: bool = False
+    ports: frozenset[int] = frozenset({443, 5000, 5443, 8443})
+    allowances: tuple[Allowance, ...] = ()
+
+    def for_tenant(self, tenant: str) -> EgressPolicy:
+        """The policy as it stands for one namespace; equal policies share connections (S14)."""
+        if all(not allowance.tenant for allowance in self.allowances):
+            return self
+        own = tuple(each for each in self.allowances if each.tenant in {"", tenant})
+        return EgressPolicy(self.embedded, self.ports, own)
+
+    def check_name(self, host: str, port: int, *, plain: bool = False) -> None:
+        """Refuse a name or port before any look-up. Raises EgressRefusedError."""
+        host = host.lower().strip("[]")
+        if any(allowance.admits_name(host, port) for allowance in self.allowances):
+            return
+        address = parse_address(host)
+        if address is not None:
+            self.check_addresses(host, port, [address])
+        elif host in _DENIED_NAMES - {"localhost"} or host.endswith("metadata.google.internal"):
+            raise refused("policy.name")
+        elif not self.embedded and self._is_private_name(host):
+            raise refused("policy.name")
+        if not self.embedded and not self._is_allowed_port(host, address, port, plain=plain):
+            raise refused("policy.port")
+
+    def _is_private_name(self, host: str) -> bool:
+        return (
+            host in _DENIED_NAMES
+            or host.endswith(_DENIED_SUFFIXES)
+            or host.startswith("kubernetes")
+            or "." not in host
+        )
+
+    def _is_allowed_port(
+        self, host: str, address: Address | None, port: int, *, plain: bool
+    ) -> bool:
+        if port in self.ports or (plain and port == _PLAIN_PORT):
+            return True
+        if address is None:
+            return False
+        return any(allowance.admits_address(address, port) for allowance in self.allowances)
+
+    def check_addresses(self, host: str, port: int, addresses: Iterable[Address]) -> None:
+        """Refuse the whole name if one of its addresses is denied. Raises EgressRefusedError."""
+        named = any(allowance.admits_name(host, port) for allowance in self.allowances)
+        for address in addresses:
+            if not self._admits(address, port, named=named):
+                raise refused("policy.address")
+
+    def _admits(self, address: Address, port: int, *, named: bool) -> bool:
+        if _is_in(address, _METADATA):
+            return False
+        if any(allowance.admits_address(address, port) for allowance in self.allowances):
+            return True
+        if (self.embedded or named) and _is_in(address, _OWN):
+            return True
+        if _is_in(address, DENIED):
+            return False
+        return address.is_global and not address.is_multicast and not address.is_reserved
+
+    def is_told(self, host: str, port: int) -> bool:
+        """Whether whoever asks may learn why a host did not answer (S13)."""
+        if self.embedded:
+            return True
+        host = host.lower().strip("[]")
+        address = parse_address(host)
+        return any(
+            allowance.admits_name(host, port)
+            or (address is not None and allowance.admits_address(address, port))
+            for allowance in self.allowances
+        )
+
+
+def parse_address(host: str) -> Address | None:
+    """The address that `host` spells canonically, or None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == net.version and address in net for net in networks)
+
+
+def refused(code: str) -> EgressRefusedError:
+    """A refusal that tells a tenant nothing but what to do."""
+    return EgressRefusedError(REFUSED, code=code)
+
+
+def check_url(url: str) -> SplitResult:
+    """An absolute http(s) URL without tricks (S6, S9). Raises EgressRefusedError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise refused("policy.url") from error
+    host = parts.hostname or ""
+    tricks = "@" in parts.netloc or "\\" in url or "%" in parts.netloc
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
+        tricks = True
+    if parts.scheme not in {"http", "https"} or not host or tricks or port == 0:
+        raise refused("policy.url")
+    last = host.rsplit(".", 1)[-1]
+    numeric = last.isdigit() or last.startswith("0x")
+    if numeric and parse_address(host) is None:
+        raise refused("policy.url")
+    return parts
+
+
+def origin_of(parts: SplitResult) -> tuple[str, str, int]:
+    """Scheme, host and port with the default filled in: what rights are bound to."""
+    default = _TLS_PORT if parts.scheme == "https" else _PLAIN_PORT
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
