@@ -14,7 +14,7 @@ from typing import Any
 from models.errors import InvalidObjectError, TagstreamError, status_of
 from models.images.packed import PackedImage
 from models.jobs import TargetResult
-from models.resources.base import format_time
+from models.resources.base import format_time, to_utc_seconds
 from models.resources.imports import ImageStreamImport
 from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import ImageStream, NamedTagEventList, TagEvent, TagReference
@@ -33,7 +33,7 @@ from models.streams.outcome import Imported, Known, Outcomes, Plan, RepositoryOu
 from models.streams.rules import ImportRules
 from models.streams.strategy import decorate, prepare_create, prepare_update
 from models.streams.tracking import track_tags
-from models.streams.validation import validate_stream
+from models.streams.validation import DOCKER_IMAGE, validate_stream
 
 CHECKED = "openshift.io/image.dockerRepositoryCheck"
 
@@ -98,7 +98,7 @@ class _Draft:
 
     def __init__(self, stream: ImageStream | None, meta: ObjectMeta, *, now: datetime) -> None:
         self._old = stream
-        self._now = now
+        self._now = to_utc_seconds(now)
         self._base = stream or ImageStream(
             metadata=ObjectMeta(name=meta.name, namespace=meta.namespace)
         )
@@ -190,7 +190,13 @@ def _is_news(wish: TagReference | None, history: NamedTagEventList | None, event
 
 def _reset(wish: TagReference | None, element: Element) -> TagReference:
     """The spec tag that names what was imported (5.3); an old referencePolicy stays (Q35)."""
-    source = ObjectReference(kind="DockerImage", name=element.source)
+    source = wish.from_ if wish is not None else None
+    if source is None or (source.kind, source.name, source.namespace) != (
+        DOCKER_IMAGE,
+        element.source,
+        "",
+    ):
+        source = ObjectReference(kind=DOCKER_IMAGE, name=element.source)
     if wish is None:
         return TagReference(
             name=element.to,
