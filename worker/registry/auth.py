@@ -7,10 +7,12 @@ the first credential's failure that is told.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from models.errors import EgressRefusedError, RegistryDeniedError, RegistryError
@@ -23,6 +25,9 @@ from worker.registry.failures import without_query
 from worker.registry.realm import is_expected_port, may_have_credentials, resolve_realm
 from worker.registry.tokens import TokenCache, TokenRequest
 from worker.registry.words import ANONYMOUS, Answer, Outgoing, Place
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 SCHEME_KEPT = 600.0
 WINNER_KEPT = 3600.0
@@ -86,12 +91,10 @@ class Authenticator:
                 self._remember_winner(candidate, outgoing.place, access)
                 return Authorized(answer, candidate.id)
             refused = refused or (answer if error is None else None)
-        try:
+        with contextlib.suppress(RegistryDeniedError, EgressRefusedError):
             answer = await self._as(None, outgoing, access)
-        except (RegistryDeniedError, EgressRefusedError):
-            answer = None
-        if answer is not None and answer.status not in {401, 403}:
-            return Authorized(answer, ANONYMOUS, (REJECTED,))
+            if answer.status not in {401, 403}:
+                return Authorized(answer, ANONYMOUS, (REJECTED,))
         if error is not None:
             raise error
         assert refused is not None
@@ -232,9 +235,7 @@ class Authenticator:
         )
         return request, shown is not credential
 
-    async def _fetch_token(
-        self, request: TokenRequest, outgoing: Outgoing, access: Access
-    ) -> str:
+    async def _fetch_token(self, request: TokenRequest, outgoing: Outgoing, access: Access) -> str:
         async def post(
             method: str, url: str, headers: dict[str, str], body: bytes | None
         ) -> Answer:
@@ -332,6 +333,6 @@ def _says_invalid(answer: Answer) -> bool:
     return any(c.get("error") == "invalid_token" for c in parse_challenges(lines))
 
 
-def _trim(kept: OrderedDict[tuple[str, str], object] | OrderedDict[Place, object]) -> None:  # type: ignore[misc]
+def _trim(kept: OrderedDict[K, V]) -> None:
     while len(kept) > MOST_KEPT:
         kept.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Reads a body under a cap, and undoes a compression that we never asked for (`registry.md` 5.7)."""
+"""Reads a body under a cap, undoing compression that nobody asked for (`registry.md` 5.7)."""
 
 from __future__ import annotations
 

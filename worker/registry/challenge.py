@@ -15,10 +15,10 @@ MOST_BYTES = 16 * 1024
 MOST_CHALLENGES = 8
 MOST_PARAMETERS = 32
 _LONGEST = {"realm": 2048, "scope": 4096}
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=[ \t]|,|$)[ \t]*")
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_SCHEME = re.compile(rf"[\s,]*({_WORD})(?=[ \t]|,|$)[ \t]*")
 _PARAMETER = re.compile(
-    rf"[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]*))(?=[ \t]*(?:,|$))",
+    rf"[\s,]*({_WORD})[ \t]*=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]*))(?=[ \t]*(?:,|$))",
     re.DOTALL,
 )
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")

@@ -151,7 +151,9 @@ class Exchange:
             old.port,
         ):
             allowed = self._config.policy
-            named = any(each.admits_name(new.hostname or "", new.port or 0) for each in allowed.allowances)
+            named = any(
+                each.admits_name(new.hostname or "", new.port or 0) for each in allowed.allowances
+            )
             if not allowed.embedded and not named and parse_address(new.hostname or "") is None:
                 raise refused("policy.redirect")
         if request.redirects != "registry" and origin_of(old) != origin_of(new):
@@ -262,5 +264,3 @@ def is_loopback(netloc: str) -> bool:
     host = host.strip("[]").lower()
     address = parse_address(host)
     return host == "localhost" if address is None else address.is_loopback
-
-

@@ -1,4 +1,4 @@
-"""Politeness, per registry: how many requests at once, whose turn it is, and when to leave it alone.
+"""Politeness, per registry: how many requests at once, whose turn, and when to leave it alone.
 
 `registry.md` 4.4. Concurrency adapts: it starts low, grows with clean answers, and halves when a
 registry is in pain. A breaker stops asking a registry that is down; a 429 closes a gate for those

@@ -1,4 +1,4 @@
-"""What registries say of their limits: `Retry-After` and the rate-limit headers (`registry.md` 4.1)."""
+"""What registries say of their limits: `Retry-After`, rate-limit headers (`registry.md` 4.1)."""
 
 from __future__ import annotations
 

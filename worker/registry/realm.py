@@ -1,4 +1,4 @@
-"""Where a registry may send us for a token, and which credentials may go there (`registry.md` 3.4)."""
+"""Where we may be sent for a token, and which credentials may go there (`registry.md` 3.4)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,10 @@ class _GuardedResolver(AbstractResolver):
         self.vetted: dict[tuple[str, int], None] = {}
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - aiohttp's signature
     ) -> list[ResolveResult]:
         async with asyncio.timeout(self._seconds):
             texts = (await self._lookup(host, port))[:MOST_ANSWERS]
