@@ -7,6 +7,7 @@ make it storable on the way in. Times are UTC, and a naive one is refused.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from models.oci import storable, storable_text
+from models.oci import storable_text
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -26,6 +27,8 @@ NAMING = {
 
 # SQLite counts rows by itself only in a column that is called INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Base(DeclarativeBase):
@@ -94,7 +97,7 @@ def code_points(dialect_name: str) -> str | None:
 
 def format_document(value: Any) -> str:
     """JSON that every database takes."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = storable_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     if "\\u0000" in text:
-        text = json.dumps(storable(value), ensure_ascii=False, separators=(",", ":"))
-    return storable_text(text)
+        text = _ESCAPED_NUL.sub(lambda found: found.group(1) + "\ufffd", text)
+    return text

@@ -1,0 +1,34 @@
+"""Runs migrations on the connection that `models.store.upgrade` opened, in its transaction.
+
+To write a new step:
+`alembic -c models/store/migrations/alembic.ini -x url=… revision --autogenerate -m …`
+"""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from models.store.session import open_engine
+from models.store.tables.schema import METADATA
+
+
+def run(connection: Connection) -> None:
+    """Apply the wanted steps; on PostgreSQL, rather give up than hold everybody up."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transactional_ddl=True,
+    )
+    context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    with open_engine(context.get_x_argument(as_dictionary=True)["url"]).begin() as opened:
+        run(opened)
