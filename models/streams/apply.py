@@ -28,12 +28,11 @@ from models.streams.elements import (
     warnings_of,
 )
 from models.streams.events import record_event
-from models.streams.limits import StreamUsage, check_limits, is_limit_error
+from models.streams.limits import StreamUsage, is_limit_error
 from models.streams.outcome import Imported, Known, Outcomes, Plan, RepositoryOutcome
 from models.streams.rules import ImportRules
-from models.streams.strategy import decorate, prepare_create, prepare_update
-from models.streams.tracking import track_tags
-from models.streams.validation import DOCKER_IMAGE, validate_stream
+from models.streams.validation import DOCKER_IMAGE
+from models.streams.writing import apply_write
 
 CHECKED = "openshift.io/image.dockerRepositoryCheck"
 
@@ -162,17 +161,9 @@ class _Draft:
             return self._old, False
         annotations = {**drafted.metadata.annotations, CHECKED: format_time(self._now)}
         drafted = drafted.replace(metadata=drafted.metadata.replace(annotations=annotations))
-        if self._old is None:
-            new = prepare_create(drafted, keep_status=True)
-            moved = frozenset(tag.name for tag in new.spec.tags)
-        else:
-            new, moved = prepare_update(self._old, drafted, keep_status=True)
-        new, errors = track_tags(new, moved, old=self._old, now=self._now, rules=rules)
-        new = decorate(new, rules)
-        errors.extend(validate_stream(new, old=self._old, allow_list=rules.allow_list))
-        if errors:
-            raise InvalidObjectError(kind="ImageStream", name=new.metadata.name, errors=errors)
-        check_limits(self._old, new, rules=rules, usage=usage)
+        new = apply_write(
+            self._old, drafted, now=self._now, rules=rules, keep_status=True, usage=usage
+        )
         return new, True
 
 

@@ -155,8 +155,8 @@ def test_a_registry_that_is_not_on_the_list_is_forbidden():
     assert [str(each) for each in error.errors] == [
         (
             f'spec.images[0].from.name: Forbidden: importing images from registry "{REG}" is '
-            f'forbidden: registry "{REG}" not allowed by whitelist: "internal:5000", "quay.io:443", '
-            '"docker.io:443", "*.corp:5000"'
+            f'forbidden: registry "{REG}" not allowed by whitelist: "internal:5000", '
+            '"quay.io:443", "docker.io:443", "*.corp:5000"'
         )
     ]
 
