@@ -1,0 +1,263 @@
+"""What a test asks the fake registry to do instead of answering well."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tests.fakeregistry.wire import STALL, Action, Headers, Raw, Reply, Request
+
+Path = str | re.Pattern[str]
+Responder = Callable[[Request], Action] | Reply | Raw | bytes
+Change = Callable[[Reply, Request], Action]
+_BLOCK = 1 << 16
+
+
+@dataclass(eq=False)
+class Rule:
+    """Which requests, how often (None: always), and what becomes of them.
+
+    A path is the whole path, with or without `/v2` and with or without the query, or a regular
+    expression for the whole of it; a compiled pattern is searched for in path and query.
+    """
+
+    path: Path
+    act: object
+    times: int | None = None
+    method: str | None = None
+    _whole: re.Pattern[str] | None = field(init=False, default=None)
+
+    def __post_init__(self):
+        if isinstance(self.path, str):
+            with contextlib.suppress(re.error):
+                self._whole = re.compile(f"(?:/v2)?(?:{self.path})")
+
+    def fits(self, request: Request) -> bool:
+        if self.times == 0 or (self.method and request.method != self.method):
+            return False
+        if isinstance(self.path, re.Pattern):
+            return bool(self.path.search(request.target))
+        for seen in (request.path, request.target, request.plain_path):
+            if seen in {self.path, f"/v2{self.path}"}:
+                return True
+            if self._whole and self._whole.fullmatch(seen):
+                return True
+        return False
+
+    def use_up(self):
+        if self.times is not None:
+            self.times -= 1
+
+
+@dataclass
+class Script:
+    """Rules in force. Counted rules come first, in the order they were made; of the others the
+    newest wins. `changes` all apply, to whatever answer came out.
+    """
+
+    rules: list[Rule] = field(default_factory=list)
+    changes: list[Rule] = field(default_factory=list)
+    delays: list[Rule] = field(default_factory=list)
+
+    def on(self, path: Path, responder: Responder, *, times=None, method=None) -> Rule:
+        """Answer with `responder`: a Reply, bytes for the wire, or a function of the request.
+
+        The function may be async, and may return None to let the registry answer as usual.
+        """
+        return self._add(self.rules, Rule(path, responder, times, method))
+
+    def change(self, path: Path, change: Change, *, times=None, method=None) -> Rule:
+        """Let `change(reply, request)` have the last word about the usual answer."""
+        return self._add(self.changes, Rule(path, change, times, method))
+
+    def fail_next(
+        self, path: Path, *, status: int, body: bytes = b"", times: int = 1, method=None, **headers
+    ) -> Rule:
+        """Answer the next `times` requests with `status`; `Retry_After="0"` is a header."""
+        pairs = [(name.replace("_", "-"), str(value)) for name, value in headers.items()]
+        content = body.encode() if isinstance(body, str) else body
+        return self.on(path, lambda _: Reply(status, content, pairs), times=times, method=method)
+
+    def delay(self, seconds: float, path: Path = ".*", *, times=None, method=None) -> Rule:
+        """Wait before every answer."""
+        return self._add(self.delays, Rule(path, seconds, times, method))
+
+    def stall(
+        self, path: Path = ".*", *, after: int | None = None, times=None, method=None
+    ) -> Rule:
+        """Never answer; or send the head and `after` bytes of the body, and then no more."""
+        if after is None:
+            return self.on(path, STALL, times=times, method=method)
+
+        def stop(reply: Reply, _: Request) -> Reply:
+            length = len(reply.body)
+            return Reply(reply.status, reply.body[:after], reply.pairs(), length, hold=True)
+
+        return self.change(path, stop, times=times, method=method)
+
+    def truncate(self, path: Path, *, keep: int, times=None, method=None) -> Rule:
+        """Promise the whole body, send `keep` bytes and hang up."""
+
+        def cut(reply: Reply, _: Request) -> Reply:
+            length = len(reply.body)
+            return Reply(reply.status, reply.body[:keep], reply.pairs(), length, close=True)
+
+        return self.change(path, cut, times=times, method=method)
+
+    def raw(
+        self,
+        path: Path,
+        chunks: Iterable[bytes] | bytes,
+        pauses: float | Sequence[float] = (),
+        *,
+        end: str = "close",
+        times=None,
+        method=None,
+    ) -> Rule:
+        """Put `chunks` on the wire as they are, pausing after each; see `Raw`."""
+        pieces = [chunks] if isinstance(chunks, bytes) else list(chunks)
+        return self.on(path, lambda _: Raw(pieces, pauses, end), times=times, method=method)
+
+    def drip(self, path: Path, *, pause: float, size: int = 1, times=None, method=None) -> Rule:
+        """Send the usual answer `size` bytes at a time, from the status line on."""
+
+        def slow(reply: Reply, request: Request) -> Raw:
+            content = reply.render(request.method)
+            pieces = [content[at : at + size] for at in range(0, len(content), size)]
+            return Raw(pieces, pause, end="keep")
+
+        return self.change(path, slow, times=times, method=method)
+
+    def redirect(
+        self, path: Path, location: str, status: int = 307, *, times=None, method=None
+    ) -> Rule:
+        """Send the client to `location`."""
+        return self.on(
+            path, lambda _: Reply(status, b"", [("Location", location)]), times=times, method=method
+        )
+
+    def header(
+        self, path: Path, name: str, value: str | Sequence[str] | None, *, times=None, method=None
+    ) -> Rule:
+        """Say this instead in the header `name`: one value, several lines, or nothing (None)."""
+        return self.change(
+            path, lambda reply, _: reply.with_header(name, value), times=times, method=method
+        )
+
+    def claim_digest(self, path: Path, digest: str | Sequence[str] | None, **how) -> Rule:
+        """Lie about the digest in Docker-Content-Digest, or say none."""
+        return self.header(path, "Docker-Content-Digest", digest, **how)
+
+    def claim_length(self, path: Path, length: int, *, times=None, method=None) -> Rule:
+        """Lie about the length of the body, and hang up after it."""
+
+        def lie(reply: Reply, _: Request) -> Reply:
+            return Reply(reply.status, reply.body, reply.pairs(), length, close=True)
+
+        return self.change(path, lie, times=times, method=method)
+
+    def replace_body(self, path: Path, body: bytes, *, times=None, method=None) -> Rule:
+        """Send other bytes under the usual headers."""
+
+        def swap(reply: Reply, _: Request) -> Reply:
+            return Reply(reply.status, body, reply.pairs())
+
+        return self.change(path, swap, times=times, method=method)
+
+    def gzip_bomb(
+        self, path: Path, size: int = 200_000_000, *, headers: Headers = (), **how
+    ) -> Rule:
+        """A gzip body that unfolds to `size` zeros."""
+        body = gzip_zeros(size)
+        pairs = [*Reply(headers=headers).pairs(), ("Content-Encoding", "gzip")]
+        return self.on(path, lambda _: Reply(200, body, pairs), **how)
+
+    def endless(
+        self,
+        path: Path,
+        *,
+        pause: float = 0.0,
+        block: bytes = b" " * _BLOCK,
+        headers: Headers = (),
+        **how,
+    ) -> Rule:
+        """A chunked body without end."""
+        pairs = [*Reply(headers=headers).pairs(), ("Transfer-Encoding", "chunked")]
+        head = Reply(200, b"", pairs, length=-1).render("GET")
+        chunk = b"%x\r\n%b\r\n" % (len(block), block)
+        return self.on(
+            path, lambda _: Raw(itertools.chain([head], itertools.repeat(chunk)), pause), **how
+        )
+
+    def rate_limit(
+        self,
+        most: int,
+        *,
+        path: Path = ".*",
+        retry_after: str | None = "1",
+        methods=("GET",),
+        **headers,
+    ) -> Rule:
+        """Answer `most` requests, saying how many are left, then 429 until the rule is dropped."""
+        left = itertools.count(most - 1, -1)
+        extra = [(name.replace("_", "-"), str(value)) for name, value in headers.items()]
+
+        def count(reply: Reply, request: Request) -> Reply:
+            if request.method not in methods:
+                return reply
+            remaining = next(left)
+            said = [
+                ("ratelimit-limit", f"{most};w=21600"),
+                ("ratelimit-remaining", f"{max(remaining, 0)};w=21600"),
+            ]
+            if remaining < 0:
+                wait = [] if retry_after is None else [("Retry-After", retry_after)]
+                body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}'
+                return Reply(
+                    429, body, [("Content-Type", "application/json"), *wait, *said, *extra]
+                )
+            return Reply(reply.status, reply.body, [*reply.pairs(), *said, *extra])
+
+        return self.change(path, count)
+
+    def drop(self, rule: Rule):
+        """Take one rule back."""
+        for rules in (self.rules, self.changes, self.delays):
+            if rule in rules:
+                rules.remove(rule)
+
+    def forget(self):
+        """Take all rules back."""
+        self.rules, self.changes, self.delays = [], [], []
+
+    def rules_for(self, request: Request) -> Iterator[Rule]:
+        counted = [rule for rule in self.rules if rule.times is not None]
+        steady = [rule for rule in reversed(self.rules) if rule.times is None]
+        return (rule for rule in [*counted, *steady] if rule.fits(request))
+
+    def changes_for(self, request: Request) -> list[Rule]:
+        return [rule for rule in self.changes if rule.fits(request)]
+
+    def delay_of(self, request: Request) -> float:
+        waits = [rule for rule in self.delays if rule.fits(request)]
+        for rule in waits:
+            rule.use_up()
+        return sum(rule.act for rule in waits)
+
+    def _add(self, rules: list[Rule], rule: Rule) -> Rule:
+        rules.append(rule)
+        return rule
+
+
+def gzip_zeros(size: int) -> bytes:
+    """`size` zeros, gzipped without ever holding them."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = bytes(1 << 20)
+    parts = [
+        packer.compress(block[: min(len(block), size - at)]) for at in range(0, size, len(block))
+    ]
+    return b"".join([*parts, packer.flush()])
