@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -33,7 +33,7 @@ from models.reference import Reference
 from models.resources.image import Image
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
-from models.store.images import load_held, load_image, load_images
+from models.store.images import load_held, load_image
 from models.store.imports import save_import
 from models.store.jobs import claim_job, finish_job
 from models.store.secrets import pull_secrets

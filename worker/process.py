@@ -84,7 +84,7 @@ def _start(controller: WorkController) -> threading.Thread:
 
 def _stop(runners: Sequence[threading.Thread]) -> None:
     """A warm stop: Celery's flag tells every controller of this process."""
-    celery_state.should_stop = 0
+    celery_state.should_stop = 0  # an exit code: any number means stop
     for runner in runners:
         runner.join(SECONDS_TO_STOP)
     celery_state.should_stop = None

@@ -203,7 +203,7 @@ class Exchange:
             raise translate(error, method=request.method, url=url, is_told=told) from error
 
     async def _read(self, request: Outgoing, response: httpx.Response) -> bytes:
-        if request.method == "HEAD":
+        if request.method == "HEAD" or (response.is_success and not request.reads_body):
             return b""
         assert isinstance(response.stream, httpx.AsyncByteStream)
         if not response.is_success:

@@ -107,9 +107,11 @@ class EgressPolicy:
         address = parse_address(host)
         if address is not None:
             self.check_addresses(host, port, [address])
-        elif host in _DENIED_NAMES - {"localhost"} or host.endswith("metadata.google.internal"):
-            raise refused("policy.name")
-        elif not self.embedded and self._is_private_name(host):
+        elif (
+            host in _DENIED_NAMES - {"localhost"}
+            or host.endswith("metadata.google.internal")
+            or (not self.embedded and self._is_private_name(host))
+        ):
             raise refused("policy.name")
         if not self.embedded and not self._is_allowed_port(host, address, port, plain=plain):
             raise refused("policy.port")

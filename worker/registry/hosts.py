@@ -1,281 +1,278 @@
-"""Politeness, per registry: how many requests at once, whose turn, and when to leave it alone.
+"""Politeness, per registry: how many requests at once, whose turn it is, when to leave it alone.
 
-`registry.md` 4.4. Concurrency adapts: it starts low, grows with clean answers, and halves when a
-registry is in pain. A breaker stops asking a registry that is down; a 429 closes a gate for those
-rights only. Time and dice are arguments.
+`registry.md` 4.4, `import.md` B1, B4, B5. Every request takes a slot at its registry's `Host` and
+tells it how it ended. A breaker keeps everybody away from a registry that is down; a 429 closes a
+gate for the rights that were used, and for those alone.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import OrderedDict
+from http import HTTPStatus
+from types import TracebackType
 
 import httpx
 
 from models.errors import RateLimitedError, RegistryError, TransientRegistryError
 from worker.registry.access import Access
-from worker.registry.limits import Allowed, parse_allowed, parse_retry_after
-from worker.registry.slots import LocalSlots, Slots
+from worker.registry.breaker import Breaker, Tally
+from worker.registry.clock import SYSTEM_CLOCK, Clock
+from worker.registry.limits import parse_limits
+from worker.registry.slots import Budget, LocalSlots, Slots
+from worker.registry.turns import LANES, MOST_SOCKETS, Sockets, Turns
 from worker.registry.words import Place
 
-CLEAN_TO_GROW = 50
-FAILURES_TO_OPEN = 8
-WINDOW = 60.0
-WINDOW_LEAST = 20
-FIRST_REST = 30.0
-LONGEST_REST = 900.0
-RETRY_SHARE = 0.1
+LONGEST_PAUSE = 30.0  # what is longer ends the attempt: the job comes back later
 RETRIES_FREE = 10
-MOST_REGISTRIES = 4096
-_LANES = {"interactive": 4, "scheduled": 2, "bulk": 1}
-_PAIN = frozenset({408, 425, 499, 500, 502, 503, 504, *range(520, 528)})
+RETRY_PART = 10
+RATE = 50.0
+MOST_HOSTS = 4096
+_MOST_NOTES = 256
+_TRANSIENT = frozenset({408, 425, 499, 500, 502, 503, 504, *range(520, 528)})
+_OVERLOADED = frozenset({408, 429, 503, 504})
+_QUOTA_LOW = (
+    "toomanyrequests: the pull rate limit is nearly used up; "
+    "manifests are fetched again when it has recovered"
+)
 
 
 class Host:
     """What this process knows of one registry's health and patience."""
 
     def __init__(
-        self, name: str, *, start: int, most: int, clock: Callable[[], float], slots: Slots
+        self, name: str, *, slots: Slots, sockets: Sockets, rate: float, clock: Clock
     ) -> None:
         self.name = name
+        self.breaker = Breaker()
         self._clock = clock
-        self._slots = slots
-        self._most = most
-        self.limit = min(start, most)
-        self.in_flight = 0
-        self._clean = 0
-        self._line = _Line()
-        self._failures = 0
-        self._recent: deque[tuple[float, bool]] = deque()
-        self._open_until = 0.0
-        self._rest = FIRST_REST
-        self._probing = False
-        self._last: RegistryError | None = None
-        self._gates: dict[str, float] = {}
-        self.allowed: Allowed | None = None
-        self._asked: deque[float] = deque()
-        self._retried: deque[float] = deque()
+        self._turns = Turns(sockets=sockets, rate=rate, clock=clock)
+        self._turns.on_rest = self._rest
+        self._share = self._turns.share = slots.share(name, self._turns)
+        self._asked = Tally()
+        self._gates: dict[str, _Closed] = {}
+        self._low: dict[str, float] = {}
+        self._told: OrderedDict[str, str] = OrderedDict()
+        self._last = ""
 
-    @asynccontextmanager
-    async def slot(self, access: Access) -> AsyncIterator[None]:
-        """A turn at the registry. Fails at once while the breaker is open."""
-        probe = self._check_breaker()
-        self._asked_now()
-        if self.in_flight >= self._budget() or self._line:
-            await self._wait(access)
-        else:
-            self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            if probe:
-                self._probing = False
-            self.admit()
+    def slot(self, access: Access, *, scope: str | None = None, costly: bool = False) -> _Slot:
+        """`async with host.slot(access):` — a turn at the registry.
 
-    def _budget(self) -> int:
-        return min(self.limit, self._slots.share(self.name, self._most, self.in_flight))
+        Raises TransientRegistryError `circuit.open` while the breaker is open, with the last
+        error's text. With `scope`, the rights the request will use, a 429 of theirs is waited
+        out, or raised as RateLimitedError where that takes more than 30 s; `costly` says that the
+        request draws on a pull quota (GET of a manifest), which stops when the quota is nearly
+        used up.
+        """
+        return _Slot(self, access, scope, costly=costly)
 
-    async def _wait(self, access: Access) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._line.join(access.lane, access.tenant, turn)
-        self.admit()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.in_flight -= 1
-                self.admit()
-            raise
+    @property
+    def limit(self) -> int:
+        """How many requests may be in flight at the moment."""
+        return self._share.allowed
 
-    def admit(self) -> None:
-        """Let in whoever waits and now fits."""
-        while self._line and self.in_flight < self._budget():
-            turn = self._line.next()
-            if turn is None:
-                return
-            if not turn.done():
-                self.in_flight += 1
-                turn.set_result(None)
-
-    def _check_breaker(self) -> bool:
-        """Raises while open; True for the one request that probes a half-open breaker."""
-        if self._last is None or self._open_until == 0.0:
-            return False
-        if self._clock() < self._open_until or self._probing:
-            twin = TransientRegistryError(self._last.text, code="circuit.open")
-            raise twin from self._last
-        self._probing = True
-        return True
+    @property
+    def in_flight(self) -> int:
+        return self._turns.in_flight
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is asked at the moment."""
-        return self._open_until > self._clock()
+        """Whether the breaker keeps requests away at the moment."""
+        return self.breaker.refuses(self._clock.now())
 
-    def answered(self, status: int, headers: httpx.Headers) -> None:
-        """Learn from an answer: its status and what it says of limits."""
-        if "ratelimit-remaining" in headers or "x-ratelimit-remaining" in headers:
-            self.allowed = parse_allowed(headers, now=time.time()) or self.allowed
-        if status in _PAIN:
-            self._halve()
-            self._count(failed=True, why=f"received unexpected HTTP status: {status}")
-        elif status == 429:
-            self._halve()
+    @property
+    def is_idle(self) -> bool:
+        """Whether forgetting this host would lose nothing."""
+        nobody = not (self._turns.in_flight or self._turns.waiting)
+        return nobody and self.breaker.until is None and not self._gates and not self._low
+
+    def answered(
+        self, status: int, headers: httpx.Headers | None = None, *, scope: str | None = None
+    ) -> None:
+        """Learn from an answer: its status, and what its headers say of limits.
+
+        Without `scope` limits are not noted, for nobody knows whose they are.
+        """
+        if headers is not None:
+            self._hear(status, headers, scope)
+        if status in _OVERLOADED:
+            self._share.overloaded()
         else:
-            self._grow()
-            self._count(failed=False)
+            self._share.clean()
+        if status in _TRANSIENT:
+            self._count_failure(_text_of(status), known_to=None)
+        elif self.breaker.answered(self._clock.now()):
+            self._told.clear()
+            self._share.closed()
 
-    def failed(self, error: RegistryError) -> None:
+    def succeeded(self, headers: httpx.Headers | None = None, *, scope: str | None = None) -> None:
+        """The registry answered as one wishes."""
+        self.answered(HTTPStatus.OK, headers, scope=scope)
+
+    def failed(self, error: RegistryError, *, tenant: str | None = None) -> None:
         """Learn from a failure; only transient ones speak against the registry."""
-        if not isinstance(error, TransientRegistryError):
+        if isinstance(error, RateLimitedError):
+            self.answered(HTTPStatus.TOO_MANY_REQUESTS)
             return
-        self._halve()
-        self._count(failed=True, error=error)
-
-    def _grow(self) -> None:
-        self._clean += 1
-        if self._clean >= CLEAN_TO_GROW and self.limit < self._most:
-            self.limit += 1
-            self._clean = 0
-
-    def _halve(self) -> None:
-        self.limit = max(1, self.limit // 2)
-        self._clean = 0
-
-    def _count(self, *, failed: bool, why: str = "", error: RegistryError | None = None) -> None:
-        if not failed:
-            if self._failures or self._open_until:
-                self._failures, self._open_until, self._rest = 0, 0.0, FIRST_REST
-            if not self._recent:
-                return
-        now = self._clock()
-        self._recent.append((now, failed))
-        while self._recent and self._recent[0][0] < now - WINDOW:
-            self._recent.popleft()
-        if not failed:
+        if not isinstance(error, TransientRegistryError) or error.code == "circuit.open":
             return
-        self._failures += 1
-        self._last = error or TransientRegistryError(why, code="http.5xx")
-        bad = sum(1 for _, was_bad in self._recent if was_bad)
-        many = len(self._recent) >= WINDOW_LEAST and bad * 2 >= len(self._recent)
-        if self._failures >= FAILURES_TO_OPEN or many or self._probing:
-            if self._probing or self._open_until:
-                self._rest = min(self._rest * 2, LONGEST_REST)
-            self._open_until = now + self._rest
-            self._recent.clear()
+        if error.code.endswith("timeout"):
+            self._share.overloaded()
+        self._count_failure(error.text, known_to=tenant)
+
+    def limited(self, retry_after: float | None, scope: str, text: str = "toomanyrequests") -> None:
+        """Close the gate for `scope` as long as the registry wished; without a wish, not at all."""
+        self._turns.pace.active = True
+        if retry_after is not None:
+            until = self._clock.now() + retry_after
+            self._gates[scope] = _Closed(max(until, self._gates.get(scope, _OPEN).until), text)
+            self._forget_old_notes()
 
     def close_gate(self, scope: str, headers: httpx.Headers) -> float | None:
-        """Remember a 429 for these rights; how long the registry wants to be left alone."""
-        wait = parse_retry_after(headers.get("retry-after"), now=time.time())
-        if wait is not None:
-            self._gates[scope] = self._clock() + wait
+        """A 429 for these rights: notes, and returns, how long to stay away."""
+        said = parse_limits(headers.raw, now=self._clock.wall())
+        wait = said.retry_after if said is not None else None
+        self.limited(wait, scope)
         return wait
 
     def check_gate(self, scope: str) -> None:
         """Raises RateLimitedError while a 429 is to be waited out for these rights."""
-        until = self._gates.get(scope)
+        gate = self._gates.get(scope)
+        if gate is None:
+            return
+        left = gate.until - self._clock.now()
+        if left > 0:
+            raise RateLimitedError(gate.text, retry_after=left)
+        del self._gates[scope]
+
+    def slow_get(self, scope: str) -> float:
+        """For how many seconds no manifests should be fetched by these rights (4.1)."""
+        until = self._low.get(scope)
         if until is None:
-            return
-        left = until - self._clock()
-        if left <= 0:
-            del self._gates[scope]
-            return
-        raise RateLimitedError("toomanyrequests", code="ratelimit.quota", retry_after=left)
+            return 0.0
+        left = until - self._clock.now()
+        if left > 0:
+            return left
+        del self._low[scope]
+        return 0.0
+
+    async def pass_gate(self, scope: str, *, costly: bool = False) -> None:
+        """Wait until these rights may be used again; raises where that takes too long."""
+        waited = 0.0
+        while True:
+            try:
+                self.check_gate(scope)
+            except RateLimitedError as refusal:
+                left = refusal.retry_after or 0.0
+                if waited + left > LONGEST_PAUSE:
+                    raise
+            else:
+                left = self.slow_get(scope) if costly else 0.0
+                if waited + left > LONGEST_PAUSE:
+                    raise RateLimitedError(_QUOTA_LOW, retry_after=left)
+            if not left:
+                return
+            await self._clock.sleep(left)
+            waited += left
 
     def may_retry(self) -> bool:
-        """Whether the retry budget has room: a tenth of the last minute's requests, or ten."""
-        now = self._clock()
-        while self._retried and self._retried[0] < now - WINDOW:
-            self._retried.popleft()
-        while self._asked and self._asked[0] < now - WINDOW:
-            self._asked.popleft()
-        if len(self._retried) >= max(RETRIES_FREE, RETRY_SHARE * len(self._asked)):
+        """Take a retry out of the budget: a tenth of the last minute's requests, or ten."""
+        now = self._clock.now()
+        asked, retried = self._asked.totals(now)
+        if retried >= max(RETRIES_FREE, asked // RETRY_PART):
             return False
-        self._retried.append(now)
+        self._asked.add(now, every=False, some=True)
         return True
 
-    def _asked_now(self) -> None:
-        self._asked.append(self._clock())
-        if len(self._asked) > 20_000:
-            self._asked.popleft()
+    async def enter(self, slot: _Slot) -> None:
+        """Come in by `slot`; see there."""
+        turns, tenant = self._turns, slot.access.tenant
+        lane = LANES.get(slot.access.lane, LANES["bulk"])
+        cost = 1
+        while True:
+            if slot.scope is not None and (self._gates or self._low):
+                await self.pass_gate(slot.scope, costly=slot.costly)
+                cost = 2 if self.slow_get(slot.scope) else 1  # the rest goes on at half rate
+            now = self._clock.now()
+            if self.breaker.until is not None and self.breaker.refuses(now):
+                raise self._is_down(tenant)
+            if not turns.enter(lane, tenant, cost):
+                await turns.wait(lane, tenant, cost)
+                if self._must_go_back(slot):
+                    turns.leave(tenant)
+                    continue
+            slot.probe = self.breaker.until is not None and self.breaker.begin()
+            self._asked.add(now)
+            return
 
+    def leave(self, slot: _Slot, error: BaseException | None) -> None:
+        """Go, and leave the turn to the next one."""
+        if isinstance(error, TransientRegistryError):
+            self._remember(slot.access.tenant, error.text)
+        if slot.probe:
+            self.breaker.abandon()
+        self._turns.leave(slot.access.tenant)
 
-class _Line:
-    """Who waits: lanes by weight, tenants of a lane in turn."""
+    def _must_go_back(self, slot: _Slot) -> bool:
+        """Whether a gate closed, or the registry went down, while we stood in line."""
+        if self.breaker.until is not None and self.breaker.refuses(self._clock.now()):
+            return True
+        if slot.scope is None or not (self._gates or self._low):
+            return False
+        gate = self._gates.get(slot.scope, _OPEN)
+        return gate.until > self._clock.now() or (slot.costly and self.slow_get(slot.scope) > 0)
 
-    def __init__(self) -> None:
-        self._lanes: dict[str, OrderedDict[str, deque[asyncio.Future[None]]]] = {}
-        self._credit: dict[str, int] = {}
-        self._length = 0
+    def _hear(self, status: int, headers: httpx.Headers, scope: str | None) -> None:
+        said = parse_limits(headers.raw, now=self._clock.wall())
+        if said is None:
+            if status == HTTPStatus.TOO_MANY_REQUESTS:
+                self._turns.pace.active = True
+            return
+        self._turns.pace.active = True
+        if scope is None:
+            return
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            self.limited(said.retry_after, scope)
+        if said.allowed is not None and said.allowed.is_low:
+            self._low.setdefault(scope, self._clock.now() + said.allowed.wait)
+            self._forget_old_notes()
+        elif said.allowed is not None:
+            self._low.pop(scope, None)
 
-    def __bool__(self) -> bool:
-        return self._length > 0
+    def _count_failure(self, text: str, *, known_to: str | None) -> None:
+        """Text is told to the tenant it happened to; without one it is fit for everybody."""
+        now = self._clock.now()
+        if known_to is not None:
+            self._remember(known_to, text)
+        self._last = text if text.startswith(_STATUS) else self._silence
+        if self.breaker.failed(now):
+            self._turns.refuse(self._is_down)
+            self._share.opened((self.breaker.until or now) - now, self._last)
 
-    def join(self, lane: str, tenant: str, turn: asyncio.Future[None]) -> None:
-        tenants = self._lanes.setdefault(lane, OrderedDict())
-        tenants.setdefault(tenant, deque()).append(turn)
-        self._length += 1
+    @property
+    def _silence(self) -> str:
+        return f'Get "https://{self.name}/v2/": the registry does not answer'
 
-    def next(self) -> asyncio.Future[None] | None:
-        """The next turn: four interactive for two scheduled for one bulk, where all wait."""
-        waiting = [lane for lane in _LANES if self._lanes.get(lane)]
-        waiting.extend(lane for lane in self._lanes if lane not in _LANES and self._lanes[lane])
-        if not waiting:
-            self._length = 0
-            return None
-        if not any(self._credit.get(lane, 0) > 0 for lane in waiting):
-            self._credit = {lane: _LANES.get(lane, 1) for lane in waiting}
-        lane = max(waiting, key=lambda name: self._credit.get(name, 0))
-        self._credit[lane] = self._credit.get(lane, 0) - 1
-        tenants = self._lanes[lane]
-        tenant, turns = next(iter(tenants.items()))
-        turn = turns.popleft()
-        self._length -= 1
-        if turns:
-            tenants.move_to_end(tenant)
-        else:
-            del tenants[tenant]
-        return turn
+    def _remember(self, tenant: str, text: str) -> None:
+        self._told[tenant] = text
+        self._told.move_to_end(tenant)
+        if len(self._told) > _MOST_NOTES:
+            self._told.popitem(last=False)
 
+    def _is_down(self, tenant: str) -> TransientRegistryError:
+        """The last error in its own words, so that it is not recorded anew (Q39). Errors name
+        repositories, hence each tenant hears its own; others hear that nobody answers.
+        """
+        text = self._told.get(tenant) or self._last
+        return TransientRegistryError(text, code="circuit.open")
 
-class Hosts:
-    """Every registry that this process has asked lately."""
+    def _rest(self, seconds: float, text: str) -> None:
+        self._last = self._last or text
+        self.breaker.adopt(self._clock.now() + seconds)
+        if self.is_open:
+            self._turns.refuse(self._is_down)
 
-    def __init__(
-        self,
-        *,
-        start: int = 8,
-        most: int = 16,
-        clock: Callable[[], float] = time.monotonic,
-        slots: Slots | None = None,
-    ) -> None:
-        self._start = start
-        self._most = most
-        self._clock = clock
-        self._slots = slots or LocalSlots()
-        self._slots.watch(self._changed)
-        self._hosts: OrderedDict[str, Host] = OrderedDict()
-
-    def _changed(self, name: str) -> None:
-        if name in self._hosts:
-            self._hosts[name].admit()
-
-    async def close(self) -> None:
-        """Give every share back."""
-        await self._slots.close()
-
-    def host(self, place: Place) -> Host:
-        """The registry of a place."""
-        name = place.api_host
-        found = self._hosts.get(name)
-        if found is None:
-            found = self._hosts[name] = Host(
-                name, start=self._start, most=self._most, clock=self._clock, slots=self._slots
-            )
-            while len(self._hosts) > MOST_REGISTRIES:
-                self._hosts.popitem(last=False)
-        return found
+    def _forget_old_notes(self) -> None:
+        if len(self._gates) > _MOST_NOTES or len(self._low) > _MOST_NOTES:
+            now = self._clock.now()
+            self._gates = {key: gate for key, gate in self._gates.items() if gate.until > now}
+            self._low = {key: until for key, until in self._low.items() if until > now}

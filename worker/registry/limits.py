@@ -1,47 +1,52 @@
-"""What registries say of their limits: `Retry-After`, rate-limit headers (`registry.md` 4.1)."""
+"""What registries say of their limits: `Retry-After` and rate-limit headers (`registry.md` 4.1).
+
+What is said is used to slow down, never to speed up; what cannot be read says nothing.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+SHORTEST_WAIT = 1.0
 LONGEST_WAIT = 6 * 3600.0
-_SHORTEST_WAIT = 1.0
+UNKNOWN_WINDOW = 60.0
 _UNIX_TIME = 1_000_000_000
-_WINDOWED = re.compile(r"(\d{1,9})(?:;w=(\d{1,9}))?", re.ASCII)
+_DIGITS = re.compile(r"\d{1,10}", re.ASCII)
+_WINDOWED = re.compile(r"(\d{1,10})(?:\s*;\s*w=(\d{1,10}))?", re.ASCII)
+_LONGEST_VALUE = 100
 
 
 def parse_retry_after(text: str | None, *, now: float) -> float | None:
-    """Seconds to wait, between 1 s and 6 h; None where nothing usable was said.
+    """Seconds to wait, from 1 s to 6 h; None where nothing usable was said.
 
-    `now` is Unix time. Numbers above 10^9 are taken for Unix time, other texts for HTTP dates.
+    `now` is Unix time. Numbers above 10^9 are Unix time, other texts HTTP dates; what lies in the
+    past is ignored.
     """
-    if text is None:
+    if text is None or len(text) > _LONGEST_VALUE:
         return None
     text = text.strip()
-    if re.fullmatch(r"\d{1,10}", text, re.ASCII):
+    if _DIGITS.fullmatch(text):
         seconds = float(text)
-        if seconds > _UNIX_TIME:
-            seconds -= now
+        seconds -= now if seconds > _UNIX_TIME else 0.0
     else:
         try:
             moment = parsedate_to_datetime(text)
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = moment.timestamp() - now
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp() - now
     if seconds < 0:
         return None
-    return min(max(seconds, _SHORTEST_WAIT), LONGEST_WAIT)
+    return min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How many requests are left of how many, in a window of seconds (0: not said)."""
+    """How many requests are left, of how many (0: not said), and for how many seconds."""
 
     limit: int
     remaining: int
@@ -49,28 +54,57 @@ class Allowed:
 
     @property
     def is_low(self) -> bool:
-        """Whether the rest is to be kept for those who really need it."""
-        return self.remaining <= max(5, self.limit * 0.05)
+        """Whether manifests should wait until the window has passed (`registry.md` 4.1)."""
+        return self.remaining <= max(5.0, 0.05 * self.limit)
+
+    @property
+    def wait(self) -> float:
+        """An estimate of when there will be more."""
+        return min(max(self.window or UNKNOWN_WINDOW, SHORTEST_WAIT), LONGEST_WAIT)
 
 
-_NAMES = (
-    ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
-    ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
-)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The headers of one answer that speak of limits."""
+
+    retry_after: float | None
+    allowed: Allowed | None
 
 
-def parse_allowed(headers: Mapping[str, str], *, now: float) -> Allowed | None:
-    """What the headers say is left, or None. Malformed headers say nothing."""
-    for limit_name, remaining_name, reset_name in _NAMES:
-        remaining = _WINDOWED.fullmatch(headers.get(remaining_name, "").strip())
+def parse_limits(headers: Iterable[tuple[bytes, bytes]], *, now: float) -> Said | None:
+    """What an answer says of limits, or None where it says nothing; `headers` in raw form.
+
+    One pass over raw names: this runs for every answer, and nearly all say nothing.
+    """
+    found: dict[str, str] = {}
+    for raw_name, value in headers:
+        name = raw_name.lower()
+        if b"ratelimit-" in name or name == b"retry-after":
+            found.setdefault(name.decode("latin-1"), value.decode("latin-1").strip())
+    if not found:
+        return None
+    return Said(
+        retry_after=parse_retry_after(found.get("retry-after"), now=now),
+        allowed=_parse_allowed(found, now=now),
+    )
+
+
+def _parse_allowed(headers: dict[str, str], *, now: float) -> Allowed | None:
+    """Docker Hub's `97;w=21600`, the IETF draft's seconds, and `X-…` with Unix time."""
+    for prefix in ("", "x-"):
+        remaining = _WINDOWED.fullmatch(headers.get(f"{prefix}ratelimit-remaining", ""))
         if remaining is None:
             continue
-        limit = _WINDOWED.fullmatch(headers.get(limit_name, "").strip())
-        reset = re.fullmatch(r"\d{1,10}", headers.get(reset_name, "").strip(), re.ASCII)
-        window = float(remaining.group(2) or 0)
-        if reset is not None and not window:
+        limit = _WINDOWED.match(headers.get(f"{prefix}ratelimit-limit", ""))
+        reset = _DIGITS.fullmatch(headers.get(f"{prefix}ratelimit-reset", ""))
+        if reset is not None:
             window = float(reset.group())
-            window = max(window - now, 0.0) if window > _UNIX_TIME else window
-        left = int(remaining.group(1))
-        return Allowed(int(limit.group(1)) if limit else left, left, min(window, LONGEST_WAIT))
+            window -= now if window > _UNIX_TIME else 0.0
+        else:
+            window = float(remaining.group(2) or (limit.group(2) if limit else 0) or 0)
+        return Allowed(
+            limit=int(limit.group(1)) if limit else 0,
+            remaining=int(remaining.group(1)),
+            window=min(max(window, 0.0), LONGEST_WAIT),
+        )
     return None

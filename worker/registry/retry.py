@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from models.errors import RateLimitedError, TransientRegistryError
-from worker.registry.hosts import Host
+from worker.registry.clock import SYSTEM_CLOCK, Clock
+from worker.registry.hosts import LONGEST_PAUSE, Host
 
 T = TypeVar("T")
 
-LONGEST_PAUSE = 30.0
-
-Sleep = Callable[[float], Awaitable[None]]
+PAUSES = (0.5, 2.0)
 Dice = Callable[[float, float], float]
 
 
@@ -22,25 +20,25 @@ async def with_retries(
     attempt: Callable[[], Awaitable[T]],
     *,
     host: Host,
-    pauses: tuple[float, ...] = (0.5, 2.0),
-    sleep: Sleep = asyncio.sleep,
+    pauses: tuple[float, ...] = PAUSES,
+    clock: Clock = SYSTEM_CLOCK,
     dice: Dice = random.uniform,
 ) -> T:
     """The result of `attempt`, tried once more after each of `pauses` where that may help.
 
-    Transient failures and 429 are tried again, with full jitter; a `Retry-After` of at most 30 s
-    is waited out, a longer one ends the matter. An open circuit is not argued with.
+    Transient failures and 429 are tried again, after anything from nothing to the pause; a
+    `Retry-After` of at most 30 s is waited out, a longer one ends the matter. An open circuit is
+    not argued with, and retries keep to the host's budget. The caller's own deadline cuts all
+    waiting short.
     """
     for pause in pauses:
         try:
             return await attempt()
         except TransientRegistryError as error:
-            if error.code == "circuit.open" or not host.may_retry():
-                raise
             wait = dice(0.0, pause)
             if isinstance(error, RateLimitedError) and error.retry_after is not None:
-                if error.retry_after > LONGEST_PAUSE:
-                    raise
-                wait = error.retry_after
-        await sleep(wait)
+                wait = max(wait, error.retry_after)
+            if wait > LONGEST_PAUSE or error.code == "circuit.open" or not host.may_retry():
+                raise
+        await clock.sleep(wait)
     return await attempt()

@@ -90,7 +90,9 @@ class TagList:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One request as the exchange sends it. `cap` bounds the body in bytes, `deadline` in seconds
+    """One request as the exchange sends it; without `reads_body` only the headers are wanted.
+
+    `cap` bounds the body in bytes, `deadline` in seconds
     everything: connect, redirects, headers and body.
 
     `place` decides the policy (addresses, TLS, plain http) for every hop. `redirects` says how far
@@ -106,6 +108,7 @@ class Outgoing:
     cap: int = 64 * 1024
     deadline: float = 30.0
     redirects: str = "registry"
+    reads_body: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,335 @@
+"""Fetches manifests, blobs and tag lists: reference in, verified bytes out.
+
+Everything that comes out hashes to what was asked for, or to what is said beside it. Retries,
+rights, budgets and guards stand below; streams are unheard of here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from models.errors import (
+    ContentError,
+    ManifestUnknownError,
+    ProtocolError,
+    RegistryError,
+)
+from models.oci import ACCEPT_MANIFESTS
+from worker.registry.access import Access
+from worker.registry.answers import (
+    describe_status,
+    error_of,
+    supports_api,
+)
+from worker.registry.auth import Authenticator, Authorized
+from worker.registry.config import ClientConfig
+from worker.registry.exchange import Exchange
+from worker.registry.hosts import Hosts
+from worker.registry.paths import blob_path, manifest_path, tags_path
+from worker.registry.retry import with_retries
+from worker.registry.slots import LocalSlots, RedisSlots
+from worker.registry.tags import LARGEST_PAGE, PAGE_SIZE, collect_tags
+from worker.registry.transport import Lookup, look_up
+from worker.registry.verify import (
+    DIGEST_MISMATCH,
+    claimed_digest,
+    verify_blob,
+    verify_manifest,
+)
+from worker.registry.words import Answer, Fetched, Outgoing, Place, Seen, TagList
+
+V = TypeVar("V")
+
+LARGEST_MANIFEST = 4 * 1024 * 1024
+LARGEST_BLOB = 4 * 1024 * 1024
+NO_DIGEST_KEPT = 24 * 3600.0
+PING_KEPT = 600.0
+MOST_KEPT = 10_000
+_ACCEPT_BLOBS = "application/octet-stream, */*;q=0.1"
+_RANGE = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
+# Answers to a HEAD that a GET may answer otherwise (`registry.md` 2.4).
+_UNSURE = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
+
+
+class RegistryClient:
+    """One per process and loop. `lookup` resolves names, for those who bring their own."""
+
+    def __init__(self, config: ClientConfig, *, lookup: Lookup = look_up) -> None:
+        self.config = config
+        shared = config.redis_url.startswith(("redis://", "rediss://", "unix://"))
+        self.hosts = Hosts(
+            start=config.concurrency_start,
+            most=config.concurrency,
+            slots=RedisSlots(config.redis_url) if shared else LocalSlots(),
+        )
+        self.exchange = Exchange(config, self.hosts, lookup=lookup)
+        self._auth = Authenticator(self.exchange, config)
+        self._no_digest: OrderedDict[str, float] = OrderedDict()
+        self._pings: OrderedDict[str, tuple[float, str]] = OrderedDict()
+
+    async def fetch_manifest(self, place: Place, wanted: str, access: Access) -> Fetched:
+        """The manifest of a tag or digest, verified. Raises RegistryError naming the reference.
+
+        A digest mismatch is asked for once more: proxies truncate.
+        """
+        path, reference = manifest_path(place, wanted), place.reference(wanted)
+        if access.lane != "interactive":
+            self.hosts.host(place).check_quota()
+
+        async def ask() -> Fetched:
+            authorized = await self._ask(
+                "GET",
+                place,
+                path,
+                access,
+                accept=ACCEPT_MANIFESTS,
+                cap=LARGEST_MANIFEST,
+                seconds=self.config.manifest_seconds,
+                reference=reference,
+            )
+            return await verify_manifest(
+                authorized.answer,
+                wanted,
+                reference=reference,
+                scope=authorized.scope,
+                warnings=authorized.warnings,
+            )
+
+        return await _twice_if_damaged(ask)
+
+    async def head_manifest(self, place: Place, wanted: str, access: Access) -> Seen:
+        """What the registry says a tag or digest means now: a hint, or `Seen(None)` for none.
+
+        None also where only a GET can tell; a registry that leaves the digest out is not asked
+        this way again for a day. Raises RegistryError for what a GET would not mend.
+        """
+        path = manifest_path(place, wanted)
+        if self._no_digest.get(place.api_host, 0.0) > time.monotonic():
+            return Seen(None)
+        authorized = await self._ask(
+            "HEAD",
+            place,
+            path,
+            access,
+            accept=ACCEPT_MANIFESTS,
+            cap=0,
+            seconds=self.config.head_seconds,
+            reference=place.reference(wanted),
+            also=_UNSURE,
+        )
+        if authorized.answer.status != 200:
+            return Seen(None, authorized.scope)
+        digest = claimed_digest(authorized.answer)
+        if digest is None:
+            _keep(self._no_digest, place.api_host, time.monotonic() + NO_DIGEST_KEPT)
+        return Seen(digest, authorized.scope)
+
+    async def fetch_blob(
+        self,
+        place: Place,
+        digest: str,
+        access: Access,
+        *,
+        cap: int = LARGEST_BLOB,
+        declared: int | None = None,
+    ) -> Fetched:
+        """A small blob, verified. `declared` is the size its descriptor names."""
+        path, reference = blob_path(place, digest), place.reference(digest)
+        if declared is not None and declared > cap:
+            raise ContentError(
+                "response body too large", code="content.too_large", reference=reference
+            )
+
+        async def ask() -> Fetched:
+            authorized = await self._ask(
+                "GET",
+                place,
+                path,
+                access,
+                accept=_ACCEPT_BLOBS,
+                cap=cap,
+                seconds=self.config.manifest_seconds,
+                reference=reference,
+                blob=True,
+            )
+            return verify_blob(
+                authorized.answer,
+                digest,
+                reference=reference,
+                declared=declared,
+                scope=authorized.scope,
+                warnings=authorized.warnings,
+            )
+
+        return await _twice_if_damaged(ask)
+
+    async def blob_size(self, place: Place, digest: str, access: Access) -> int:
+        """How large a blob is, without reading it."""
+        path, reference = blob_path(place, digest), place.reference(digest)
+        authorized = await self._ask(
+            "HEAD",
+            place,
+            path,
+            access,
+            accept=_ACCEPT_BLOBS,
+            cap=0,
+            seconds=self.config.head_seconds,
+            reference=reference,
+            blob=True,
+            also=_UNSURE,
+        )
+        length = authorized.answer.headers.get("content-length", "")
+        if authorized.answer.status == 200 and length.isdigit():
+            return int(length)
+        if authorized.answer.status == 404 and authorized.answer.url.endswith(path):
+            raise error_of(authorized.answer, reference=reference, blob=True)
+        return await self._probe_size(place, path, access, reference=reference)
+
+    async def _probe_size(self, place: Place, path: str, access: Access, *, reference: str) -> int:
+        """By asking for one byte: presigned addresses refuse a HEAD (`registry.md` 2.8)."""
+        authorized = await self._ask(
+            "GET",
+            place,
+            path,
+            access,
+            accept=_ACCEPT_BLOBS,
+            cap=0,
+            seconds=self.config.head_seconds,
+            reference=reference,
+            blob=True,
+            also=frozenset({206}),
+            headers={"Range": "bytes=0-0"},
+            reads_body=False,
+        )
+        headers = authorized.answer.headers
+        found = _RANGE.fullmatch(headers.get("content-range", ""))
+        if found is not None:
+            return int(found.group(1))
+        length = headers.get("content-length", "")
+        if authorized.answer.status == 200 and length.isdigit():
+            return int(length)
+        raise ProtocolError(
+            f"missing content-length header for request: {reference}",
+            code="protocol.length",
+            reference=reference,
+        )
+
+    async def list_tags(self, place: Place, access: Access, *, most: int = 500_000) -> TagList:
+        """Every tag of a repository, or an incomplete list that says so."""
+        path = tags_path(place)
+
+        async def fetch(url: str) -> tuple[Answer, str]:
+            authorized = await self._ask(
+                "GET",
+                place,
+                url,
+                access,
+                accept="application/json",
+                cap=LARGEST_PAGE,
+                seconds=self.config.page_seconds,
+                reference=place.name,
+            )
+            return authorized.answer, authorized.scope
+
+        first = f"{self.exchange.base_url(place)}{path}?n={PAGE_SIZE}"
+        return await collect_tags(fetch, first, most=most)
+
+    async def ping(self, place: Place, access: Access) -> Answer:
+        """What `GET /v2/` answers."""
+        url = f"{self.exchange.base_url(place)}/v2/"
+        return await self.exchange.send(
+            Outgoing("GET", url, place, deadline=self.config.token_seconds), access
+        )
+
+    async def _ask(
+        self,
+        method: str,
+        place: Place,
+        path: str,
+        access: Access,
+        *,
+        accept: str,
+        cap: int,
+        seconds: float,
+        reference: str,
+        blob: bool = False,
+        also: frozenset[int] = frozenset(),
+        headers: dict[str, str] | None = None,
+        reads_body: bool = True,
+    ) -> Authorized:
+        """One request with rights and retries; any status but 200 and `also` is an error."""
+        host = self.hosts.host(place)
+        sent = {"Accept": accept, **(headers or {})}
+        gates = [credential.id for credential in access.keyring.candidates(place)][:1] or [""]
+
+        async def attempt() -> Authorized:
+            host.check_gate(gates[0])
+            url = path if "://" in path else self.exchange.base_url(place) + path
+            outgoing = Outgoing(
+                method=method,
+                url=url,
+                place=place,
+                headers=sent,
+                cap=cap,
+                deadline=seconds,
+                reads_body=reads_body,
+            )
+            authorized = await self._auth.request(outgoing, access)
+            status = authorized.answer.status
+            if status == 200 or status in also:
+                return authorized
+            if status == 429:
+                host.close_gate(authorized.scope, authorized.answer.headers)
+            raise error_of(authorized.answer, reference=reference, blob=blob)
+
+        try:
+            return await with_retries(attempt, host=host, pauses=self.config.retry_pause)
+        except ManifestUnknownError as error:
+            await self._check_is_registry(place, access, error, reference=reference)
+            raise
+        except RegistryError as error:
+            if error.reference:
+                raise
+            raise error.about(reference) from error
+
+    async def _check_is_registry(
+        self, place: Place, access: Access, error: ManifestUnknownError, *, reference: str
+    ) -> None:
+        """After a 404 that no registry wrote: is there a registry at all (`registry.md` 4.3)?"""
+        if not error.text.startswith("error parsing HTTP"):
+            return
+        until, said = self._pings.get(place.api_host, (0.0, ""))
+        if until <= time.monotonic():
+            answer = await self.ping(place, access)
+            said = "" if supports_api(answer) else describe_status(answer.status)
+            _keep(self._pings, place.api_host, (time.monotonic() + PING_KEPT, said))
+        if said:
+            raise ProtocolError(
+                f'endpoint "{self.exchange.base_url(place)}" does not support v2 API (got {said})',
+                code="protocol.not_a_registry",
+                reference=reference,
+            ) from error
+
+    async def close(self) -> None:
+        """Close every connection and give back every share."""
+        await self.exchange.close()
+        await self.hosts.close()
+
+
+async def _twice_if_damaged(ask: Callable[[], Awaitable[Fetched]]) -> Fetched:
+    try:
+        return await ask()
+    except ContentError as error:
+        if error.code != DIGEST_MISMATCH:
+            raise
+    return await ask()
+
+
+def _keep(kept: OrderedDict[str, V], key: str, value: V) -> None:
+    kept[key] = value
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)

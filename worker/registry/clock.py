@@ -1,0 +1,38 @@
+"""What time it is and how one waits, as an argument: tests bring a clock of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Clock(Protocol):
+    """`now` never jumps and has no date; `wall` is Unix time, for dates that registries send."""
+
+    def now(self) -> float: ...
+
+    def wall(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def later(self, seconds: float, act: Callable[[], None]) -> Any:
+        """Call `act` on the running loop when so many seconds have passed."""
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def later(self, seconds: float, act: Callable[[], None]) -> Any:
+        return asyncio.get_running_loop().call_later(seconds, act)
+
+
+SYSTEM_CLOCK = SystemClock()
