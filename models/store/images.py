@@ -162,10 +162,8 @@ def _insert_batch(session: Session, batch: list[ImageValues]) -> list[str]:
     """Insert what nobody else inserted meanwhile; the names of those."""
     insert_missing(session, ImageRow, [values.image for values in batch])
     names = [values.image["digest"] for values in batch]
-    found = session.execute(
-        select(ImageRow.uid, ImageRow.id).where(ImageRow.digest.in_(names))
-    ).tuples()
-    ids = dict(found.all())
+    found = session.execute(select(ImageRow.uid, ImageRow.id).where(ImageRow.digest.in_(names)))
+    ids = {row.uid: row.id for row in found}
     ours = [values for values in batch if values.uid in ids]
     for row, part in ((LayerRow, "layers"), (ManifestRow, "manifests")):
         insert_rows(

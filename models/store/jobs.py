@@ -209,7 +209,7 @@ def _dedupe_key(values: dict[str, Any]) -> str:
     """What a job asks for, and by whom: equal keys are equal wishes."""
     asked = {
         name: values[name]
-        for name in ("namespace", "stream", "lane", "asker", "user", "request", "max_tags")
+        for name in ("namespace", "stream", "lane", "asker", "asked_by", "request", "max_tags")
     }
     asked["wants_answer"] = values["wants_answer"]
     text = json.dumps(asked, sort_keys=True)

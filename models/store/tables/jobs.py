@@ -33,7 +33,7 @@ class JobRow(Base):
     state: Mapped[str] = mapped_column(Words)
     lane: Mapped[str] = mapped_column(Words)
     asker: Mapped[str] = mapped_column(Words)
-    user: Mapped[str] = mapped_column("asked_by", Words)
+    asked_by: Mapped[str] = mapped_column(Words)
     request: Mapped[dict[str, Any]] = mapped_column(Document)
     max_tags: Mapped[int | None]
     wants_answer: Mapped[bool]
