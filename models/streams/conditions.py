@@ -20,7 +20,10 @@ _VOLATILE = (
     (re.compile(rf"\b(lookup \S+) on {_ADDRESS}:\d+", re.ASCII), r"\1"),
     (re.compile(rf"\b((?:read|write|dial) udp) {_ADDRESS}:53\b", re.ASCII), r"\1"),
     # What a registry made up for this one request.
-    (re.compile(rf"{_IDS}\W{{1,4}}[\w+/=.-]+", re.ASCII | re.IGNORECASE), r"\1"),
+    (
+        re.compile(rf"{_IDS}\W{{1,4}}(?=[a-z+/=._-]*\d)[\w+/=.-]+", re.ASCII | re.IGNORECASE),
+        r"\1 (id)",
+    ),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"), "(time)"),
 )
 
@@ -53,8 +56,12 @@ def _what(condition: TagEventCondition) -> tuple[str, str, str, str]:
 def steady_text(text: str) -> str:
     """A message without what differs at each attempt, so that one failure has one text (B21).
 
-    Local addresses, resolvers, request ids and times go; what was asked for stays.
+    Local addresses, resolvers, request ids and times go; what was asked for stays. A steady text
+    is its own steady text: every rule takes digits away, so repeating them comes to an end.
     """
-    for pattern, replacement in _VOLATILE:
-        text = pattern.sub(replacement, text)
+    before = ""
+    while text != before:
+        before = text
+        for pattern, replacement in _VOLATILE:
+            text = pattern.sub(replacement, text)
     return text

@@ -128,6 +128,8 @@ class World:
         wanted = plan.repository
         place = wanted.reference.exact()
         listed = self.tags.get(place)
+        if wanted.limit == 0:
+            return RepositoryOutcome()
         if isinstance(listed, Exception):
             return RepositoryOutcome(error=listed)
         names = [
