@@ -11,7 +11,7 @@ from tests.unit.streams.scenes import REG, Memory, World, failure, img, isi, ite
 T = f"{REG}/a/b:t"
 
 
-@pytest.mark.case("import 9-10", "import 7-20")
+@pytest.mark.case("import 9-10")
 def test_the_same_failure_from_another_local_port_is_one_condition_and_one_generation():
     world = World()
     memory = Memory(world)

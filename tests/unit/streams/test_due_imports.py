@@ -195,7 +195,6 @@ def test_what_cannot_be_imported_is_not_scheduled(tag):
     assert scheduled_tags(stream_of([tag])) == []
 
 
-@pytest.mark.case("import 7-22")
 def test_a_scheduled_run_takes_pending_tags_along():
     stream = stream_of(
         [

@@ -112,7 +112,7 @@ def test_a1_a_new_stream_gets_its_first_event_and_the_annotation(timeline):
     assert newest.created == memory.now
 
 
-@pytest.mark.case("import 5-8", "import 7-18")
+@pytest.mark.case("import 5-8")
 def test_a2_the_same_image_again_writes_nothing(timeline):
     memory = timeline.play(1)
     before = memory.stream
@@ -122,7 +122,7 @@ def test_a2_the_same_image_again_writes_nothing(timeline):
     assert [target.changed for target in memory.result.targets] == [False]
 
 
-@pytest.mark.case("import 5-9", "import 7-19")
+@pytest.mark.case("import 5-9")
 def test_a3_and_a4_every_move_of_the_tag_is_an_event_even_a_move_back(timeline):
     memory = timeline.play(3)
     assert at(memory) == (2, 2, [(D2, 2), (D1, 1)])
@@ -155,7 +155,7 @@ def test_a7_the_same_image_from_elsewhere_leaves_from_as_it_was(timeline):
     assert memory.stream.spec_tag("t").from_.name == T
 
 
-@pytest.mark.case("import 5-12", "import 7-20")
+@pytest.mark.case("import 5-12")
 def test_a8_and_a9_a_failure_is_told_once_and_history_stays(timeline):
     memory = timeline.play(8)
     assert at(memory)[:2] == (5, 5)
