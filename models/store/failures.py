@@ -29,7 +29,7 @@ def translate(error: SQLAlchemyError, url: URL) -> TagstreamError:
         return StoreError(f"{where}: another process holds the database's lock; try again later")
     if isinstance(error, DBAPIError) and _is_schemaless(error, state):
         return StoreError(
-            f"{where}: the tables are missing or too old; run `tagstream migrate` first"
+            f"{where}: the tables are missing or too old; run `tagstream db upgrade` first"
         )
     if isinstance(error, OperationalError):
         return StoreError(

@@ -161,10 +161,10 @@ def upgrade() -> None:
         sa.Column("source_id", ROW_ID, autoincrement=False, nullable=False),
         sa.Column("image_id", ROW_ID, autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(
-            ["image_id"], ["images.id"], name="fk_image_sources_image_id", ondelete="CASCADE"
+            ["source_id"], ["sources.id"], name="fk_image_sources_source_id", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["source_id"], ["sources.id"], name="fk_image_sources_source_id", ondelete="CASCADE"
+            ["image_id"], ["images.id"], name="fk_image_sources_image_id", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("source_id", "image_id", name="pk_image_sources"),
         sqlite_with_rowid=False,

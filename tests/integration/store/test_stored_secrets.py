@@ -1,0 +1,157 @@
+"""Secrets are unreadable at rest, and only pull secrets that were not excluded are offered."""
+
+import base64
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+
+from models.errors import StoreError, StreamConflictError
+from models.resources.meta import ObjectMeta, Secret
+from models.store.changes import load_changes
+from models.store.cipher import Cipher
+from models.store.secrets import (
+    delete_secret,
+    list_secrets,
+    load_secret,
+    pull_secrets,
+    reseal_secrets,
+    save_secret,
+)
+from models.store.session import transaction
+from tests.integration.store.things import NOW, after
+
+CANARY = "pa55-canary"
+OLD_KEY, NEW_KEY = (Fernet.generate_key().decode() for _ in range(2))
+CIPHER = Cipher([OLD_KEY])
+PULL = "kubernetes.io/dockerconfigjson"
+
+
+def secret(name="pull", *, namespace="ns", type_=PULL, password=CANARY, **metadata):
+    return Secret(
+        metadata=ObjectMeta(name=name, namespace=namespace, **metadata),
+        type=type_,
+        data={".dockerconfigjson": base64.b64encode(password.encode()).decode()},
+    )
+
+
+def save(engine, wanted, *, now=NOW, cipher=CIPHER):
+    with transaction(engine) as session:
+        return save_secret(session, wanted, cipher=cipher, now=now)
+
+
+def load(engine, name="pull", *, cipher=CIPHER):
+    with transaction(engine, write=False) as session:
+        return load_secret(session, "ns", name, cipher=cipher)
+
+
+def test_a_secret_comes_back_as_it_went_in(engine):
+    saved = save(engine, secret(labels={"a": "b"}, annotations={"c": "d"}))
+    assert load(engine) == saved
+    assert saved.metadata.resource_version == "1"
+    assert saved.metadata.creation_timestamp == NOW
+    assert saved.data == secret().data
+    assert load(engine, "other") is None
+
+
+def test_nothing_of_a_secret_can_be_read_in_the_database(engine):
+    save(engine, secret())
+    with engine.connect() as connection:
+        row = connection.execute(text("SELECT * FROM secrets")).one()
+    seen = b"|".join(value if isinstance(value, bytes) else str(value).encode() for value in row)
+    assert CANARY.encode() not in seen
+    assert base64.b64encode(CANARY.encode()) not in seen
+
+
+def test_an_equal_secret_is_not_written_again(engine):
+    first = save(engine, secret())
+    assert save(engine, secret(), now=after(60)) == first
+
+
+def test_a_changed_secret_keeps_uid_and_date_and_gets_a_new_version(engine):
+    first = save(engine, secret())
+    second = save(engine, secret(password="other"), now=after(60))
+    assert second.metadata.uid == first.metadata.uid
+    assert second.metadata.creation_timestamp == NOW
+    assert second.metadata.resource_version == "2"
+    assert load(engine) == second
+
+
+def test_a_version_that_is_no_longer_stored_is_a_conflict(engine):
+    first = save(engine, secret())
+    save(engine, secret(password="theirs"))
+    stale = secret(password="ours", resource_version=first.metadata.resource_version)
+    with pytest.raises(StreamConflictError, match='secrets "pull"'):
+        save(engine, stale)
+    with pytest.raises(StreamConflictError):
+        save(engine, secret("new", resource_version="1"))
+
+
+def test_only_pull_secrets_that_were_not_excluded_are_offered_in_the_order_of_names(engine):
+    save(engine, secret("b"))
+    save(engine, secret("a", type_="kubernetes.io/dockercfg"))
+    save(engine, secret("opaque", type_="Opaque"))
+    save(engine, secret("out", annotations={"openshift.io/image.excludeSecret": "true"}))
+    save(engine, secret("in", annotations={"openshift.io/image.excludeSecret": "false"}))
+    save(engine, secret("theirs", namespace="other"))
+    with transaction(engine, write=False) as session:
+        found = pull_secrets(session, "ns", cipher=CIPHER)
+    assert [each.metadata.name for each in found] == ["a", "b", "in"]
+    assert found[1] == load(engine, "b")
+
+
+def test_a_list_of_secrets_shows_no_data(engine):
+    save(engine, secret("b"))
+    save(engine, secret("a", namespace="other"))
+    with transaction(engine, write=False) as session:
+        assert [each.metadata.name for each in list_secrets(session, "ns")] == ["b"]
+        everywhere = list_secrets(session)
+    assert [each.metadata.namespace for each in everywhere] == ["ns", "other"]
+    assert all(not each.data for each in everywhere)
+
+
+def test_a_deleted_secret_is_gone_and_every_step_is_a_change(engine):
+    save(engine, secret())
+    with transaction(engine) as session:
+        assert delete_secret(session, "ns", "pull", now=NOW)
+        assert not delete_secret(session, "ns", "pull", now=NOW)
+    assert load(engine) is None
+    with transaction(engine, write=False) as session:
+        verbs = [each.change.verb.value for each in load_changes(session, after=0, limit=9)]
+    assert verbs == ["ADDED", "DELETED"]
+
+
+def test_a_secret_of_a_lost_key_is_refused_and_may_be_saved_again(engine):
+    save(engine, secret())
+    with pytest.raises(StoreError, match="TAGSTREAM_KEY_FILE"):
+        load(engine, cipher=Cipher([NEW_KEY]))
+    save(engine, secret(), cipher=Cipher([NEW_KEY]))
+    assert load(engine, cipher=Cipher([NEW_KEY])).data == secret().data
+
+
+def test_data_that_was_moved_to_another_secret_does_not_open(engine):
+    save(engine, secret("mine"))
+    save(engine, secret("theirs", password="x"))
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE name = 'mine') "
+                "WHERE name = 'theirs'"
+            )
+        )
+    with pytest.raises(StoreError, match="another secret's data"):
+        load(engine, "theirs")
+
+
+def test_keys_are_exchanged_without_a_change_to_any_secret(engine):
+    saved = [save(engine, secret(name)) for name in ("a", "b", "c")]
+    both = Cipher([NEW_KEY, OLD_KEY])
+    last, pages = 0, 0
+    while True:
+        with transaction(engine) as session:
+            last = reseal_secrets(session, cipher=both, limit=2, after=last)
+        pages += 1
+        if not last:
+            break
+    assert pages == 3
+    assert [load(engine, name, cipher=Cipher([NEW_KEY])) for name in ("a", "b", "c")] == saved
