@@ -15,7 +15,7 @@ _PARTS = 12
 
 
 class Tally:
-    """Two counts over the last minute, in steps of five seconds: how many, and how many of those."""
+    """Two counts over the last minute, in steps of five seconds: all, and some of them."""
 
     __slots__ = ("_all", "_some", "_step")
 

@@ -8,6 +8,7 @@ gate for the rights that were used, and for those alone.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 
@@ -18,7 +19,7 @@ from worker.registry.access import Access
 from worker.registry.breaker import Breaker, Tally
 from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.limits import parse_limits
-from worker.registry.slots import Budget, LocalSlots, Slots
+from worker.registry.slots import MOST, START, Budget, LocalSlots, Slots
 from worker.registry.turns import LANES, MOST_SOCKETS, Sockets, Turns
 from worker.registry.words import Place
 
@@ -36,6 +37,15 @@ _QUOTA_LOW = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    until: float
+    text: str = ""
+
+
+_OPEN = _Gate(0.0)
+
+
 class Host:
     """What this process knows of one registry's health and patience."""
 
@@ -46,10 +56,9 @@ class Host:
         self.breaker = Breaker()
         self._clock = clock
         self._turns = Turns(sockets=sockets, rate=rate, clock=clock)
-        self._turns.on_rest = self._rest
-        self._share = self._turns.share = slots.share(name, self._turns)
+        self._share = self._turns.share = slots.share(name, self)
         self._asked = Tally()
-        self._gates: dict[str, _Closed] = {}
+        self._gates: dict[str, _Gate] = {}
         self._low: dict[str, float] = {}
         self._told: OrderedDict[str, str] = OrderedDict()
         self._last = ""
@@ -75,6 +84,14 @@ class Host:
         return self._turns.in_flight
 
     @property
+    def waiting(self) -> int:
+        return self._turns.waiting
+
+    @property
+    def started(self) -> int:
+        return self._turns.started
+
+    @property
     def is_open(self) -> bool:
         """Whether the breaker keeps requests away at the moment."""
         return self.breaker.refuses(self._clock.now())
@@ -82,8 +99,9 @@ class Host:
     @property
     def is_idle(self) -> bool:
         """Whether forgetting this host would lose nothing."""
-        nobody = not (self._turns.in_flight or self._turns.waiting)
-        return nobody and self.breaker.until is None and not self._gates and not self._low
+        self._forget_old_notes(most=0)
+        busy = self._turns.in_flight or self._turns.waiting or self._gates or self._low
+        return not busy and not self.is_open
 
     def answered(
         self, status: int, headers: httpx.Headers | None = None, *, scope: str | None = None
@@ -99,16 +117,19 @@ class Host:
         else:
             self._share.clean()
         if status in _TRANSIENT:
-            self._count_failure(_text_of(status), known_to=None)
-        elif self.breaker.answered(self._clock.now()):
             self._told.clear()
+            self._count_failure(f"received unexpected HTTP status: {_phrase_of(status)}")
+            return
+        if self._told:
+            self._told.clear()
+        if self.breaker.answered(self._clock.now()):
             self._share.closed()
 
     def succeeded(self, headers: httpx.Headers | None = None, *, scope: str | None = None) -> None:
         """The registry answered as one wishes."""
         self.answered(HTTPStatus.OK, headers, scope=scope)
 
-    def failed(self, error: RegistryError, *, tenant: str | None = None) -> None:
+    def failed(self, error: RegistryError) -> None:
         """Learn from a failure; only transient ones speak against the registry."""
         if isinstance(error, RateLimitedError):
             self.answered(HTTPStatus.TOO_MANY_REQUESTS)
@@ -117,14 +138,14 @@ class Host:
             return
         if error.code.endswith("timeout"):
             self._share.overloaded()
-        self._count_failure(error.text, known_to=tenant)
+        self._count_failure(f'Get "https://{self.name}/v2/": the registry does not answer')
 
     def limited(self, retry_after: float | None, scope: str, text: str = "toomanyrequests") -> None:
         """Close the gate for `scope` as long as the registry wished; without a wish, not at all."""
         self._turns.pace.active = True
         if retry_after is not None:
             until = self._clock.now() + retry_after
-            self._gates[scope] = _Closed(max(until, self._gates.get(scope, _OPEN).until), text)
+            self._gates[scope] = _Gate(max(until, self._gates.get(scope, _OPEN).until), text)
             self._forget_old_notes()
 
     def close_gate(self, scope: str, headers: httpx.Headers) -> float | None:
@@ -238,19 +259,13 @@ class Host:
         elif said.allowed is not None:
             self._low.pop(scope, None)
 
-    def _count_failure(self, text: str, *, known_to: str | None) -> None:
-        """Text is told to the tenant it happened to; without one it is fit for everybody."""
+    def _count_failure(self, text: str) -> None:
+        """`text` must be fit for every tenant."""
         now = self._clock.now()
-        if known_to is not None:
-            self._remember(known_to, text)
-        self._last = text if text.startswith(_STATUS) else self._silence
+        self._last = text
         if self.breaker.failed(now):
             self._turns.refuse(self._is_down)
-            self._share.opened((self.breaker.until or now) - now, self._last)
-
-    @property
-    def _silence(self) -> str:
-        return f'Get "https://{self.name}/v2/": the registry does not answer'
+            self._share.opened((self.breaker.until or now) - now, text)
 
     def _remember(self, tenant: str, text: str) -> None:
         self._told[tenant] = text
@@ -265,14 +280,92 @@ class Host:
         text = self._told.get(tenant) or self._last
         return TransientRegistryError(text, code="circuit.open")
 
-    def _rest(self, seconds: float, text: str) -> None:
+    def admit(self) -> None:
+        """Our share of the budget has changed."""
+        self._turns.admit()
+
+    def rest(self, seconds: float, text: str) -> None:
+        """Another process found the registry down."""
         self._last = self._last or text
         self.breaker.adopt(self._clock.now() + seconds)
         if self.is_open:
             self._turns.refuse(self._is_down)
 
-    def _forget_old_notes(self) -> None:
-        if len(self._gates) > _MOST_NOTES or len(self._low) > _MOST_NOTES:
+    def _forget_old_notes(self, *, most: int = _MOST_NOTES) -> None:
+        if len(self._gates) > most or len(self._low) > most:
             now = self._clock.now()
             self._gates = {key: gate for key, gate in self._gates.items() if gate.until > now}
             self._low = {key: until for key, until in self._low.items() if until > now}
+
+
+class _Slot:
+    """A turn at a registry, as a context: the way in and the way out."""
+
+    __slots__ = ("_host", "access", "costly", "probe", "scope")
+
+    def __init__(self, host: Host, access: Access, scope: str | None, *, costly: bool) -> None:
+        self._host = host
+        self.access = access
+        self.scope = scope
+        self.costly = costly
+        self.probe = False
+
+    async def __aenter__(self) -> None:
+        await self._host.enter(self)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._host.leave(self, error)
+
+
+class Hosts:
+    """Every registry that this process has asked lately. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        *,
+        start: int = START,
+        most: int = MOST,
+        slots: Slots | None = None,
+        rate: float = RATE,
+        sockets: int = MOST_SOCKETS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._slots = slots or LocalSlots(Budget(start, most))
+        self._sockets = Sockets(sockets)
+        self._rate = rate
+        self._clock = clock
+        self._hosts: OrderedDict[str, Host] = OrderedDict()
+
+    def host(self, place: Place) -> Host:
+        """The registry of a place, by the host that serves its API."""
+        name = place.api_host
+        found = self._hosts.get(name)
+        if found is None:
+            found = self._hosts[name] = Host(
+                name, slots=self._slots, sockets=self._sockets, rate=self._rate, clock=self._clock
+            )
+            self._forget_idle_hosts(new=name)
+        return found
+
+    async def close(self) -> None:
+        """Give every share back."""
+        await self._slots.close()
+
+    def _forget_idle_hosts(self, *, new: str) -> None:
+        if len(self._hosts) > MOST_HOSTS:
+            idle = [name for name, host in self._hosts.items() if host.is_idle]
+            for name in idle[: MOST_HOSTS // 4]:
+                if name != new:
+                    del self._hosts[name]
+
+
+def _phrase_of(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

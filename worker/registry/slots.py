@@ -16,11 +16,17 @@ MOST = 16
 
 
 class Load(Protocol):
-    """What a share has to know of the line in front of its registry."""
+    """What a share has to know of its registry."""
 
-    in_flight: int
-    waiting: int
-    started: int
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def started(self) -> int:
+        """How many requests there have been."""
 
     def admit(self) -> None:
         """There may be room now."""
