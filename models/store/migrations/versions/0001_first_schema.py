@@ -193,11 +193,11 @@ def upgrade() -> None:
         sa.Column("known_key", TEXT, nullable=True),
         sa.Column("known_source", TEXT, nullable=True),
         sa.Column("known_image", TEXT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_tags"),
+        sa.UniqueConstraint("stream_id", "name", name="uq_tags_stream_id_name"),
         sa.ForeignKeyConstraint(
             ["stream_id"], ["image_streams.id"], name="fk_tags_stream_id", ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_tags"),
-        sa.UniqueConstraint("stream_id", "name", name="uq_tags_stream_id_name"),
     )
     op.create_index(
         "ix_tags_from_image",
