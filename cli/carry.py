@@ -1,0 +1,156 @@
+"""Puts jobs on the counter, waits for them, shows their progress, cancels them on ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+from cli.printing import clean, console, say
+from models.jobs import Job, JobRequest
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from sqlalchemy import Engine
+
+    from models.settings import Settings
+
+LINE_EVERY = 5.0  # seconds between two plain lines of progress
+PATIENCE = 24 * 3600.0  # a job has deadlines of its own; this only ends a forgotten terminal
+CANCEL_PATIENCE = 15.0
+
+
+class Watcher(Protocol):
+    """Is told of a job's progress."""
+
+    def __call__(self, job: Job) -> None: ...
+
+
+def carry_out(
+    settings: Settings, engine: Engine, requests: Sequence[JobRequest], *, title: str
+) -> list[Job]:
+    """The jobs of these requests once each has ended, shown as they go."""
+    from cli.house import open_counter
+    from worker.queue import enqueue
+
+    with (
+        _ctrl_c_from_sigterm(),
+        open_progress(title, jobs=len(requests)) as progress,
+        open_counter(settings, engine) as app,
+    ):
+        jobs: list[Job] = []
+        try:
+            jobs.extend(enqueue(engine, app, request) for request in requests)
+            return [_wait(engine, job, progress.watcher(place)) for place, job in enumerate(jobs)]
+        except KeyboardInterrupt:
+            progress.stop()
+            return _cancel_all(engine, jobs)
+
+
+def _wait(engine: Engine, job: Job, watch: Watcher) -> Job:
+    from worker.queue import wait_for
+
+    return wait_for(engine, job.id, within=PATIENCE, watch=watch)
+
+
+def _cancel_all(engine: Engine, jobs: Sequence[Job]) -> list[Job]:
+    """Ask each to stop and wait until its worker has; a second ctrl-C leaves at once."""
+    from worker.queue import cancel, wait_for
+
+    say("cancelling …")
+    for job in jobs:
+        cancel(engine, job.id)
+    ended = [wait_for(engine, job.id, within=CANCEL_PATIENCE) for job in jobs]
+    for job in ended:
+        if not job.state.is_final:
+            say(f"job {job.id} has not stopped yet; see `tagstream get jobs {job.id}`")
+    return ended
+
+
+@contextmanager
+def _ctrl_c_from_sigterm() -> Iterator[None]:
+    """Treat SIGTERM as ctrl-C, so that a stopped command leaves no running job behind."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Bar:
+    """A live bar on a terminal. Many jobs are counted, one shows its targets."""
+
+    def __init__(self, progress: Progress, task: TaskID, *, jobs: int) -> None:
+        self._progress = progress
+        self._task = task
+        self._jobs = jobs
+
+    def watcher(self, place: int) -> Watcher:
+        def watch(job: Job) -> None:
+            if self._jobs > 1:
+                self._progress.update(self._task, completed=place + job.state.is_final)
+            else:
+                self._progress.update(self._task, completed=job.done, total=job.total or None)
+
+        return watch
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+
+class _Lines:
+    """Plain lines on a pipe: what begins, and now and then how far it is."""
+
+    def __init__(self, title: str, *, jobs: int, clock: Callable[[], float]) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._said = clock()
+        say(f"{title} …")
+
+    def watcher(self, place: int) -> Watcher:
+        def watch(job: Job) -> None:
+            if job.state.is_final or self._clock() - self._said < LINE_EVERY:
+                return
+            self._said = self._clock()
+            done, total = (place, self._jobs) if self._jobs > 1 else (job.done, job.total)
+            say(f"{done} of {total or '?'} done")
+
+        return watch
+
+    def stop(self) -> None:
+        return
+
+
+@contextmanager
+def open_progress(title: str, *, jobs: int) -> Iterator[_Bar | _Lines]:
+    """How the work is shown while the block lasts."""
+    talk = console(talk=True)
+    if not talk.is_terminal:
+        yield _Lines(title, jobs=jobs, clock=time.monotonic)
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(style="cyan"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=talk, transient=True) as progress:
+        task = progress.add_task(clean(title), total=jobs if jobs > 1 else None)
+        yield _Bar(progress, task, jobs=jobs)

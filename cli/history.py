@@ -1,0 +1,91 @@
+"""`tagstream history`: what a tag meant, and when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import namespace_option, output_option
+
+if TYPE_CHECKING:
+    from models.resources.stream import TagEvent
+
+
+@click.command("history", short_help="Show what a tag meant, and when.")
+@click.argument("stream", metavar="STREAM[:TAG]")
+@namespace_option
+@click.option(
+    "--at", "moment", metavar="TIME", help="Only what it meant then: 2026-03-03T14:05, 2h."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
+@output_option
+@click.pass_obj
+def command(
+    data: Path | None, *, stream: str, namespace: str, moment: str | None, limit: int, style: str
+) -> None:
+    """Show the events of a tag, newest first. Times are UTC."""
+    from cli.house import open_store, read_settings
+    from cli.request import check_name, parse_destination
+    from cli.words import parse_moment
+    from models.reference import DEFAULT_TAG
+
+    name, tag = parse_destination(stream)
+    tag = tag or DEFAULT_TAG
+    check_name(name, namespace)
+    now = datetime.now(UTC)
+    then = parse_moment(moment, now) if moment is not None else None
+    with open_store(read_settings(data)) as engine:
+        from models.store.history import event_at, load_history
+        from models.store.session import transaction
+        from models.store.streams import load_stream
+
+        with transaction(engine, write=False) as session:
+            if then is None:
+                events = load_history(session, namespace, name, tag, limit=limit)
+            else:
+                found = event_at(session, namespace, name, tag, then)
+                events = [] if found is None else [found]
+            known = bool(events) or load_stream(session, namespace, name, history=0) is not None
+    _print(events, name, tag, style, now)
+    if not events:
+        _explain_nothing(name, tag, namespace, moment, known=known)
+
+
+def _print(events: list[TagEvent], name: str, tag: str, style: str, now: datetime) -> None:
+    from cli.printing import Cell, print_columns, print_document, print_names
+    from cli.words import format_age, format_moment, short_digest
+    from models.resources.stream import NamedTagEventList
+
+    if style in {"json", "yaml"}:
+        print_document(NamedTagEventList(tag=tag, items=events).wire(), style)
+    elif style == "name":
+        print_names(f"imagestreamimage.image.openshift.io/{name}@{each.image}" for each in events)
+    elif events:
+        header = ["SINCE", "AGE", "IMAGE", "GENERATION"]
+        rows: list[list[Cell]] = []
+        for event in events:
+            digest = event.image if style == "wide" else short_digest(event.image)
+            row: list[Cell] = [
+                (format_moment(event.created), "bold"),
+                (format_age(event.created, now), "dim"),
+                (digest, "cyan"),
+                str(event.generation),
+            ]
+            rows.append([*row, event.docker_image_reference] if style == "wide" else row)
+        print_columns([*header, "REFERENCE"] if style == "wide" else header, rows)
+
+
+def _explain_nothing(
+    name: str, tag: str, namespace: str, moment: str | None, *, known: bool
+) -> None:
+    from cli.printing import say
+    from models.errors import NotFoundError
+
+    if not known:
+        raise NotFoundError(resource="imagestreams", name=f"{namespace}/{name}")
+    if moment is None:
+        raise NotFoundError(resource="imagestreamtags", name=f"{name}:{tag}")
+    say(f"{name}:{tag} meant nothing yet at {moment}")

@@ -1,0 +1,108 @@
+"""`tagstream jobs`: what is being imported, and what was."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import everywhere_option, namespace_option, output_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from sqlalchemy import Engine
+
+    from models.jobs import Job
+
+EVERY = 0.5
+
+
+@click.command("jobs", short_help="List jobs, or watch them.")
+@namespace_option
+@everywhere_option
+@click.option("-w", "--watch", is_flag=True, help="Keep watching, until ctrl-C.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
+)
+@output_option
+@click.pass_obj
+def command(
+    data: Path | None, *, namespace: str, everywhere: bool, watch: bool, limit: int, style: str
+) -> None:
+    """List jobs, the newest first."""
+    if watch and style not in {"table", "wide"}:
+        raise click.UsageError("--watch shows a table; leave out -o")
+    from cli.find import recent_jobs
+    from cli.house import open_store, read_settings
+    from cli.printing import console, say
+    from cli.tables import Look, print_jobs
+
+    look = Look(style, single=False, everywhere=everywhere, now=datetime.now(UTC))
+    place = None if everywhere else namespace
+    with open_store(read_settings(data)) as engine:
+        if not watch:
+            if not print_jobs(recent_jobs(engine, place, limit=limit), look):
+                say(f"no jobs in {'any' if everywhere else f'namespace {namespace}'}")
+            return
+        try:
+            if console().is_terminal:
+                _watch_live(engine, place, limit, look.style, everywhere=everywhere)
+            else:
+                _watch_lines(engine, place, limit, everywhere=everywhere)
+        except KeyboardInterrupt:
+            return
+
+
+def _watch_live(
+    engine: Engine, place: str | None, limit: int, style: str, *, everywhere: bool
+) -> None:
+    """The table, redrawn in place."""
+    from rich.live import Live
+
+    from cli.find import recent_jobs
+    from cli.printing import console
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            jobs = recent_jobs(engine, place, limit=limit)
+            live.update(_draw(jobs, style, everywhere=everywhere), refresh=True)
+            time.sleep(EVERY)
+
+
+def _draw(jobs: list[Job], style: str, *, everywhere: bool) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli.printing import clean
+    from cli.tables import Look, job_header, job_row
+
+    look = Look(style, single=False, everywhere=everywhere, now=datetime.now(UTC))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    for name in job_header(look):
+        table.add_column(name, no_wrap=True)
+    for job in jobs:
+        cells = [(cell, "") if isinstance(cell, str) else cell for cell in job_row(job, look)]
+        table.add_row(*(Text(clean(text), style) for text, style in cells))
+    return table
+
+
+def _watch_lines(engine: Engine, place: str | None, limit: int, *, everywhere: bool) -> None:
+    """A line for every change of a job, for pipes and logs."""
+    from cli.find import recent_jobs
+    from cli.printing import print_line
+    from cli.tables import state_of
+
+    told: dict[object, tuple[str, int, int]] = {}
+    while True:
+        for job in reversed(recent_jobs(engine, place, limit=limit)):
+            seen = (state_of(job), job.done, job.total)
+            if told.get(job.id) != seen:
+                told[job.id] = seen
+                goal = f"{job.request.namespace}/" if everywhere else ""
+                print_line(
+                    f"{job.id}   {goal}{job.request.stream}   {seen[0]}   {seen[1]}/{seen[2]}"
+                )
+        time.sleep(EVERY)

@@ -1,0 +1,117 @@
+"""The `tagstream` command: finds the verb, and turns whatever goes wrong into one clear line.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with errors.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+# Each verb has a module of its own, which is imported when the verb is spoken.
+VERBS = {
+    "import": "import_",
+    "get": "get",
+    "describe": "describe",
+    "history": "history",
+    "reimport": "reimport",
+    "jobs": "jobs",
+    "job": "job",
+    "secret": "secret",
+    "db": "db",
+    "worker": "worker",
+    "completion": "completion",
+    "version": "version",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The verbs, in the order in which a person meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command; the module is imported only now."""
+        module = VERBS.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(f"cli.{module}").command
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Directory of the embedded database [default: ~/.local/share/tagstream].",
+)
+@click.pass_context
+def tagstream(context: click.Context, data: Path | None) -> None:
+    """Watch image registries: import images and remember what every tag meant, and when."""
+    context.obj = data
+
+
+def main() -> NoReturn:
+    """What the shell calls."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; the exit code."""
+    try:
+        code = tagstream.main(list(arguments), prog_name="tagstream", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return _complain(_usage_line(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - one of the three places that may
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def _usage_line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return text
+    return f"{text.rstrip('.')}; see `{context.command_path} --help`"
+
+
+def _explain(error: Exception) -> int:
+    """One line for a failure of ours or of the machine's; never a traceback."""
+    from models.errors import InvalidReferenceError, TagstreamError, UsageError
+
+    if isinstance(error, TagstreamError):
+        wrong = isinstance(error, UsageError | InvalidReferenceError)
+        return _complain(str(error) or error.message, WRONG_USAGE if wrong else FAILED)
+    if isinstance(error, OSError):
+        place = f" ({error.filename})" if error.filename else ""
+        return _complain(f"{error.strerror or type(error).__name__}{place}", FAILED)
+    return _complain(
+        f"unexpected {type(error).__name__} in tagstream itself; please report it with the "
+        "command that led here",
+        FAILED,
+    )
+
+
+def _complain(text: str, code: int) -> int:
+    from cli.printing import clean
+
+    print(f"tagstream: {clean(text)}", file=sys.stderr)  # noqa: T201 - the command's last word
+    return code

@@ -1,0 +1,37 @@
+"""`tagstream worker`: a server role that carries jobs until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("worker", short_help="Carry jobs (server role).")
+@click.pass_obj
+def command(data: Path | None) -> int:
+    """Carry jobs from the broker until SIGTERM or ctrl-C; jobs that have begun are finished.
+
+    Needs TAGSTREAM_BROKER_URL and TAGSTREAM_DATABASE_URL.
+    """
+    from cli.house import read_settings
+    from models.errors import UsageError
+
+    settings = read_settings(data)
+    missing = [
+        name
+        for name, value in (
+            ("TAGSTREAM_BROKER_URL", settings.broker_url),
+            ("TAGSTREAM_DATABASE_URL", settings.database_url),
+        )
+        if value is None
+    ]
+    if missing:
+        raise UsageError(
+            f"a worker needs {' and '.join(missing)}, like redis://localhost:6379/0 and "
+            "postgresql://user@host/database; without a server, `tagstream import` does all alone"
+        )
+    from worker.app import build_app
+    from worker.process import run_worker
+
+    return run_worker(build_app(settings), threads=settings.worker_threads)
