@@ -21,7 +21,7 @@ from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.limits import parse_limits
 from worker.registry.slots import MOST, START, Budget, LocalSlots, Slots
 from worker.registry.turns import LANES, MOST_SOCKETS, Sockets, Turns
-from worker.registry.words import Place
+from worker.registry.words import ANONYMOUS, Place
 
 LONGEST_PAUSE = 30.0  # what is longer ends the attempt: the job comes back later
 RETRIES_FREE = 10
@@ -50,13 +50,20 @@ class Host:
     """What this process knows of one registry's health and patience."""
 
     def __init__(
-        self, name: str, *, slots: Slots, sockets: Sockets, rate: float, clock: Clock
+        self,
+        name: str,
+        *,
+        slots: Slots,
+        budget: Budget,
+        sockets: Sockets,
+        rate: float,
+        clock: Clock,
     ) -> None:
         self.name = name
         self.breaker = Breaker()
         self._clock = clock
         self._turns = Turns(sockets=sockets, rate=rate, clock=clock)
-        self._share = self._turns.share = slots.share(name, self)
+        self._share = self._turns.share = slots.share(name, budget, self)
         self._asked = Tally()
         self._gates: dict[str, _Gate] = {}
         self._low: dict[str, float] = {}
@@ -108,7 +115,7 @@ class Host:
     ) -> None:
         """Learn from an answer: its status, and what its headers say of limits.
 
-        Without `scope` limits are not noted, for nobody knows whose they are.
+        `scope` says whose limits those are; without it no gate closes.
         """
         if headers is not None:
             self._hear(status, headers, scope)
@@ -176,6 +183,12 @@ class Host:
         del self._low[scope]
         return 0.0
 
+    def check_quota(self, scope: str = ANONYMOUS) -> None:
+        """Raises RateLimitedError while these rights should fetch no manifests."""
+        left = self.slow_get(scope)
+        if left:
+            raise RateLimitedError(_QUOTA_LOW, retry_after=left)
+
     async def pass_gate(self, scope: str, *, costly: bool = False) -> None:
         """Wait until these rights may be used again; raises where that takes too long."""
         waited = 0.0
@@ -189,7 +202,7 @@ class Host:
             else:
                 left = self.slow_get(scope) if costly else 0.0
                 if waited + left > LONGEST_PAUSE:
-                    raise RateLimitedError(_QUOTA_LOW, retry_after=left)
+                    self.check_quota(scope)
             if not left:
                 return
             await self._clock.sleep(left)
@@ -249,10 +262,9 @@ class Host:
                 self._turns.pace.active = True
             return
         self._turns.pace.active = True
-        if scope is None:
-            return
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
+        if status == HTTPStatus.TOO_MANY_REQUESTS and scope is not None:
             self.limited(said.retry_after, scope)
+        scope = ANONYMOUS if scope is None else scope
         if said.allowed is not None and said.allowed.is_low:
             self._low.setdefault(scope, self._clock.now() + said.allowed.wait)
             self._forget_old_notes()
@@ -335,7 +347,8 @@ class Hosts:
         sockets: int = MOST_SOCKETS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._slots = slots or LocalSlots(Budget(start, most))
+        self._slots = slots or LocalSlots()
+        self._budget = Budget(start, most)
         self._sockets = Sockets(sockets)
         self._rate = rate
         self._clock = clock
@@ -347,7 +360,12 @@ class Hosts:
         found = self._hosts.get(name)
         if found is None:
             found = self._hosts[name] = Host(
-                name, slots=self._slots, sockets=self._sockets, rate=self._rate, clock=self._clock
+                name,
+                slots=self._slots,
+                budget=self._budget,
+                sockets=self._sockets,
+                rate=self._rate,
+                clock=self._clock,
             )
             self._forget_idle_hosts(new=name)
         return found
