@@ -21,6 +21,7 @@ from models.store.bulk import insert_into
 from models.store.job_rows import JOB_COLUMNS, build_job, request_values, result_document
 from models.store.tables.jobs import JobRow
 
+_JOBS = select(*JOB_COLUMNS)
 _OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
 
 
@@ -33,7 +34,7 @@ def create_job(session: Session, request: JobRequest, *, now: datetime) -> Job:
     statement = insert_into(session, JobRow).values(**values).on_conflict_do_nothing()
     added = session.connection().execute(statement.returning(JobRow.id)).scalar_one_or_none()
     if added is None:
-        queued = select(*JOB_COLUMNS).where(JobRow.dedupe == values["dedupe"])
+        queued = _JOBS.where(JobRow.dedupe == values["dedupe"])
         found = session.execute(queued.with_for_update()).one_or_none()
         if found is None:  # it left the queue in this very moment
             return create_job(session, request, now=now)
@@ -121,7 +122,7 @@ def release_job(session: Session, job: Job, *, now: datetime) -> None:
 
 def load_job(session: Session, job_id: UUID) -> Job | None:
     """The job as it stands."""
-    row = session.execute(select(*JOB_COLUMNS).where(JobRow.id == job_id)).one_or_none()
+    row = session.execute(_JOBS.where(JobRow.id == job_id)).one_or_none()
     return None if row is None else build_job(row)
 
 
@@ -140,7 +141,7 @@ def list_jobs(
     after: Job | None = None,
 ) -> list[Job]:
     """A page of jobs, newest first; `after` is the last one of the page before."""
-    wanted = select(*JOB_COLUMNS).order_by(JobRow.created.desc(), JobRow.id.desc()).limit(limit)
+    wanted = _JOBS.order_by(JobRow.created.desc(), JobRow.id.desc()).limit(limit)
     if namespace is not None:
         wanted = wanted.where(JobRow.namespace == namespace)
     if state is not None:
@@ -178,7 +179,7 @@ def dropped_jobs(
         func.coalesce(JobRow.knocked_at, JobRow.created) <= queued_before,
     )
     lapsed = and_(JobRow.state == JobState.RUNNING.value, JobRow.leased_until <= now)
-    wanted = select(*JOB_COLUMNS).where(or_(forgotten, lapsed)).order_by(JobRow.created, JobRow.id)
+    wanted = _JOBS.where(or_(forgotten, lapsed)).order_by(JobRow.created, JobRow.id)
     return [build_job(row) for row in session.execute(wanted.limit(limit))]
 
 

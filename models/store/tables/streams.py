@@ -88,7 +88,7 @@ class EventRow(Base):
     __tablename__ = "tag_events"
     __table_args__ = (
         Index(None, "tag_id", "id"),
-        Index(None, "tag_id", "created"),
+        Index(None, "tag_id", "created", "id"),
         Index(None, "image"),
         # Without it SQLite gives the id of a deleted newest event to the next one.
         {"sqlite_autoincrement": True},

@@ -221,7 +221,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_tag_events_image", "tag_events", ["image"])
-    op.create_index("ix_tag_events_tag_id_created", "tag_events", ["tag_id", "created"])
+    op.create_index("ix_tag_events_tag_id_created_id", "tag_events", ["tag_id", "created", "id"])
     op.create_index("ix_tag_events_tag_id_id", "tag_events", ["tag_id", "id"])
 
 
