@@ -42,7 +42,7 @@ def read_settings(data: Path | None) -> Settings:
         ) from None
     if data is not None:
         settings = settings.model_copy(update={"data_dir": data.expanduser().absolute()})
-    configure_logs(settings.log_level, settings.log_format)
+    configure_logs(settings.log_level, settings.log_format, quiet=settings.embedded)
     return settings
 
 

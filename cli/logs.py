@@ -9,8 +9,11 @@ from typing import Any, Literal
 from models.errors import UsageError
 
 
-def configure_logs(level: str, form: Literal["console", "json"]) -> None:
-    """Set up structlog, and Celery's and everybody else's logging beside it."""
+def configure_logs(level: str, form: Literal["console", "json"], *, quiet: bool) -> None:
+    """Set up structlog, and Celery's and everybody else's logging beside it.
+
+    `quiet`: a Celery that lives only as long as a command has nothing to warn its user of.
+    """
     import structlog
 
     threshold = logging.getLevelNamesMapping().get(level.upper())
@@ -36,7 +39,7 @@ def configure_logs(level: str, form: Literal["console", "json"]) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(
-        level=max(threshold, logging.WARNING),
+        level=max(threshold, logging.ERROR if quiet else logging.WARNING),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,

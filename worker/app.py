@@ -51,7 +51,7 @@ def build_app(settings: Settings) -> Celery:
 
 def _broker_url(settings: Settings) -> str:
     if settings.broker_url is None:
-        return "memory://"
+        return "memory://localhost"
     return settings.broker_url.get_secret_value()
 
 

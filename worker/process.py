@@ -55,10 +55,13 @@ def embedded_worker(app: Celery, *, threads: int = 2) -> Iterator[None]:
     """A worker on threads of this process, for as long as the block lasts."""
     app.set_default()
     celery_state.should_stop = None
-    runner = _start(_controller(app, "embedded", (*FIRST_POOL, *SECOND_POOL), threads))
+    controller = _controller(app, "embedded", (*FIRST_POOL, *SECOND_POOL), threads)
+    runner = _start(controller)
     try:
         yield
     finally:
+        # A message wakes it at once; the flag alone is looked at every two seconds.
+        app.control.shutdown(destination=[controller.hostname])
         _stop([runner])
 
 
