@@ -68,10 +68,7 @@ def image_values(image: PackedImage | Image, *, now: datetime) -> ImageValues:
     else:
         wire = image.wire()
         reference = image.docker_image_reference
-        rest = {key: wire[key] for key in _REST if wire.get(key)}
-        metadata = {**rare_metadata(image.metadata), "labels": image.metadata.labels}
-        rest["metadata"] = {key: value for key, value in metadata.items() if value}
-        rest = {key: value for key, value in rest.items() if value}
+        rest = _rest_of(image, wire)
     uid = uuid4()
     return ImageValues(
         uid,
@@ -152,3 +149,12 @@ def manifest_of(row: AnyRow) -> dict[str, Any]:
         "os": row.os,
         "variant": row.variant,
     }
+
+
+def _rest_of(image: Image, wire: dict[str, Any]) -> dict[str, Any]:
+    """What of an Image has no column."""
+    metadata = rare_metadata(image.metadata)
+    if image.metadata.labels:
+        metadata["labels"] = image.metadata.labels
+    rest = {key: wire[key] for key in _REST if wire.get(key)}
+    return {**rest, "metadata": metadata} if metadata else rest
