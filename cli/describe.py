@@ -136,8 +136,7 @@ def _rows(
         yield from _platform_rows(image, images)
     for condition in history.conditions if history is not None else ():
         said = format_age(condition.last_transition_time, now)
-        text = f"{condition.reason}: {condition.message}"
-        yield ("", ("!", "red"), "", "", "", (said, "dim"), (text, "red"))
+        yield ("", (f"✗ {said}: {condition.message or condition.reason}", "red"))
 
 
 def _shape(image: Image | None, images: Mapping[str, Image]) -> tuple[str, str, str]:
@@ -177,7 +176,6 @@ def _notes(wish: TagReference | None) -> str:
     words = {
         "scheduled": policy.scheduled,
         "insecure": policy.insecure,
-        "all platforms": policy.import_mode == "PreserveOriginal",
         "pull through": wish.reference_policy.type == "Local",
         "reference only": wish.reference,
         f"follows {wish.from_.name}" if wish.from_ is not None else "": kind == "ImageStreamTag",

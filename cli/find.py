@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from models.jobs import Job
     from models.resources.image import Image
-    from models.resources.stream import ImageStream
+    from models.resources.stream import ImageStream, TagEvent
 
 PAGE = 200
 SHORTEST_ID = 4
@@ -47,12 +48,22 @@ def every_stream(engine: Engine, namespace: str | None) -> list[ImageStream]:
 
 def current_images(engine: Engine, namespace: str | None) -> list[Image]:
     """The images that tags mean now, each once, under the reference that its tag has."""
-    references = _current_references(engine, namespace)
+    references = {head.image: head.docker_image_reference for _, head in _heads(engine, namespace)}
     with transaction(engine, write=False) as session:
         images = load_images(session, list(references))
     return [
-        image.replace(docker_image_reference=references[digest]) for digest, image in images.items()
+        images[digest].replace(docker_image_reference=reference)
+        for digest, reference in references.items()
+        if digest in images
     ]
+
+
+def tags_by_image(engine: Engine, namespace: str | None) -> dict[str, list[str]]:
+    """Which tags of a namespace (None: of all) mean an image now, as STREAM:TAG."""
+    tags: dict[str, list[str]] = {}
+    for name, head in _heads(engine, namespace):
+        tags.setdefault(head.image, []).append(name)
+    return tags
 
 
 def find_image(engine: Engine, name: str) -> Image:
@@ -60,8 +71,8 @@ def find_image(engine: Engine, name: str) -> Image:
     if is_digest(name):
         found = {name}
     else:
-        references = _current_references(engine, None)
-        found = {digest for digest in references if digest_or_image_match(digest, name)}
+        heads = {head.image for _, head in _heads(engine, None)}
+        found = {digest for digest in heads if digest_or_image_match(digest, name)}
     if len(found) > 1:
         raise UsageError(f"{len(found)} images begin with {name!r}; write more of the digest")
     with transaction(engine, write=False) as session:
@@ -71,13 +82,11 @@ def find_image(engine: Engine, name: str) -> Image:
     return image
 
 
-def _current_references(engine: Engine, namespace: str | None) -> dict[str, str]:
-    return {
-        history.items[0].image: history.items[0].docker_image_reference
-        for stream in every_stream(engine, namespace)
-        for history in stream.status.tags
-        if history.items and history.items[0].image
-    }
+def _heads(engine: Engine, namespace: str | None) -> Iterator[tuple[str, TagEvent]]:
+    for stream in every_stream(engine, namespace):
+        for history in stream.status.tags:
+            if history.items and history.items[0].image:
+                yield f"{stream.metadata.name}:{history.tag}", history.items[0]
 
 
 def recent_jobs(engine: Engine, namespace: str | None, *, limit: int) -> list[Job]:

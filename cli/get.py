@@ -56,7 +56,9 @@ def command(
                 count = tables.print_streams(one or find.every_stream(engine, place), look)
             case "images":
                 image = [find.find_image(engine, name)] if name else None
-                count = tables.print_images(image or find.current_images(engine, place), look)
+                images = image or find.current_images(engine, place)
+                tags = find.tags_by_image(engine, place) if style in {"table", "wide"} else {}
+                count = tables.print_images(images, tags, look)
             case _:
                 job = [find.find_job(engine, name)] if name else None
                 jobs = job or find.recent_jobs(engine, place, limit=limit)

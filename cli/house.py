@@ -6,6 +6,7 @@ carry the jobs and this command only waits.
 
 from __future__ import annotations
 
+import gc
 import os
 import pwd
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ def open_counter(settings: Settings, engine: Engine) -> Iterator[Celery]:
 
     app = build_app(settings)
     if not settings.embedded:
+        gc.enable()
         yield app
         return
     from scheduler.sweep import sweep_jobs
@@ -85,6 +87,8 @@ def open_counter(settings: Settings, engine: Engine) -> Iterator[Celery]:
     try:
         with embedded_worker(app):
             sweep_jobs(engine, app, settings)
+            gc.freeze()
+            gc.enable()
             yield app
     finally:
         close_runtime(app)

@@ -42,11 +42,15 @@ def print_line(*cells: Cell) -> None:
 
 
 def print_columns(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Data: aligned columns under their names; the last column may be as long as it likes."""
+    """Data: aligned columns under their names.
+
+    The last cell of a row that is shorter than the header may be as long as it likes.
+    """
     table = [[_split(cell) for cell in row] for row in rows]
     widths = [len(name) for name in header]
     for row in table:
-        for place, (text, _) in enumerate(row):
+        measured = row if len(row) == len(header) else row[:-1]
+        for place, (text, _) in enumerate(measured):
             widths[place] = max(widths[place], len(text))
     console().print(_row([(name, "dim") for name in header], widths))
     for row in table:

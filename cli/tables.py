@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from pydantic.alias_generators import to_camel
 
 from cli.printing import Cell, as_list, as_object, print_columns, print_document, print_names
 from cli.report import describe_image
 from cli.words import format_age, list_some, platforms_of, short_digest
 from models.errors import IMAGE_GROUP
-from models.jobs import Job, JobState
+from models.jobs import Job, JobResult, JobState
 from models.resources.base import print_value
 from models.resources.meta import API_VERSION
 
@@ -113,33 +115,37 @@ def _repository_of(tag: TagReference) -> str:
         return tag.from_.name
 
 
-def print_images(images: Sequence[Image], look: Look) -> int:
-    """Images in the form that was asked for; how many."""
+def print_images(images: Sequence[Image], tags: Mapping[str, Sequence[str]], look: Look) -> int:
+    """Images, and which `tags` mean them, in the form that was asked for; how many."""
     match look.style:
         case "name":
             print_names(f"image.{IMAGE_GROUP}/{each.name}" for each in images)
         case "json" | "yaml":
             _print_documents("Image", [each.wire() for each in images], look)
         case _ if images:
-            header = ["IMAGE", "PLATFORMS", "LAYERS", "SIZE", "BUILT", "REFERENCE"]
-            print_columns(header, [_image_row(each, look) for each in images])
+            header = ["IMAGE", "PLATFORMS", "LAYERS", "SIZE", "BUILT", "TAGS"]
+            if look.wide:
+                header.append("REFERENCE")
+            print_columns(header, [_image_row(each, tags, look) for each in images])
     return len(images)
 
 
-def _image_row(image: Image, look: Look) -> list[Cell]:
+def _image_row(image: Image, tags: Mapping[str, Sequence[str]], look: Look) -> list[Cell]:
     platforms, layers, size = describe_image(image)
-    return [
+    names = tags.get(image.name, ())
+    row: list[Cell] = [
         (image.name if look.wide else short_digest(image.name), "cyan"),
         ", ".join(platforms_of(image)) if look.wide else platforms,
         layers,
         size,
         (format_age(_built(image), look.now), "dim"),
-        image.docker_image_reference.partition("@")[0],
+        (", ".join(names) if look.wide else list_some(names, 3), "bold"),
     ]
+    return [*row, image.docker_image_reference] if look.wide else row
 
 
 def _built(image: Image) -> datetime | None:
-    created = image.docker_image_metadata.get("Created")
+    created = None if image.docker_image_manifests else image.docker_image_metadata.get("Created")
     try:
         moment = datetime.fromisoformat(str(created))
     except ValueError:
@@ -238,8 +244,13 @@ def job_wire(job: Job) -> dict[str, Any]:
                 "worker": job.worker,
                 "started": job.started,
                 "finished": job.finished,
-                "result": asdict(job.result),
+                "result": _result_wire(job.result),
             },
         }
     )
     return wire
+
+
+def _result_wire(result: JobResult) -> dict[str, Any]:
+    """How a job ended, its names spelled as in every other document."""
+    return {to_camel(name): value for name, value in asdict(result).items()}
