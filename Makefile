@@ -6,7 +6,9 @@ STAMP := $(VENV)/.installed
 SERVERS := docker-registry redis-server postgresql skopeo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers test fast check fmt lint clean
+REF ?=
+
+.PHONY: help setup demo servers test fast check fmt lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -20,6 +22,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+demo: setup ## Show an import from end to end (REF=quay.io/team/app: from there)
+	@test -n "$(REF)" || ./tests/install-servers docker-registry
+	@$(BIN)/python -m demo $(REF)
 
 servers: ## Install the real servers that tests and demo use (apt: docker-registry redis-server postgresql skopeo)
 	@./tests/install-servers $(SERVERS)

@@ -81,10 +81,12 @@ def _facts(stream: ImageStream, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _tags_of(stream: ImageStream) -> list[tuple[TagReference | None, NamedTagEventList | None]]:
-    """Every tag that is wanted or was seen, by name."""
+    """Every tag that is wanted or was seen, the newest versions first."""
+    from models.streams.order import prioritize_tags
+
     wishes = {tag.name: tag for tag in stream.spec.tags}
     histories = {history.tag: history for history in stream.status.tags}
-    return [(wishes.get(n), histories.get(n)) for n in sorted({*wishes, *histories})]
+    return [(wishes.get(n), histories.get(n)) for n in prioritize_tags({*wishes, *histories})]
 
 
 def _load_images(engine: Engine, histories: Sequence[NamedTagEventList | None]) -> dict[str, Image]:
