@@ -15,7 +15,7 @@ import structlog
 
 log = structlog.get_logger()
 
-LEASE = 10.0  # a process that was silent for longer falls back to its plain part
+LEASE = 5.0  # a process that was silent for longer falls back to its plain part
 GRACE = 60.0  # and is forgotten after this: no request outlives it
 _PATIENCE = 1.0
 _NOTHING = -1

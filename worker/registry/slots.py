@@ -175,6 +175,7 @@ class RedisShare:
         self._news: tuple[float, str] | None = None
         self._excused = 0
         self._pressed = False
+        self._closing = False
         self._renewed = -math.inf
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -210,13 +211,11 @@ class RedisShare:
 
     async def close(self) -> None:
         """Give the lease back."""
-        task, self._task = self._task, None
-        if task is not None and not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self.allowed = 0
-        await self._ledger.leave(self._host, self._member)
+        self._closing = True
+        self._hurry.set()
+        if self._task is not None:
+            # Not cancelled by us: that would leave a command half read.
+            await asyncio.wait([self._task])
 
     def _wake(self) -> None:
         self._hurry.set()
@@ -227,22 +226,27 @@ class RedisShare:
     async def _keep(self) -> None:
         """Renew the lease until nobody has asked for a while, then give it back."""
         started, busy = -1, self._clock.now()
-        while True:
+        while not self._closing:
             self._hurry.clear()
             await self._renew()
             load, now = self._load, self._clock.now()
             if load.in_flight or load.waiting or load.started != started:
                 started, busy = load.started, now
             elif now - busy >= IDLE:
-                self.allowed = self._granted = 0
-                await self._ledger.leave(self._host, self._member)
+                await self._leave()
                 if not load.waiting:
-                    self._active.discard(self)
-                    return
+                    break
             await asyncio.sleep(_SHORTEST)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._hurry.wait()
+        if self._closing:
+            await self._leave()
+        self._active.discard(self)
+
+    async def _leave(self) -> None:
+        self.allowed = self._granted = 0
+        await self._ledger.leave(self._host, self._member)
 
     def _pause(self) -> float:
         """Until the next renewal: soon where we want more, or hold what others are waiting for."""
