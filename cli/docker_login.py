@@ -51,7 +51,9 @@ def read_config(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}; check its path") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}; check its path, or log in"
+        ) from error
     if len(content) > MOST_BYTES:
         raise UsageError(f"{path} is larger than a Docker configuration ever is (1 MiB)")
     try:

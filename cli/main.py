@@ -34,6 +34,13 @@ VERBS = {
     "version": "version",
 }
 
+WHERE_TO_LOOK = {
+    "Docker logins": "docker login --help",
+    "images": "tagstream get images --all-namespaces",
+    "jobs": "tagstream jobs --all-namespaces",
+    "secrets": "tagstream secret list --all-namespaces",
+}
+
 
 class Verbs(click.Group):
     """A group whose commands live in modules of their own."""
@@ -97,17 +104,31 @@ def _usage_line(error: click.ClickException) -> str:
 
 def _explain(error: Exception) -> int:
     """One line for a failure of ours or of the machine's; never a traceback."""
-    from models.errors import InvalidReferenceError, TagstreamError, UsageError
+    from models.errors import (
+        AlreadyExistsError,
+        InvalidReferenceError,
+        NotFoundError,
+        TagstreamError,
+        UsageError,
+    )
 
+    if isinstance(error, AlreadyExistsError):
+        return _complain(f"{error}; say --replace to replace it", FAILED)
+    if isinstance(error, NotFoundError):
+        where = WHERE_TO_LOOK.get(error.resource, "tagstream get --all-namespaces")
+        return _complain(f"{error}; look at `{where}`", FAILED)
     if isinstance(error, TagstreamError):
         wrong = isinstance(error, UsageError | InvalidReferenceError)
         return _complain(str(error) or error.message, WRONG_USAGE if wrong else FAILED)
     if isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""
         return _complain(f"{error.strerror or type(error).__name__}{place}", FAILED)
+    import structlog
+
+    structlog.get_logger().debug("command.failed", exc_info=error)
     return _complain(
-        f"unexpected {type(error).__name__} in tagstream itself; please report it with the "
-        "command that led here",
+        f"unexpected {type(error).__name__} in tagstream itself; please report it with what "
+        "TAGSTREAM_LOG_LEVEL=DEBUG shows",
         FAILED,
     )
 
