@@ -9,32 +9,44 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from models.errors import EgressRefusedError, RegistryDeniedError, RegistryError
+from models.oci import media_type_of
 from worker.registry.access import Access
-from worker.registry.challenge import Challenge, choose_scopes, parse_challenges
+from worker.registry.answers import error_of
+from worker.registry.asked import (
+    PLAIN,
+    UNTRUSTED,
+    Asked,
+    Known,
+    Memory,
+    prepare,
+    read_challenge,
+    says_invalid_token,
+    withheld_error,
+)
+from worker.registry.challenge import parse_challenges
+from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.config import ClientConfig
 from worker.registry.credentials import Credential
 from worker.registry.exchange import Exchange
 from worker.registry.failures import without_query
-from worker.registry.realm import is_expected_port, may_have_credentials, resolve_realm
+from worker.registry.hops import is_elsewhere, like, where_answered
+from worker.registry.logins import REJECTED, REQUIRED, TURNED_AWAY, Login, Logins
+from worker.registry.realm import trusted_servers
 from worker.registry.tokens import TokenCache, TokenRequest
 from worker.registry.words import ANONYMOUS, Answer, Outgoing, Place
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-SCHEME_KEPT = 600.0
 WINNER_KEPT = 3600.0
-REFUSAL_KEPT = 120.0
+PING_KEPT = 600.0
 MOST_KEPT = 10_000
-REJECTED = "credentials_rejected: the registry refused the pull secret and served anonymously"
+WARNING = "credentials_rejected: the registry refused the pull secret and served anonymously"
+# ECR private says so with 403, ECR public with 400 (3.8).
 _STALE = re.compile(rb"authorization token (?:has expired|is invalid)", re.IGNORECASE)
+_NEXT = TURNED_AWAY | {UNTRUSTED, PLAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,292 +59,313 @@ class Authorized:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scheme:
-    """How a registry wants to be asked, as its last challenge said."""
+class _Shown:
+    """What one attempt came to. `token` is empty where none was sent; `withheld` see `Prepared`."""
 
-    kind: str
-    realm: str = ""
-    service: str = ""
-    scope: str = ""
-    until: float = 0.0
+    answer: Answer
+    scope: str = ANONYMOUS
+    request: TokenRequest | None = None
+    token: str = ""
+    is_cached: bool = False
+    withheld: str = ""
 
 
 class Authenticator:
     """The rights of one process's requests; nothing is shared between credentials."""
 
-    def __init__(self, exchange: Exchange, config: ClientConfig) -> None:
+    def __init__(
+        self, exchange: Exchange, config: ClientConfig, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._exchange = exchange
         self._config = config
-        self._tokens = TokenCache()
-        self._schemes: OrderedDict[Place, _Scheme] = OrderedDict()
+        self._clock = clock
+        self._logins = Logins(clock)
+        self._tokens = TokenCache(clock, logins=self._logins)
+        self._memory = Memory(clock)
         self._winners: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
-        self._refused: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._silent: dict[str, float] = {}
 
     async def request(self, outgoing: Outgoing, access: Access) -> Authorized:
         """The registry's answer, by the first right that it accepts.
 
         A final 401 or 403 is an answer too. Raises RegistryDeniedError where a token server
-        refused, or nothing we know how to answer was asked.
+        or a password's registry refused, or nothing that we know how to answer was asked;
+        EgressRefusedError where a credential had to be withheld and was needed.
         """
         candidates = self._candidates(outgoing.place, access)
         if not candidates:
-            return Authorized(await self._as(None, outgoing, access))
-        error: RegistryError | None = None
-        refused: Answer | None = None
-        for candidate in candidates:
+            return await self._by(None, outgoing, access)
+        failure: RegistryError | Authorized | None = None
+        for credential in candidates:
             try:
-                answer = await self._as(candidate, outgoing, access)
-            except (RegistryDeniedError, EgressRefusedError) as failure:
-                if isinstance(failure, EgressRefusedError) and failure.code not in _OURS:
+                reply = await self._by(credential, outgoing, access)
+            except RegistryError as error:
+                if error.code not in _NEXT:
                     raise
-                error = error or (failure if refused is None else None)
+                failure = failure or error
                 continue
-            if answer.status not in {401, 403}:
-                self._remember_winner(candidate, outgoing.place, access)
-                return Authorized(answer, candidate.id)
-            refused = refused or (answer if error is None else None)
-        with contextlib.suppress(RegistryDeniedError, EgressRefusedError):
-            answer = await self._as(None, outgoing, access)
-            if answer.status not in {401, 403}:
-                return Authorized(answer, ANONYMOUS, (REJECTED,))
-        if error is not None:
-            raise error
-        assert refused is not None
-        return Authorized(refused, candidates[0].id)
+            was_shown = reply.scope != ANONYMOUS or reply.answer.status == 401
+            if not (was_shown and _is_refusal(reply.answer, outgoing)):
+                if reply.scope != ANONYMOUS and len(access.keyring.credentials) > 1:
+                    self._remember_winner(credential, outgoing.place, access)
+                return reply
+            failure = failure or reply
+        assert failure is not None
+        return await self._anonymously(outgoing, access, failure)
 
-    def _candidates(self, place: Place, access: Access) -> list[Credential]:
+    async def _anonymously(
+        self, outgoing: Outgoing, access: Access, failure: RegistryError | Authorized
+    ) -> Authorized:
+        """Once more without any credential, or what the first credential came to (3.7)."""
+        login = Login(ANONYMOUS, outgoing.place.api_host, outgoing.place.repository)
+        try:
+            self._logins.check(login)
+            reply = await self._by(None, outgoing, access)
+        except RegistryError as error:
+            if error.code not in _NEXT:
+                raise
+            self._logins.refuse(login, error)
+        else:
+            status = reply.answer.status
+            if status < 400:
+                return Authorized(reply.answer, ANONYMOUS, (WARNING,))
+            if status == 429 or status >= 500:
+                return reply  # says nothing of rights; whoever asks tries again
+            if _is_refusal(reply.answer, outgoing):
+                refusal = RegistryDeniedError("anonymous access was refused", code=REQUIRED)
+                self._logins.refuse(login, refusal)
+        if isinstance(failure, Authorized):
+            return failure
+        raise failure
+
+    def _candidates(self, place: Place, access: Access) -> Sequence[Credential]:
         """In order, but the one that was let in last time comes first."""
-        found = list(access.keyring.candidates(place))
+        found = access.keyring.candidates(place)
         if len(found) > 1:
             winner = self._winners.get((access.tenant, place.name))
-            if winner is not None and winner[1] > time.monotonic():
-                found.sort(key=lambda credential: credential.id != winner[0])
+            if winner is not None and winner[1] > self._clock.now():
+                return sorted(found, key=lambda credential: credential.id != winner[0])
         return found
 
     def _remember_winner(self, credential: Credential, place: Place, access: Access) -> None:
-        self._winners[access.tenant, place.name] = (credential.id, time.monotonic() + WINNER_KEPT)
-        _trim(self._winners)
+        until = self._clock.now() + WINNER_KEPT
+        self._winners[access.tenant, place.name] = (credential.id, until)
+        while len(self._winners) > MOST_KEPT:
+            self._winners.popitem(last=False)
 
-    async def _as(
+    async def _by(
         self, credential: Credential | None, outgoing: Outgoing, access: Access
-    ) -> Answer:
-        """Ask by one right alone."""
-        place = outgoing.place
+    ) -> Authorized:
+        """Ask by one right alone: at most two attempts that show it."""
         if credential is not None and credential.registry_token.get_secret_value():
             token = credential.registry_token.get_secret_value()
-            return await self._send(outgoing, access, f"Bearer {token}")
-        scheme = self._scheme(place)
-        cached = False
-        if scheme is None:
-            answer = await self._send(outgoing, access, "")
-        else:
-            cached = True
-            answer = await self._send_by(scheme, credential, outgoing, access)
-        for _ in range(2):
-            if not _is_worth_answering(answer, had_token=scheme is not None):
-                return answer
-            challenged = await self._challenged(answer, outgoing, access)
-            if challenged is None:
-                challenged = scheme
-            if challenged is None:
-                return answer
-            if challenged.kind == "basic" and (scheme is not None and scheme.kind == "basic"):
-                return answer  # the same password again would not help
-            fresh = scheme is None or cached or challenged.scope != scheme.scope
-            if not fresh and not _says_invalid(answer):
-                return answer
-            self._remember(place, challenged)
-            if challenged.kind == "basic" and (credential is None or not credential.is_login):
-                return answer
-            self._forget_token(challenged, credential, outgoing, access)
-            scheme, cached = challenged, False
-            answer = await self._send_by(scheme, credential, outgoing, access)
-        return answer
+            answer = await self._send(outgoing, access, f"Bearer {token}")
+            return Authorized(answer, credential.id)
+        known = self._memory.get(outgoing.place)
+        if known is None:
+            answer = await self._exchange.send(outgoing, access)
+            outgoing = where_answered(outgoing, answer)
+            if answer.status != 401 or is_elsewhere(answer, outgoing):
+                return Authorized(answer)
+            asked = await self._asked(answer, outgoing, access)
+            if asked is None:
+                return _unanswerable(answer, outgoing)
+            known = self._memory.keep(outgoing.place, asked)
+            if not _can_answer(credential, asked):
+                return Authorized(answer)
+        shown = await self._show(known, credential, outgoing, access)
+        again = self._reconsider(shown, known, outgoing, access)
+        if again is not None:
+            shown = await self._show(again, credential, outgoing, access)
+        if shown.withheld and shown.request and shown.answer.status in {401, 403}:
+            raise withheld_error(shown.withheld, outgoing.place, shown.request.realm)
+        return Authorized(shown.answer, shown.scope)
 
-    async def _send_by(
-        self,
-        scheme: _Scheme,
-        credential: Credential | None,
-        outgoing: Outgoing,
-        access: Access,
-    ) -> Answer:
-        if scheme.kind == "basic":
-            return await self._send_basic(credential, outgoing, access)
-        request, untrusted = self._token_request(scheme, credential, outgoing, access)
-        token = self._tokens.peek(request) or await self._fetch_token(request, outgoing, access)
-        answer = await self._send(outgoing, access, f"Bearer {token}")
-        if untrusted and answer.status in {401, 403}:
-            own, other = outgoing.place.registry, urlsplit(scheme.realm).netloc
-            raise EgressRefusedError(
-                f"the registry {own} sends for tokens to {other}, which may not see its "
-                "credentials; the operator can allow it (TAGSTREAM_TRUSTED_REALM_HOSTS)",
-                code="policy.realm_untrusted",
-            )
-        return answer
+    def _reconsider(
+        self, shown: _Shown, known: Known, outgoing: Outgoing, access: Access
+    ) -> Known | None:
+        """What to answer the second time, or None where the first answer stands."""
+        answer = shown.answer
+        if is_elsewhere(answer, outgoing):
+            return None
+        if answer.status in {400, 403} and shown.is_cached and _is_stale(answer):
+            self._drop(shown)
+            return known
+        if answer.status != 401:
+            return None
+        lines = answer.headers.get_list("www-authenticate")
+        asked = known.asked
+        if lines:
+            with contextlib.suppress(RegistryDeniedError):
+                asked = self._read(lines, answer.url, outgoing, access)
+        unchanged = asked == known.asked
+        if unchanged and not (shown.is_cached or (shown.token and says_invalid_token(answer))):
+            return None
+        self._drop(shown)
+        return known if unchanged else self._memory.keep(outgoing.place, asked)
 
-    async def _send_basic(
-        self, credential: Credential | None, outgoing: Outgoing, access: Access
-    ) -> Answer:
-        if credential is None or not credential.is_login:
-            return await self._send(outgoing, access, "")
-        key = (credential.id, outgoing.place.api_host)
-        if self._refused.get(key, 0.0) > time.monotonic():
-            raise RegistryDeniedError("the credential was refused", code="auth.rejected")
-        answer = await self._send(outgoing, access, credential.basic())
-        if answer.status == 401:
-            self._refused[key] = time.monotonic() + REFUSAL_KEPT
-            _trim(self._refused)
-        return answer
+    def _drop(self, shown: _Shown) -> None:
+        if shown.request is not None:
+            self._tokens.drop(shown.request, shown.token)
 
-    async def _send(self, outgoing: Outgoing, access: Access, authorization: str) -> Answer:
-        if not authorization:
-            return await self._exchange.send(outgoing, access)
+    async def _show(
+        self, known: Known, credential: Credential | None, outgoing: Outgoing, access: Access
+    ) -> _Shown:
+        """One attempt, by what the registry asked for."""
+        if known.asked.kind == "basic":
+            return await self._show_password(credential, outgoing, access)
         policy = self._exchange.policy(access)
-        if not self._exchange.may_show_rights(outgoing.url, policy):
-            raise EgressRefusedError(
-                f"credentials for {outgoing.place.registry} are not sent over plain http; "
-                "the operator can allow it (TAGSTREAM_CREDENTIALS_OVER_HTTP)",
-                code="policy.plain_credentials",
-            )
-        headers = {**outgoing.headers, "Authorization": authorization}
-        return await self._exchange.send(replace(outgoing, headers=headers), access)
-
-    def _token_request(
-        self,
-        scheme: _Scheme,
-        credential: Credential | None,
-        outgoing: Outgoing,
-        access: Access,
-    ) -> tuple[TokenRequest, bool]:
-        """What to ask the token server, and whether the credential is withheld from it."""
-        place = outgoing.place
-        policy = self._exchange.policy(access)
-        loose = self._exchange.may_be_plain(place, policy)
-        realm = resolve_realm(scheme.realm, request_url=outgoing.url, loose=loose)
-        trusted = may_have_credentials(
-            realm,
+        prepared = prepare(
+            known,
+            outgoing.place,
+            credential,
             request_url=outgoing.url,
-            registry=place.registry,
-            trusted=self._config.trusted_realm_hosts,
+            trusted=self._trusted(outgoing.place),
+            may_be_shown=lambda url: self._exchange.may_show_rights(url, policy),
         )
-        if not is_expected_port(realm, request_url=outgoing.url) and not trusted:
-            raise EgressRefusedError(
-                f"the registry {place.registry} sends for tokens to a port that is not allowed",
-                code="policy.realm",
-            )
-        shown = credential
-        if credential is not None and (
-            not trusted or not self._exchange.may_show_rights(realm, policy)
-        ):
-            shown = None
-        request = TokenRequest(
-            registry=place.registry,
-            origin=place.api_host,
-            realm=realm,
-            service=scheme.service,
-            scopes=tuple(choose_scopes(place.repository, scheme.scope)),
-            credential=shown,
+        request = prepared.request
+        token = self._tokens.peek(request)
+        is_cached = token is not None
+        if token is None:
+            try:
+                token = await self._fetch_token(request, outgoing, access)
+            except RegistryError as error:
+                if error.code not in TURNED_AWAY and not error.transient:
+                    self._memory.forget(outgoing.place)
+                if prepared.withheld and error.code in TURNED_AWAY:
+                    realm = request.realm
+                    raise withheld_error(prepared.withheld, outgoing.place, realm) from error
+                raise
+        shown = request.credential
+        scope = shown.id if shown is not None else ANONYMOUS
+        answer = await self._send(outgoing, access, f"Bearer {token}", is_right=shown is not None)
+        return _Shown(answer, scope, request, token, is_cached, prepared.withheld)
+
+    async def _show_password(
+        self, credential: Credential | None, outgoing: Outgoing, access: Access
+    ) -> _Shown:
+        """Basic. A refusal is raised, so that the same password is not shown again and again."""
+        if credential is None or not credential.is_login:
+            return _Shown(await self._exchange.send(outgoing, access))
+
+        async def ask() -> Answer:
+            answer = await self._send(outgoing, access, credential.basic())
+            if answer.status == 401 and not is_elsewhere(answer, outgoing):
+                lines = answer.headers.get_list("www-authenticate")
+                schemes = {challenge.scheme for challenge in parse_challenges(lines)}
+                if not lines or "basic" in schemes:
+                    error = error_of(answer)
+                    error.text = credential.redact(error.text)
+                    error.args = (error.text,)
+                    error.code = REJECTED
+                    raise error
+            return answer
+
+        login = Login(credential.id, outgoing.place.api_host, outgoing.place.repository)
+        return _Shown(await self._logins.attempt(login, ask), credential.id)
+
+    async def _send(
+        self, outgoing: Outgoing, access: Access, authorization: str, *, is_right: bool = True
+    ) -> Answer:
+        if is_right and not outgoing.url.startswith("https://"):
+            policy = self._exchange.policy(access)
+            if not self._exchange.may_show_rights(outgoing.url, policy):
+                raise withheld_error(PLAIN, outgoing.place)
+        return await self._exchange.send(
+            like(outgoing, outgoing.url, {**outgoing.headers, "Authorization": authorization}),
+            access,
         )
-        return request, shown is not credential
 
     async def _fetch_token(self, request: TokenRequest, outgoing: Outgoing, access: Access) -> str:
         async def post(
             method: str, url: str, headers: dict[str, str], body: bytes | None
         ) -> Answer:
-            return await self._exchange.send(
-                Outgoing(
-                    method=method,
-                    url=url,
-                    place=outgoing.place,
-                    headers=headers,
-                    body=body,
-                    deadline=self._config.token_seconds,
-                    redirects="token",
-                ),
-                access,
+            asking = Outgoing(
+                method=method,
+                url=url,
+                place=outgoing.place,
+                headers=headers,
+                body=body,
+                deadline=self._config.token_seconds,
+                redirects="token",
             )
+            return await self._exchange.send(asking, access)
 
         try:
             return await self._tokens.get(request, post)
-        except RegistryDeniedError:
+        except EgressRefusedError:
             raise
         except RegistryError as error:
             told = error.about("")
-            told.text = f'Get "{without_query(outgoing.url)}": {error.text}'
+            told.text = f'{outgoing.method.capitalize()} "{without_query(outgoing.url)}": {error}'
+            told.args = (told.text,)
             raise told from error
 
-    def _forget_token(
+    async def _asked(self, answer: Answer, outgoing: Outgoing, access: Access) -> Asked | None:
+        """What the registry asks for; of a silent 401, what `/v2/` does, but not its scope."""
+        lines = answer.headers.get_list("www-authenticate")
+        if lines:
+            return self._read(lines, answer.url, outgoing, access)
+        place = outgoing.place
+        if self._silent.get(place.api_host, 0.0) > self._clock.now():
+            return None
+        url = f"{outgoing.url.partition('://')[0]}://{place.api_host}/v2/"
+        ping = await self._exchange.send(
+            Outgoing("GET", url, place, deadline=self._config.token_seconds), access
+        )
+        lines = ping.headers.get_list("www-authenticate") if ping.status == 401 else []
+        if not lines or is_elsewhere(ping, outgoing):
+            if len(self._silent) >= MOST_KEPT:
+                self._silent.clear()
+            self._silent[place.api_host] = self._clock.now() + PING_KEPT
+            return None
+        return self._read(lines, ping.url, outgoing, access, is_about_place=False)
+
+    def _read(
         self,
-        scheme: _Scheme,
-        credential: Credential | None,
+        lines: Sequence[str],
+        url: str,
         outgoing: Outgoing,
         access: Access,
-    ) -> None:
-        if scheme.kind == "bearer":
-            request, _ = self._token_request(scheme, credential, outgoing, access)
-            self._tokens.drop(request)
-
-    async def _challenged(
-        self, answer: Answer, outgoing: Outgoing, access: Access
-    ) -> _Scheme | None:
-        """How the registry wants to be asked; of a silent 401 `/v2/` is asked once."""
-        lines = answer.headers.get_list("www-authenticate")
-        if answer.status != 401:
-            return None
-        if lines:
-            return _choose(parse_challenges(lines))
-        base = self._exchange.base_url(outgoing.place)
-        ping = await self._exchange.send(
-            Outgoing("GET", f"{base}/v2/", outgoing.place, deadline=self._config.token_seconds),
-            access,
+        *,
+        is_about_place: bool = True,
+    ) -> Asked:
+        place = outgoing.place
+        policy = self._exchange.policy(access)
+        return read_challenge(
+            lines,
+            place,
+            request_url=url,
+            loose=self._exchange.may_be_plain(place, policy),
+            trusted=self._trusted(place),
+            is_about_place=is_about_place,
         )
-        found = ping.headers.get_list("www-authenticate")
-        if not found:
-            return None
-        return replace(_choose(parse_challenges(found)), scope="")
 
-    def _scheme(self, place: Place) -> _Scheme | None:
-        found = self._schemes.get(place)
-        if found is None or found.until <= time.monotonic():
-            return None
-        return found
-
-    def _remember(self, place: Place, scheme: _Scheme) -> None:
-        self._schemes[place] = replace(scheme, until=time.monotonic() + SCHEME_KEPT)
-        _trim(self._schemes)
+    def _trusted(self, place: Place) -> Sequence[str]:
+        return trusted_servers(
+            self._config.trusted_realm_hosts, registry=place.registry, api_host=place.api_host
+        )
 
 
-_OURS = frozenset({"policy.realm_untrusted", "policy.plain_credentials"})
+def _can_answer(credential: Credential | None, asked: Asked) -> bool:
+    return asked.kind == "bearer" or (credential is not None and credential.is_login)
 
 
-def _choose(challenges: list[Challenge]) -> _Scheme:
-    """Bearer before Basic; anything else we cannot answer."""
-    for challenge in challenges:
-        if challenge.scheme == "bearer" and challenge.get("realm"):
-            return _Scheme(
-                "bearer", challenge.get("realm"), challenge.get("service"), challenge.get("scope")
-            )
-    if any(challenge.scheme == "basic" for challenge in challenges):
-        return _Scheme("basic")
-    raise RegistryDeniedError(
-        "the registry asks for a kind of login that is not supported", code="auth.unsupported"
-    )
+def _is_stale(answer: Answer) -> bool:
+    return _STALE.search(answer.content[:4096]) is not None
 
 
-def _is_worth_answering(answer: Answer, *, had_token: bool) -> bool:
-    """Whether other rights, or the same ones anew, may change the answer (3.8)."""
-    if answer.status == 401:
-        return True
-    return had_token and answer.status in {400, 403} and bool(_STALE.search(answer.content[:4096]))
+def _is_refusal(answer: Answer, outgoing: Outgoing) -> bool:
+    """Whether other rights may fare better. A web page, or another server's no, is final."""
+    if answer.status not in {401, 403} or is_elsewhere(answer, outgoing):
+        return False
+    kind = media_type_of(answer.headers.get("content-type", ""))
+    return answer.status == 401 or "html" not in kind
 
 
-def _says_invalid(answer: Answer) -> bool:
-    if _STALE.search(answer.content[:4096]):
-        return True
-    lines = answer.headers.get_list("www-authenticate")
-    return any(c.get("error") == "invalid_token" for c in parse_challenges(lines))
-
-
-def _trim(kept: OrderedDict[K, V]) -> None:
-    while len(kept) > MOST_KEPT:
-        kept.popitem(last=False)
+def _unanswerable(answer: Answer, outgoing: Outgoing) -> Authorized:
+    """A 401 that never says what it wants (3.1). Of a HEAD it is only an answer."""
+    error = error_of(answer)
+    if outgoing.method == "HEAD" or not isinstance(error, RegistryDeniedError):
+        return Authorized(answer)
+    raise RegistryDeniedError(error.text, code="auth.unsupported")

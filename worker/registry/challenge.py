@@ -1,27 +1,32 @@
 """`WWW-Authenticate` read to the letter, and scopes (`registry.md` 3.2, 3.3).
 
 RFC 9110 section 11: several challenges may share a line, and commas stand both between challenges
-and between their parameters. What cannot be read is left out; nothing here raises.
+and between their parameters. What cannot be read is left out; nothing here raises, and nothing
+here takes longer than the line is long.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 MOST_LINES = 16
-MOST_BYTES = 16 * 1024
+MOST_CHARACTERS = 16 * 1024
 MOST_CHALLENGES = 8
 MOST_PARAMETERS = 32
+MOST_SCOPES = 4
 _LONGEST = {"realm": 2048, "scope": 4096}
-_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_SCHEME = re.compile(rf"[\s,]*({_WORD})(?=[ \t]|,|$)[ \t]*")
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+# A whole quoted string, a quote that never ends, or a comma.
+_MARK = re.compile(rf'{_QUOTED}|"|,', re.DOTALL)
+_SCHEME = re.compile(rf"({_WORD})(?:[ \t]++(?!=)|$)")
 _PARAMETER = re.compile(
-    rf"[\s,]*({_WORD})[ \t]*=[ \t]*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s,\"]*))(?=[ \t]*(?:,|$))",
-    re.DOTALL,
+    rf'[ \t]*+({_WORD})[ \t]*+=[ \t]*+(?:({_QUOTED})|([^ \t",]*+))(?=[ \t]|$)', re.DOTALL
 )
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_READING = ("pull", "metadata_read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,60 +47,57 @@ def parse_challenges(lines: Iterable[str]) -> list[Challenge]:
     size = 0
     for number, line in enumerate(lines):
         size += len(line)
-        if number >= MOST_LINES or size > MOST_BYTES:
+        if number >= MOST_LINES or size > MOST_CHARACTERS:
             break
         found.extend(_parse_line(line))
     return found[:MOST_CHALLENGES]
 
 
 def _parse_line(line: str) -> list[Challenge]:
-    found: list[Challenge] = []
-    position = 0
-    while position < len(line):
-        scheme = _SCHEME.match(line, position)
-        if scheme is None:
-            position = _skip(line, position)
-            continue
-        position = scheme.end()
-        token68 = _TOKEN68.match(line, position)
-        if token68 is not None and "=" not in token68.group().rstrip("= \t"):
-            ahead = _PARAMETER.match(line, position)
-            if ahead is None:
-                position = token68.end()
-                found.append(Challenge(scheme.group(1).lower()))
-                continue
-        parameters, position, whole = _parse_parameters(line, position)
-        if whole:
-            found.append(Challenge(scheme.group(1).lower(), parameters))
-    return found
-
-
-def _parse_parameters(line: str, position: int) -> tuple[dict[str, str], int, bool]:
-    """The parameters from there on, where they end, and whether all of them could be read."""
-    parameters: dict[str, str] = {}
-    while len(parameters) < MOST_PARAMETERS:
-        found = _PARAMETER.match(line, position)
-        if found is None:
+    """A part between commas begins a challenge, or belongs to the one before it."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for part, is_whole in _split(line):
+        text = part.strip()
+        scheme = _SCHEME.match(text)
+        if scheme is not None and len(found) < MOST_CHALLENGES:
+            found.append((scheme.group(1).lower(), {}))
+            text = text[scheme.end() :]
+        elif scheme is not None:
             break
+        if not found:
+            continue
+        if not is_whole:
+            found.pop()
+            break
+        _collect(text, found[-1][1])
+    return [Challenge(scheme, parameters) for scheme, parameters in found]
+
+
+def _split(line: str) -> Iterator[tuple[str, bool]]:
+    """The parts between commas outside of quotes; False marks one whose quote never ends."""
+    start = 0
+    for mark in _MARK.finditer(line):
+        if mark.group() == '"':
+            yield line[start : mark.start()], False
+            return
+        if mark.group() == ",":
+            yield line[start : mark.start()], True
+            start = mark.end()
+    yield line[start:], True
+
+
+def _collect(text: str, parameters: dict[str, str]) -> None:
+    """Add what `text` says to `parameters`; some registries forget the commas in between."""
+    position = 0
+    while len(parameters) < MOST_PARAMETERS:
+        found = _PARAMETER.match(text, position)
+        if found is None:
+            return
         name, quoted, bare = found.group(1).lower(), found.group(2), found.group(3)
-        value = re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if quoted is not None else bare
-        if len(value) <= _LONGEST.get(name, MOST_BYTES):
+        value = _ESCAPED.sub(r"\1", quoted[1:-1]) if quoted is not None else bare
+        if len(value) <= _LONGEST.get(name, MOST_CHARACTERS):
             parameters.setdefault(name, value)
         position = found.end()
-    rest = line[position:].lstrip(" \t,")
-    whole = not rest or _SCHEME.match(rest) is not None
-    if not whole:
-        position = _skip(line, position)
-    return parameters, position, whole
-
-
-def _skip(line: str, position: int) -> int:
-    """Past something unreadable: behind the next comma that starts another challenge."""
-    for comma in re.finditer(",", line[position:]):
-        start = position + comma.end()
-        if _SCHEME.match(line, start) is not None:
-            return start
-    return len(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +121,22 @@ def parse_scope(text: str) -> Scope | None:
     return Scope(kind, name, tuple(action for action in actions.split(",") if action))
 
 
-def choose_scopes(repository: str, challenged: str) -> list[str]:
-    """What to ask a token server for: reading only, the registry's own repository name first."""
-    own = f"repository:{repository}:pull"
-    scopes: list[str] = []
+def choose_scopes(repository: str, challenged: str) -> tuple[str, ...]:
+    """What to ask a token server for: reading only, the registry's own name for it first.
+
+    A challenge may name another repository than we do (pull-through proxies); it may not widen
+    what we ask for: writing, deleting and the catalog are left out.
+    """
+    kind, own, others = "repository", {"pull"}, []
     for text in challenged.split():
         scope = parse_scope(text)
         if scope is None or scope.type not in {"repository", "repository(plugin)"}:
             continue
-        actions = tuple(a for a in scope.actions if a in {"pull", "metadata_read"}) or ("pull",)
+        actions = tuple(action for action in _READING if action in scope.actions)
         if scope.name == repository:
-            own = str(Scope(scope.type, repository, actions))
-        else:
-            scopes.append(str(Scope(scope.type, scope.name, actions)))
-    return [*dict.fromkeys(scopes), own]
+            kind = scope.type
+            own.update(actions)
+        elif actions:
+            others.append(str(Scope(scope.type, scope.name, actions)))
+    mine = Scope(kind, repository, tuple(action for action in _READING if action in own))
+    return (*list(dict.fromkeys(others))[:MOST_SCOPES], str(mine))

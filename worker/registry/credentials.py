@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
+import secrets as dice
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import SecretStr
@@ -23,7 +26,11 @@ from worker.registry.words import Place
 MOST_CANDIDATES = 5
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG = "kubernetes.io/dockercfg"
+_MOST_REMEMBERED = 1024
 _EMPTY = SecretStr("")
+_TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+# Names secrets that were never saved, for this process alone; the name tells nothing of them.
+_UNSAVED = dice.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,16 @@ class Credential:
         pair = f"{self.username}:{self.password.get_secret_value()}"
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
+    def redact(self, text: str) -> str:
+        """`text` without this credential's secrets, should a server have echoed them."""
+        shown = [self.password, self.identity_token, self.registry_token]
+        secrets = [secret.get_secret_value() for secret in shown]
+        if self.is_login:
+            secrets.append(self.basic().removeprefix("Basic "))
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            text = text.replace(secret, "[redacted]")
+        return text
+
     def matches(self, host: str, port: str, path: str) -> bool:
         """Whether this credential may be shown to that repository."""
         if port != self.port:
@@ -70,15 +87,17 @@ class Keyring:
     """The credentials of one namespace, in the order in which they were declared."""
 
     credentials: tuple[Credential, ...] = field(default_factory=tuple)
+    _found: dict[Place, tuple[Credential, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def from_secrets(cls, secrets: Iterable[Secret]) -> Keyring:
         """What the pull secrets hold. A secret or an entry that cannot be read is passed over."""
         found: list[Credential] = []
         for secret in secrets:
-            entries = _entries_of(secret)
-            origin = f"{secret.metadata.uid}/{secret.metadata.resource_version}"
-            for key, entry in entries.items():
+            origin = _origin_of(secret)
+            for key, entry in _entries_of(secret).items():
                 credential = _read_entry(key, entry, origin)
                 if credential is not None:
                     found.append(credential)
@@ -88,6 +107,14 @@ class Keyring:
         """Who may be tried at `place`: longest path first, exact hosts before globs."""
         if not self.credentials:
             return ()
+        found = self._found.get(place)
+        if found is None:
+            if len(self._found) >= _MOST_REMEMBERED:
+                self._found.clear()
+            found = self._found[place] = self._look_up(place)
+        return found
+
+    def _look_up(self, place: Place) -> tuple[Credential, ...]:
         hosts = sorted(HUB_HOSTS) if place.registry == DOCKER_HUB else [place.registry]
         fitting = [
             credential
@@ -104,19 +131,15 @@ def _rank(credential: Credential) -> tuple[int, bool, int]:
 
 
 def _label_matches(pattern: str, label: str) -> bool:
-    """A glob within one label: `*`, `?`, `[…]`."""
-    if not any(mark in pattern for mark in "*?["):
-        return pattern == label
-    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    expression = expression.replace(r"\[", "[").replace(r"\]", "]").replace(r"\-", "-")
-    try:
-        return re.fullmatch(expression, label, re.ASCII) is not None
-    except re.error:
-        return False
+    """A glob within one label: `*`, `?`, `[…]`. Python's own never backtracks far."""
+    return pattern == label or fnmatchcase(label, pattern.replace("[^", "[!"))
 
 
 def _split_port(registry: str) -> tuple[str, str]:
-    host, _, port = registry.partition(":")
+    """Host in lower case, and port; the colons of `[::1]` are none of a port."""
+    host, colon, port = registry.rpartition(":")
+    if not colon or "]" in port:
+        return registry.lower(), ""
     return host.lower(), port
 
 
@@ -124,8 +147,15 @@ def split_key(key: str) -> tuple[str, str, str]:
     """Host, port and path of a secret's key, without scheme and API version."""
     text = re.sub(r"^https?://", "", key.strip(), flags=re.IGNORECASE)
     registry, _, path = text.partition("/")
-    path = re.sub(r"^v[12](?:/|$)", "", path).strip("/")
+    path = re.sub(r"^v[12]/", "", path).strip("/")
     return (*_split_port(registry), path)
+
+
+def _origin_of(secret: Secret) -> str:
+    if secret.metadata.uid:
+        return f"{secret.metadata.uid}/{secret.metadata.resource_version}"
+    content = json.dumps([secret.metadata.namespace, secret.type, secret.data], sort_keys=True)
+    return "unsaved-" + hashlib.blake2b(content.encode(), key=_UNSAVED, digest_size=16).hexdigest()
 
 
 def _entries_of(secret: Secret) -> Mapping[str, Any]:
@@ -151,7 +181,10 @@ def _read_entry(key: str, entry: Any, origin: str) -> Credential | None:
     registry_token = _text(entry, "registrytoken")
     if username == "<token>" and password and not identity:
         identity, username, password = password, "", ""
-    if not host or not (password or identity or registry_token):
+    if registry_token and not _TOKEN.fullmatch(registry_token):
+        registry_token = ""  # a header could not carry it
+    login = username and password
+    if not host or "@" in key or not (login or identity or registry_token):
         return None
     return Credential(
         id=f"{origin}/{key}",

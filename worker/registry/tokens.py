@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,33 +16,33 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from models.errors import (
-    ContentError,
-    ProtocolError,
-    RateLimitedError,
-    RegistryDeniedError,
-    RegistryError,
-    TransientRegistryError,
-)
+from models.errors import ContentError, ProtocolError, RegistryDeniedError, RegistryError
 from models.oci import media_type_of, strict_json
+from worker.registry.answers import error_of
+from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.credentials import Credential
-from worker.registry.limits import parse_retry_after
+from worker.registry.logins import DENIED, REJECTED, REQUIRED, Login, Logins
 from worker.registry.words import Answer
 
 SHORTEST_LIFE, LONGEST_LIFE = 60, 12 * 3600
 LONGEST_TOKEN = 16 * 1024
-REFUSAL_KEPT = 120.0
-MOST_TOKENS = 10_000
+MOST_TOKENS = 2_000
 CLIENT_ID = "tagstream"
 BAD_PASSWORD = "incorrect username or password"  # noqa: S105 - what Docker Hub says of one
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_FRACTION = re.compile(r"\.\d+")
+_JSON = {"Accept": "application/json"}
+_FORM = {**_JSON, "Content-Type": "application/x-www-form-urlencoded"}
 
 Post = Callable[[str, str, dict[str, str], bytes | None], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What one token is for. `credential` None asks anonymously."""
+    """What one token is for. `credential` None asks anonymously.
+
+    `key` holds everything that must be the same for a token to serve again.
+    """
 
     registry: str
     origin: str
@@ -51,105 +50,132 @@ class TokenRequest:
     service: str
     scopes: tuple[str, ...]
     credential: Credential | None = None
+    key: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
-    def key(self) -> tuple[Any, ...]:
-        """Everything that must be the same for a token to serve again."""
+    def __post_init__(self) -> None:
         who = self.credential.id if self.credential is not None else ""
-        return who, self.registry, self.origin, self.realm, self.service, tuple(sorted(self.scopes))
+        scopes = tuple(sorted(self.scopes))
+        key = (who, self.registry, self.origin, self.realm, self.service, scopes)
+        object.__setattr__(self, "key", key)
+
+    @property
+    def login(self) -> Login:
+        """Who asks which server for what, as refusals are remembered."""
+        wanted = " ".join([self.service, *sorted(self.scopes)])
+        return Login(self.key[0], self.realm, wanted)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Token:
-    """A token's text and when it is to be replaced, on the monotonic clock."""
+    """A token's text and when it is to be replaced, on the clock that never jumps."""
 
     text: str
     refresh_at: float
 
 
-@dataclass(slots=True)
 class TokenCache:
-    """The tokens of a process. `post` sends (method, url, headers, body) to a token server."""
+    """The tokens of a process; `logins` remembers who was turned away."""
 
-    clock: Callable[[], float] = time.monotonic
-    _tokens: OrderedDict[tuple[Any, ...], Token] = field(default_factory=OrderedDict)
-    _flights: dict[tuple[Any, ...], asyncio.Future[Token]] = field(default_factory=dict)
-    _refused: dict[tuple[str, str], tuple[float, RegistryError]] = field(default_factory=dict)
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, *, logins: Logins | None = None) -> None:
+        self._clock = clock
+        self._logins = logins or Logins(clock)
+        self._tokens: OrderedDict[tuple[Any, ...], Token] = OrderedDict()
+        self._flights: dict[tuple[Any, ...], asyncio.Future[Token]] = {}
 
     def peek(self, request: TokenRequest) -> str | None:
         """A token that is at hand and fresh."""
-        found = self._tokens.get(request.key())
-        if found is None or found.refresh_at <= self.clock():
+        found = self._tokens.get(request.key)
+        if found is None or found.refresh_at <= self._clock.now():
             return None
         return found.text
 
-    def drop(self, request: TokenRequest) -> None:
-        """Forget a token that a registry no longer takes."""
-        self._tokens.pop(request.key(), None)
+    def drop(self, request: TokenRequest, text: str) -> None:
+        """Forget a token that a registry no longer takes, unless it was replaced already."""
+        found = self._tokens.get(request.key)
+        if found is not None and found.text == text:
+            del self._tokens[request.key]
 
     async def get(self, request: TokenRequest, post: Post) -> str:
         """A token, asked for by one of all who wait for it.
 
-        RegistryDeniedError where the credential was refused, also for a while after (C11).
+        `post` sends (method, url, headers, body) to the token server. RegistryDeniedError where
+        the credential was refused, also for a while after (C11).
         """
         found = self.peek(request)
         if found is not None:
             return found
-        self._check_refused(request)
-        key = request.key()
-        flight = self._flights.get(key)
+        flight = self._flights.get(request.key)
         if flight is None:
             flight = asyncio.ensure_future(self._fetch(request, post))
-            self._flights[key] = flight
-            flight.add_done_callback(lambda _done: self._flights.pop(key, None))
-        token = await asyncio.shield(flight)
-        return token.text
+            self._flights[request.key] = flight
+            flight.add_done_callback(lambda done: self._land(request.key, done))
+        return (await asyncio.shield(flight)).text
 
-    def _check_refused(self, request: TokenRequest) -> None:
-        if request.credential is None:
-            return
-        refused = self._refused.get((request.credential.id, request.realm))
-        if refused is not None and refused[0] > self.clock():
-            raise refused[1].about(refused[1].reference)
+    def _land(self, key: tuple[Any, ...], done: asyncio.Future[Token]) -> None:
+        self._flights.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # all who waited may have left
 
     async def _fetch(self, request: TokenRequest, post: Post) -> Token:
-        try:
-            token = await fetch_token(request, post, now=self.clock())
-        except RegistryDeniedError as error:
-            if request.credential is not None:
-                until = self.clock() + REFUSAL_KEPT
-                self._refused[request.credential.id, request.realm] = (until, error)
-                while len(self._refused) > MOST_TOKENS:
-                    del self._refused[next(iter(self._refused))]
-            raise
-        self._tokens[request.key()] = token
+        async def ask() -> Token:
+            return await fetch_token(request, post, clock=self._clock)
+
+        token = await self._logins.attempt(request.login, ask)
+        self._tokens[request.key] = token
+        self._tokens.move_to_end(request.key)
         while len(self._tokens) > MOST_TOKENS:
             self._tokens.popitem(last=False)
         return token
 
 
-async def fetch_token(request: TokenRequest, post: Post, *, now: float) -> Token:
-    """Ask the token server, in the form that the credential needs."""
-    credential = request.credential
-    answer = None
-    if credential is not None and credential.identity_token.get_secret_value():
-        answer = await post("POST", request.realm, _FORM, _refresh_form(request, credential))
-    if answer is None or answer.status in {404, 405}:
-        answer = await _get(request, request.scopes, post)
+async def fetch_token(
+    request: TokenRequest, post: Post, *, clock: Clock, dice: Callable[[], float] = random.random
+) -> Token:
+    """Ask the token server, in the form that the credential needs.
+
+    Some servers deny everything where one of several scopes is not theirs to grant: the first
+    scope, the registry's own wish, is then asked for alone.
+    """
+    answer = await _ask(request, request.scopes, post)
     if 400 <= answer.status < 500 and answer.status != 429 and len(request.scopes) > 1:
-        answer = await _get(request, request.scopes[:1], post)
+        answer = await _ask(request, request.scopes[:1], post)
+    if answer.status != 200:
+        raise _refusal(answer, request.credential)
+    document = _read(answer)
+    text = document.get("access_token") or document.get("token")
+    if not text:
+        raise _bad("authorization server did not include a token in the response")
+    if not isinstance(text, str) or len(text) > LONGEST_TOKEN or not _TOKEN.fullmatch(text):
+        raise _bad("the authorization server's token cannot be used")
+    return Token(text, clock.now() + _life(document, wall=clock.wall(), dice=dice))
+
+
+async def _ask(request: TokenRequest, scopes: tuple[str, ...], post: Post) -> Answer:
+    """GET, unless there is a refresh token to POST; a server that knows only one gets the other."""
+    credential = request.credential
+    refresh = credential.identity_token.get_secret_value() if credential is not None else ""
+    if refresh:
+        form = {"grant_type": "refresh_token", "refresh_token": refresh}
+        answer = await _post_form(request, scopes, form, post)
+        if answer.status not in {404, 405}:
+            return answer
+    answer = await _get(request, scopes, post)
     if answer.status in {404, 405} and credential is not None and credential.is_login:
-        answer = await post("POST", request.realm, _FORM, _password_form(request, credential))
-    return _read(answer, now=now, has_credential=credential is not None)
-
-
-_FORM = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        form = {
+            "grant_type": "password",
+            "username": credential.username,
+            "password": credential.password.get_secret_value(),
+            "access_type": "offline",
+        }
+        answer = await _post_form(request, scopes, form, post)
+    return answer
 
 
 async def _get(request: TokenRequest, scopes: tuple[str, ...], post: Post) -> Answer:
     parts = urlsplit(request.realm)
     query = [("service", request.service)] if request.service else []
     query.extend(("scope", scope) for scope in scopes)
-    headers = {"Accept": "application/json"}
+    headers = dict(_JSON)
     if request.credential is not None and request.credential.is_login:
         query.append(("account", request.credential.username))
         headers["Authorization"] = request.credential.basic()
@@ -159,94 +185,73 @@ async def _get(request: TokenRequest, scopes: tuple[str, ...], post: Post) -> An
     return await post("GET", url, headers, None)
 
 
-def _refresh_form(request: TokenRequest, credential: Credential) -> bytes:
-    return urlencode(
-        {
-            "grant_type": "refresh_token",
-            "refresh_token": credential.identity_token.get_secret_value(),
-            "service": request.service,
-            "scope": " ".join(request.scopes),
-            "client_id": CLIENT_ID,
-        }
-    ).encode()
+async def _post_form(
+    request: TokenRequest, scopes: tuple[str, ...], grant: dict[str, str], post: Post
+) -> Answer:
+    form = {**grant, "scope": " ".join(scopes), "client_id": CLIENT_ID}
+    if request.service:
+        form["service"] = request.service
+    return await post("POST", request.realm, dict(_FORM), urlencode(form).encode())
 
 
-def _password_form(request: TokenRequest, credential: Credential) -> bytes:
-    return urlencode(
-        {
-            "grant_type": "password",
-            "username": credential.username,
-            "password": credential.password.get_secret_value(),
-            "access_type": "offline",
-            "service": request.service,
-            "scope": " ".join(request.scopes),
-            "client_id": CLIENT_ID,
-        }
-    ).encode()
-
-
-def _read(answer: Answer, *, now: float, has_credential: bool) -> Token:
-    if answer.status != 200:
-        raise _refusal(answer, has_credential=has_credential)
+def _read(answer: Answer) -> dict[str, Any]:
+    """The answer's JSON object. What was in it stays out of every error, causes included."""
     kind = media_type_of(answer.headers.get("content-type", ""))
-    if kind in {"text/html", "application/xhtml+xml"}:
+    if "html" in kind or answer.content.lstrip()[:1] == b"<":
         raise ProtocolError(
-            "the token server answered with a web page instead of a token",
+            "the authorization server answered with a web page instead of a token",
             code="protocol.unexpected_type",
         )
+    document = None
+    problem = "it is no object"
     try:
         document = strict_json(answer.content)
     except ContentError as error:
-        raise _bad("the token server's answer is not JSON") from error
+        problem = error.text
     if not isinstance(document, dict):
-        raise _bad("the token server's answer is no JSON object")
-    text = document.get("access_token") or document.get("token")
-    if not isinstance(text, str) or not text:
-        raise _bad("authorization server did not include a token in the response")
-    if len(text) > LONGEST_TOKEN or not _TOKEN.fullmatch(text):
-        raise _bad("the token server's token is not usable")
-    return Token(text, now + _life(document))
+        raise _bad(f"the authorization server's answer is not usable JSON: {problem}")
+    return document
 
 
 def _bad(text: str) -> ProtocolError:
     return ProtocolError(text, code="auth.bad_token")
 
 
-def _life(document: dict[str, Any]) -> float:
+def _life(document: dict[str, Any], *, wall: float, dice: Callable[[], float]) -> float:
     """Seconds until the token is to be replaced: before it expires, and not all at once."""
     said = document.get("expires_in")
     whole = said if type(said) is int else SHORTEST_LIFE
     whole = min(max(whole, SHORTEST_LIFE), LONGEST_LIFE)
-    age = 0.0
-    issued = document.get("issued_at")
-    if isinstance(issued, str):
-        try:
-            moment = datetime.fromisoformat(re.sub(r"\.\d+", "", issued))
-            age = (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds()
-        except (ValueError, OverflowError):
-            age = 0.0
+    age = wall - _moment(document.get("issued_at"), default=wall)
     if not 0 <= age < whole:
-        age = 0.0
-    margin = max(10.0, 0.1 * whole)
-    return float(max(whole - age - margin * random.uniform(1.0, 1.2), 1.0))  # noqa: S311 - jitter
+        age = 0.0  # one of the two clocks is wrong
+    margin = max(10.0, 0.1 * whole) * (1.0 + 0.2 * dice())
+    return max(whole - age - margin, 1.0)
 
 
-def _refusal(answer: Answer, *, has_credential: bool) -> RegistryError:
-    """Why there is no token; 401 and 403 speak of the credential (Q17)."""
-    text = answer.content[:4096].decode("utf-8", "replace").rstrip()
-    if answer.status in {401, 403} or (answer.status == 400 and has_credential):
-        bad = BAD_PASSWORD in text.lower()
+def _moment(issued_at: Any, *, default: float) -> float:
+    """RFC 3339 as Unix time."""
+    if not isinstance(issued_at, str) or len(issued_at) > 64:
+        return default
+    try:
+        moment = datetime.fromisoformat(_FRACTION.sub("", issued_at))
+        return moment.astimezone(UTC).timestamp() if moment.tzinfo is not None else default
+    except (ValueError, OverflowError):
+        return default
+
+
+def _refusal(answer: Answer, credential: Credential | None) -> RegistryError:
+    """Why there is no token; 401 and 403 speak of the credential (Q17), at Google 400 too."""
+    error = error_of(answer)
+    text = credential.redact(error.text) if credential is not None else error.text
+    if answer.status in {401, 403} or (answer.status == 400 and credential is not None):
+        code = DENIED if answer.status == 403 else REJECTED
         return RegistryDeniedError(
-            "the token server refused", code="auth.rejected", bad_password=bad
+            text,
+            code=REQUIRED if credential is None else code,
+            bad_password=text.endswith(BAD_PASSWORD),
         )
-    if answer.status == 429:
-        wait = parse_retry_after(answer.headers.get("retry-after"), now=time.time())
-        return RateLimitedError("toomanyrequests: too many token requests", retry_after=wait)
-    if answer.status >= 500:
-        return TransientRegistryError(
-            f"received unexpected HTTP status: {answer.status} from the token server",
-            code="http.5xx",
-        )
-    return ProtocolError(
-        f"the token server answered with HTTP status {answer.status}", code="auth.unsupported"
-    )
+    if error.transient:
+        error.text, error.args = text, (text,)
+        return error
+    return ProtocolError(text, code="auth.unsupported")
