@@ -3,8 +3,11 @@
 import pytest
 from hypothesis import settings
 
+from tests.fakeregistry.canary import Canary
 from tests.fakeregistry.certificates import Authority
 from tests.fakeregistry.server import FakeRegistry
+from tests.fakeregistry.tokenserver import TokenServer
+from tests.servers import DockerRegistry, Postgres, Redis
 
 settings.register_profile("ci", deadline=None)
 settings.load_profile("ci")
@@ -48,3 +51,85 @@ def open_fake():
     yield open_one
     for registry in opened:
         registry.close()
+
+
+@pytest.fixture(scope="session")
+def docker_registry():
+    """One docker-registry for all tests of this process."""
+    with DockerRegistry() as server:
+        yield server
+
+
+@pytest.fixture
+def registry(docker_registry):
+    """A real registry, open, with schema1 and deletes. Take repository names of your own."""
+    return docker_registry
+
+
+@pytest.fixture(scope="session")
+def registry_basic():
+    """A real registry that wants Basic: `users` has its one user, `s3:crèt` is the password."""
+    with DockerRegistry(users={"team": "s3:crèt"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def docker_registry_with_tokens():
+    """One docker-registry with token authentication, and its token service."""
+    with TokenServer() as tokens, DockerRegistry(tokens=tokens) as server:
+        yield server
+
+
+@pytest.fixture
+def registry_token(docker_registry_with_tokens):
+    """A real registry that wants tokens; `tokens` issues them, to nobody yet (`tokens.allow`)."""
+    docker_registry_with_tokens.tokens.reset()
+    return docker_registry_with_tokens
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """One Redis for all tests of this process."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server):
+    """A Redis that holds nothing."""
+    redis_server.clear()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """One PostgreSQL for all tests of this process."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """A PostgreSQL database without tables, for one test."""
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """A database without tables, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/tagstream.db"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def no_secret_leaks(caplog, capsys):
+    """A Canary: put its `secret` where secrets go; it must not turn up in logs or output."""
+    caplog.set_level("DEBUG")
+    canary = Canary()
+    yield canary
+    output = capsys.readouterr()
+    canary.check(caplog.text, *(record.__dict__ for record in caplog.records))
+    canary.check(output.out, output.err)
