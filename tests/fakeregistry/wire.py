@@ -21,6 +21,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue", re.IGNORECASE)
+_TLS_HELLO = b"\x16"  # to a plain port: real servers refuse it at once
 _LARGEST_HEAD = 1 << 20
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -228,7 +229,10 @@ class Connection(asyncio.Protocol):
     def _next_request(self) -> Request | None:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._buffer) > _LARGEST_HEAD:
+            if self._buffer[:1] == _TLS_HELLO:
+                self._transport.write(Reply(400, close=True).render("GET"))
+                self._transport.close()
+            elif len(self._buffer) > _LARGEST_HEAD:
                 self._transport.abort()
             return None
         head = bytes(self._buffer[: end + 2])
