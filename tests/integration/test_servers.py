@@ -1,12 +1,14 @@
 """The real servers behind the tests are what the tests believe them to be."""
 
 import os
+import subprocess
 import time
 
 import httpx
 import psycopg
 import pytest
 
+from tests import corpora
 from tests import fixtures as fx
 from tests.servers import Redis, Server, find_binary
 
@@ -169,3 +171,35 @@ def test_a_server_that_cannot_start_says_what_it_said():
 
     with pytest.raises(pytest.fail.Exception, match="my disk is full"):
         Broken().start()
+
+
+@pytest.mark.parametrize("server", ["registry", "fake"])
+def test_what_oras_pushed_skopeo_reads(request, server, tmp_path):
+    """Two second opinions on the real registry and on the fake one."""
+    host = request.getfixturevalue(server).host
+    (tmp_path / "note.txt").write_text("hello")
+    digest = corpora.push_with_oras(host, "servers/note", "1", [tmp_path / "note.txt"])
+    skopeo = [find_binary("skopeo"), "inspect", "--raw", "--tls-verify=false"]
+    shown = subprocess.run(
+        [*skopeo, f"docker://{host}/servers/note:1"], capture_output=True, timeout=30
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert fx.digest_of(shown.stdout) == digest
+
+
+@pytest.mark.parametrize("kind", ["registry", "registry_token"])
+def test_a_corpus_pushed_to_a_real_registry_is_served(request, kind):
+    registry = request.getfixturevalue(kind)
+    corpus = corpora.multi(2, platforms=2, attestations=1)
+    repository = "servers/multi"
+    corpora.push(registry.url, corpus, repository, headers=registry.authorization(repository))
+    answer = registry.request("GET", f"{repository}/tags/list", repository=repository)
+    assert sorted(answer.json()["tags"]) == sorted(corpus.tags)
+    for tag, digest in corpus.tags.items():
+        head = registry.request(
+            "HEAD",
+            f"{repository}/manifests/{tag}",
+            repository=repository,
+            headers={"Accept": fx.INDEX_TYPE},
+        )
+        assert head.headers["Docker-Content-Digest"] == digest
