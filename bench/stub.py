@@ -35,16 +35,15 @@ class Stub(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
         data = self._pending + data
+        if not data[:1].isupper():  # a TLS greeting: answered as servers of plain http do
+            self._transport.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            self._transport.close()
+            return
         while (end := data.find(b"\r\n\r\n")) >= 0:
             method, target, _ = data.split(b" ", 2)
-            if not target.startswith(b"/"):  # a TLS greeting, perhaps
-                self._transport.close()
-                return
             answer, head = answer_to(target)
             self._transport.write(answer[:head] if method == b"HEAD" else answer)
             data = data[end + 4 :]
-        if not data[:1].isupper() and data:
-            self._transport.close()
         self._pending = data
 
 

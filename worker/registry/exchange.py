@@ -42,7 +42,7 @@ class Exchange:
         self._config = config
         self._hosts = hosts
         self._lookup = lookup
-        self._clients: dict[tuple[EgressPolicy, bool], httpx.AsyncClient] = {}
+        self._transports: dict[tuple[EgressPolicy, bool], GuardedTransport] = {}
         self._policies: dict[str, EgressPolicy] = {}
         self._plain: set[tuple[str, bool]] = set()
         self.sent = 0
@@ -125,7 +125,7 @@ class Exchange:
         parts = check_url(url)
         seen = {url}
         for _ in range(MOST_HOPS[request.redirects] + 1):
-            answer, location = await self._hop(request, url, headers, policy, loose=loose)
+            answer, location = await self._hop(request, url, parts, headers, policy, loose=loose)
             if location is None:
                 return answer
             target = check_url(location)
@@ -163,15 +163,15 @@ class Exchange:
         self,
         request: Outgoing,
         url: str,
+        parts: SplitResult,
         headers: dict[str, str],
         policy: EgressPolicy,
         *,
         loose: bool,
     ) -> tuple[Answer, str | None]:
-        parts = check_url(url)
         _, host, port = origin_of(parts)
         policy.check_name(host, port, plain=loose and parts.scheme == "http")
-        client = self._client(policy, verify=not loose)
+        transport = self._transport(policy, verify=not loose)
         self.sent += 1
         outgoing = httpx.Request(
             request.method,
@@ -185,7 +185,7 @@ class Exchange:
             content=request.body,
         )
         try:
-            response = await client.send(outgoing, stream=True)
+            response = await transport.handle_async_request(outgoing)
             try:
                 location = response.headers.get("location")
                 if response.status_code in REDIRECTS and location and request.redirects != "none":
@@ -215,24 +215,23 @@ class Exchange:
             cap=request.cap,
         )
 
-    def _client(self, policy: EgressPolicy, *, verify: bool) -> httpx.AsyncClient:
-        found = self._clients.get((policy, verify))
+    def _transport(self, policy: EgressPolicy, *, verify: bool) -> GuardedTransport:
+        """The transport alone: an httpx client above it would keep strangers' cookies for ever."""
+        found = self._transports.get((policy, verify))
         if found is None:
-            transport = GuardedTransport(
+            found = self._transports[policy, verify] = GuardedTransport(
                 policy,
                 _context(self._config, verify=verify),
                 lookup=self._lookup,
                 dns_seconds=self._config.dns_seconds,
             )
-            found = httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113
-            self._clients[policy, verify] = found
         return found
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in self._clients.values():
-            await client.aclose()
-        self._clients.clear()
+        for transport in self._transports.values():
+            await transport.aclose()
+        self._transports.clear()
 
 
 def _context(config: ClientConfig, *, verify: bool) -> ssl.SSLContext:

@@ -7,14 +7,19 @@ for every connection: registry, token server, redirect target.
 from __future__ import annotations
 
 import ipaddress
+import re
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from models.errors import EgressRefusedError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 # `is_global` alone lets several of these through, and differs between Python's patch levels.
 DENIED: tuple[Network, ...] = tuple(
@@ -45,9 +50,20 @@ _METADATA: tuple[Network, ...] = tuple(
     )
 )
 _DENIED_SUFFIXES = (".localhost", ".local", ".internal", ".svc", ".cluster.local")
-_DENIED_NAMES = frozenset({"localhost", "metadata", "metadata.google.internal", "instance-data"})
+_METADATA_NAMES = frozenset(
+    {
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+        "instance-data.ec2.internal",
+    }
+)
+_DENIED_NAMES = frozenset({"localhost", "svc", *_METADATA_NAMES})
 _PLAIN_PORT = 80
 _TLS_PORT = 443
+# No space, no control character, no backslash; no user and no escapes before the path.
+_URL = re.compile(r"https?://[!-$&-.0->A-[\]-~]+(?:[/?#][!-[\]-~]*)?", re.IGNORECASE)
 # One text for whatever a tenant may not learn: blocked, closed, silent (S13).
 REFUSED = (
     "the registry cannot be reached from here; if it is a private one, the operator has to allow "
@@ -100,68 +116,90 @@ class EgressPolicy:
         return EgressPolicy(self.embedded, self.ports, own)
 
     def check_name(self, host: str, port: int, *, plain: bool = False) -> None:
-        """Refuse a name or port before any look-up. Raises EgressRefusedError."""
+        """Refuse a name or port before any look-up. Raises EgressRefusedError.
+
+        `plain` admits port 80. A port that only networks are allowed on is left to
+        `check_addresses`.
+        """
         host = host.lower().strip("[]")
-        if any(allowance.admits_name(host, port) for allowance in self.allowances):
-            return
         address = parse_address(host)
         if address is not None:
-            self.check_addresses(host, port, [address])
-        elif (
-            host in _DENIED_NAMES - {"localhost"}
-            or host.endswith("metadata.google.internal")
-            or (not self.embedded and self._is_private_name(host))
-        ):
+            self.check_addresses(host, port, [address], plain=plain)
+            return
+        if self._names(host, port):
+            return
+        if host in _METADATA_NAMES or (not self.embedded and _is_private_name(host)):
             raise refused("policy.name")
-        if not self.embedded and not self._is_allowed_port(host, address, port, plain=plain):
+        networks = (each for each in self.allowances if each.network is not None)
+        if not self._opens(port, plain=plain) and all(n.port not in {0, port} for n in networks):
             raise refused("policy.port")
 
-    def _is_private_name(self, host: str) -> bool:
-        return (
-            host in _DENIED_NAMES
-            or host.endswith(_DENIED_SUFFIXES)
-            or host.startswith("kubernetes")
-            or "." not in host
-        )
-
-    def _is_allowed_port(
-        self, host: str, address: Address | None, port: int, *, plain: bool
-    ) -> bool:
-        if port in self.ports or (plain and port == _PLAIN_PORT):
-            return True
-        if address is None:
-            return False
-        return any(allowance.admits_address(address, port) for allowance in self.allowances)
-
-    def check_addresses(self, host: str, port: int, addresses: Iterable[Address]) -> None:
+    def check_addresses(
+        self, host: str, port: int, addresses: Iterable[Address], *, plain: bool = True
+    ) -> None:
         """Refuse the whole name if one of its addresses is denied. Raises EgressRefusedError."""
-        named = any(allowance.admits_name(host, port) for allowance in self.allowances)
+        named = self._names(host, port)
         for address in addresses:
-            if not self._admits(address, port, named=named):
+            if self._admits(address, port):
+                continue
+            if not named and not self._opens(port, plain=plain):
+                raise refused("policy.port")
+            own = (self.embedded or named) and _is_in(address, _OWN)
+            if _is_in(address, _METADATA) or not (own or is_public(address)):
                 raise refused("policy.address")
 
-    def _admits(self, address: Address, port: int, *, named: bool) -> bool:
-        if _is_in(address, _METADATA):
-            return False
-        if any(allowance.admits_address(address, port) for allowance in self.allowances):
-            return True
-        if (self.embedded or named) and _is_in(address, _OWN):
-            return True
-        if _is_in(address, DENIED):
-            return False
-        return address.is_global and not address.is_multicast and not address.is_reserved
+    def is_told(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
+        """Whether whoever asks may learn why a host did not answer (S13).
 
-    def is_told(self, host: str, port: int) -> bool:
-        """Whether whoever asks may learn why a host did not answer (S13)."""
-        if self.embedded:
-            return True
+        `addresses` are those that the name meant when it was last looked up.
+        """
+        if self.embedded or not self.allowances:
+            return self.embedded
         host = host.lower().strip("[]")
         address = parse_address(host)
-        return any(
-            allowance.admits_name(host, port)
-            or (address is not None and allowance.admits_address(address, port))
-            for allowance in self.allowances
-        )
+        found = [address] if address is not None else list(addresses)
+        if self._names(host, port):
+            return True
+        return bool(found) and all(self._admits(each, port) for each in found)
+
+    def may_redirect(self, host: str, port: int, *, own_port: int) -> bool:
+        """Whether a registry at `own_port` may choose that port for us (S10)."""
+        if self.embedded or port in {_TLS_PORT, own_port}:
+            return True
+        address = parse_address(host)
+        return self._names(host, port) or (address is not None and self._admits(address, port))
+
+    def _names(self, host: str, port: int) -> bool:
+        return any(each.admits_name(host, port) for each in self.allowances)
+
+    def _admits(self, address: Address, port: int) -> bool:
+        return any(each.admits_address(address, port) for each in self.allowances)
+
+    def _opens(self, port: int, *, plain: bool) -> bool:
+        return self.embedded or port in self.ports or (plain and port == _PLAIN_PORT)
+
+
+def is_public(address: Address) -> bool:
+    """Whether anybody could host a registry there."""
+    if _is_in(address, DENIED):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _is_private_name(host: str) -> bool:
+    return (
+        "." not in host
+        or host in _DENIED_NAMES
+        or host.endswith(_DENIED_SUFFIXES)
+        or host.startswith("kubernetes")
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host (without its port) is this machine's loopback."""
+    host = host.strip("[]").lower()
+    address = parse_address(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
 def parse_address(host: str) -> Address | None:
@@ -183,22 +221,23 @@ def refused(code: str) -> EgressRefusedError:
 
 def check_url(url: str) -> SplitResult:
     """An absolute http(s) URL without tricks (S6, S9). Raises EgressRefusedError."""
+    if _URL.fullmatch(url) is None:
+        raise refused("policy.url")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise refused("policy.url") from error
     host = parts.hostname or ""
-    tricks = "@" in parts.netloc or "\\" in url or "%" in parts.netloc
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
-        tricks = True
-    if parts.scheme not in {"http", "https"} or not host or tricks or port == 0:
-        raise refused("policy.url")
-    last = host.rsplit(".", 1)[-1]
-    numeric = last.isdigit() or last.startswith("0x")
-    if numeric and parse_address(host) is None:
+    if not host or port == 0 or (_is_numeric(host) and parse_address(host) is None):
         raise refused("policy.url")
     return parts
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether a resolver may take the name for an address, as it does `127.1` or `0x7f.1`."""
+    last = host.removesuffix(".").rsplit(".", 1)[-1]
+    return last.isdigit() or last.startswith("0x")
 
 
 def origin_of(parts: SplitResult) -> tuple[str, str, int]:
