@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from models.errors import EgressRefusedError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 # `is_global` alone lets several of these through, and differs between Python's patch levels.
 DENIED: tuple[Network, ...] = tuple(
@@ -102,7 +98,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Who may be dialled. `embedded` is one person's machine; else only what is public or allowed."""
+    """Who may be dialled: what is public or allowed. `embedded` is one person's own machine."""
 
     embedded: bool = False
     ports: frozenset[int] = frozenset({443, 5000, 5443, 8443})
@@ -202,6 +198,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" if address is None else address.is_loopback
 
 
+@lru_cache(maxsize=4096)
 def parse_address(host: str) -> Address | None:
     """The address that `host` spells canonically, or None for a name."""
     try:
