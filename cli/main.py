@@ -57,6 +57,16 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"cli.{module}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Carry out the verb. Whoever reads our output may have seen enough (`| head`)."""
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return result
+
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -81,14 +91,10 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the exit code."""
     try:
         code = tagstream.main(list(arguments), prog_name="tagstream", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         return _complain(_usage_line(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 - one of the three places that may
         return _explain(error)
     return code if isinstance(code, int) else 0

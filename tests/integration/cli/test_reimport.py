@@ -1,0 +1,67 @@
+"""`tagstream reimport`: the administrator looks again."""
+
+from tests import fixtures as fx
+
+
+def test_a_stream_is_imported_again_and_only_what_moved_changes(cli, shop):
+    cli("import", shop.address, "--all")
+    shop.tag("team/app", "1.0", fx.digest_of(fx.OCI))
+    ended = cli("reimport", "app")
+    assert ended.code == 0
+    assert {row[0]: row[-1] for row in ended.rows} == {
+        "1.0": "new",
+        "1.1": "unchanged",
+        "latest": "unchanged",
+    }
+    assert cli("jobs", "-o", "json").json()["items"][0]["spec"]["asker"] == "administrator"
+
+
+def test_one_tag_alone_is_imported_again(cli, shop):
+    cli("import", shop.address, "--all")
+    shop.forget_requests()
+    assert [row[0] for row in cli("reimport", "app:1.1").rows] == ["1.1"]
+    assert {each.rpartition("/")[2] for each in shop.requests if "/manifests/" in each} == {"1.1"}
+
+
+def test_failed_takes_only_the_tags_that_failed(cli, shop):
+    cli("import", f"{shop.address}:1.0")
+    cli("import", f"{shop.address}:2.0")
+    shop.push("team/app", tag="2.0", manifest=fx.OCI)
+    ended = cli("reimport", "--all", "--failed")
+    assert ended.code == 0
+    assert [row[0] for row in ended.rows] == ["2.0"]
+    assert "nothing to import again" in cli("reimport", "--all", "--failed").err
+
+
+def test_registry_takes_only_tags_from_that_host(cli, shop, open_fake):
+    other = open_fake()
+    other.push("x/y", tag="t", manifest=fx.S2, config=fx.CFG_A)
+    cli("import", f"{shop.address}:1.0")
+    cli("import", f"{other.host}/x/y:t", "--to", "app:t")
+    ended = cli("reimport", "app", "--registry", other.host)
+    assert [row[0] for row in ended.rows] == ["t"]
+
+
+def test_all_looks_at_every_stream_of_a_namespace_or_of_all(cli, shop):
+    cli("import", f"{shop.address}:1.0", "--to", "one")
+    cli("import", f"{shop.address}:1.0", "--to", "two")
+    cli("import", f"{shop.address}:1.0", "--to", "three", "-n", "team")
+    here = cli("reimport", "--all")
+    assert sorted(row[2] for row in here.rows) == ["one", "two"]
+    assert "2 streams looked at, 0 tags changed, 0 failed" in here.err
+    everywhere = cli("reimport", "--all", "-A", "-o", "json").json()
+    assert sorted(job["spec"]["stream"] for job in everywhere["items"]) == ["one", "three", "two"]
+
+
+def test_a_tag_that_nobody_wants_cannot_be_imported_again(cli, shop):
+    cli("import", f"{shop.address}:1.0")
+    ended = cli("reimport", "app:nope")
+    assert ended.code == 1
+    assert 'imagestreamtags.image.openshift.io "app:nope" not found' in ended.err
+
+
+def test_a_reimport_that_fails_ends_as_done_with_errors(cli, shop):
+    cli("import", f"{shop.address}:1.0")
+    shop.delete("team/app", "1.0")
+    assert cli("reimport", "app").code == 3
+    assert cli("reimport", "--all").code == 3
