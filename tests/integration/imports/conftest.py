@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,8 @@ class House:
         self.engine = open_engine(self.settings.effective_database_url)
         upgrade(self.engine)
         self.runtime = open_runtime(self.settings, engine=self.engine)
+        client = self.runtime.client
+        client.config = replace(client.config, retry_pause=(0.0, 0.0))
 
     def close(self):
         self.runtime.close()
