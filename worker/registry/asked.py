@@ -164,10 +164,10 @@ def withheld_error(code: str, place: Place, realm: str = "") -> EgressRefusedErr
     )
 
 
-def says_invalid_token(answer: Answer) -> bool:
-    """Whether the registry found fault with the token itself (RFC 6750 section 3.1)."""
-    lines = answer.headers.get_list("www-authenticate")
-    return any(each.get("error") == "invalid_token" for each in parse_challenges(lines))
+def fault_of(answer: Answer) -> str:
+    """What the registry finds wanting (RFC 6750 section 3.1): `invalid_token` and the like."""
+    challenges = parse_challenges(answer.headers.get_list("www-authenticate"))
+    return next((each.get("error") for each in challenges if each.get("error")), "")
 
 
 def _schemes_of(challenges: Sequence[Challenge]) -> str:

@@ -23,9 +23,9 @@ from worker.registry.asked import (
     Asked,
     Known,
     Memory,
+    fault_of,
     prepare,
     read_challenge,
-    says_invalid_token,
     withheld_error,
 )
 from worker.registry.challenge import parse_challenges
@@ -42,6 +42,7 @@ from worker.registry.words import ANONYMOUS, Answer, Outgoing, Place
 
 WINNER_KEPT = 3600.0
 PING_KEPT = 600.0
+RECENT = 60.0
 MOST_KEPT = 10_000
 WARNING = "credentials_rejected: the registry refused the pull secret and served anonymously"
 # ECR private says so with 403, ECR public with 400 (3.8).
@@ -199,10 +200,21 @@ class Authenticator:
             with contextlib.suppress(RegistryDeniedError):
                 asked = self._read(lines, answer.url, outgoing, access)
         unchanged = asked == known.asked
-        if unchanged and not (shown.is_cached or (shown.token and says_invalid_token(answer))):
+        if unchanged and not self._is_worth_a_new_token(shown):
             return None
         self._drop(shown)
         return known if unchanged else self._memory.keep(outgoing.place, asked)
+
+    def _is_worth_a_new_token(self, shown: _Shown) -> bool:
+        """One that does not reach far enough is only replaced when it is not quite new."""
+        if shown.request is None:
+            return False
+        match fault_of(shown.answer):
+            case "invalid_token":
+                return True
+            case "insufficient_scope":
+                return self._tokens.age(shown.request) > RECENT
+        return shown.is_cached
 
     def _drop(self, shown: _Shown) -> None:
         if shown.request is not None:

@@ -28,6 +28,8 @@ def resolve_realm(realm: str, *, request_url: str, loose: bool) -> str:
     admits plain http, as it was admitted for the registry itself.
     """
     try:
+        if urlsplit(realm).scheme and not urlsplit(realm).netloc:
+            raise refused("policy.realm")
         url = urljoin(request_url, realm)
     except ValueError as error:
         raise refused("policy.realm") from error

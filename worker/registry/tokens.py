@@ -67,17 +67,25 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Token:
-    """A token's text and when it is to be replaced, on the clock that never jumps."""
+    """A token's text, since when we have it and when it is to be replaced, by the steady clock."""
 
     text: str
+    made_at: float
     refresh_at: float
 
 
 class TokenCache:
-    """The tokens of a process; `logins` remembers who was turned away."""
+    """At most so many tokens of a process; `logins` remembers who was turned away."""
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK, *, logins: Logins | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        logins: Logins | None = None,
+        most: int = MOST_TOKENS,
+    ) -> None:
         self._clock = clock
+        self._most = most
         self._logins = logins or Logins(clock)
         self._tokens: OrderedDict[tuple[Any, ...], Token] = OrderedDict()
         self._flights: dict[tuple[Any, ...], asyncio.Future[Token]] = {}
@@ -88,6 +96,11 @@ class TokenCache:
         if found is None or found.refresh_at <= self._clock.now():
             return None
         return found.text
+
+    def age(self, request: TokenRequest) -> float:
+        """For how many seconds a token has been at hand."""
+        found = self._tokens.get(request.key)
+        return self._clock.now() - found.made_at if found is not None else 0.0
 
     def drop(self, request: TokenRequest, text: str) -> None:
         """Forget a token that a registry no longer takes, unless it was replaced already."""
@@ -123,7 +136,7 @@ class TokenCache:
         token = await self._logins.attempt(request.login, ask)
         self._tokens[request.key] = token
         self._tokens.move_to_end(request.key)
-        while len(self._tokens) > MOST_TOKENS:
+        while len(self._tokens) > self._most:
             self._tokens.popitem(last=False)
         return token
 
@@ -147,7 +160,8 @@ async def fetch_token(
         raise _bad("authorization server did not include a token in the response")
     if not isinstance(text, str) or len(text) > LONGEST_TOKEN or not _TOKEN.fullmatch(text):
         raise _bad("the authorization server's token cannot be used")
-    return Token(text, clock.now() + _life(document, wall=clock.wall(), dice=dice))
+    now = clock.now()
+    return Token(text, now, now + _life(document, wall=clock.wall(), dice=dice))
 
 
 async def _ask(request: TokenRequest, scopes: tuple[str, ...], post: Post) -> Answer:
