@@ -34,7 +34,7 @@ from worker.registry.config import ClientConfig
 from worker.registry.credentials import Credential
 from worker.registry.exchange import Exchange
 from worker.registry.failures import without_query
-from worker.registry.hops import is_elsewhere, like, where_answered
+from worker.registry.hops import at_base, is_elsewhere, like, where_answered
 from worker.registry.logins import REJECTED, REQUIRED, TURNED_AWAY, Login, Logins
 from worker.registry.realm import trusted_servers
 from worker.registry.tokens import TokenCache, TokenRequest
@@ -163,6 +163,7 @@ class Authenticator:
             answer = await self._send(outgoing, access, f"Bearer {token}")
             return Authorized(answer, credential.id)
         known = self._memory.get(outgoing.place)
+        outgoing = at_base(outgoing, self._exchange.base_url(outgoing.place))
         if known is None:
             answer = await self._exchange.send(outgoing, access)
             outgoing = where_answered(outgoing, answer)

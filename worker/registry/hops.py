@@ -25,6 +25,14 @@ def where_answered(outgoing: Outgoing, answer: Answer) -> Outgoing:
     return like(outgoing, "http" + outgoing.url[5:], outgoing.headers)
 
 
+def at_base(outgoing: Outgoing, base_url: str) -> Outgoing:
+    """The same request by plain http, where that is what its registry is known to speak."""
+    if not base_url.startswith("http://") or not outgoing.url.startswith("https://"):
+        return outgoing
+    url = "http" + outgoing.url[5:]
+    return like(outgoing, url, outgoing.headers) if url.startswith(base_url + "/") else outgoing
+
+
 def like(outgoing: Outgoing, url: str, headers: Mapping[str, str]) -> Outgoing:
     """The same request at another URL, with other headers."""
     return Outgoing(
