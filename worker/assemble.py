@@ -41,7 +41,7 @@ from models.images.manifest import (
     parse_manifest,
 )
 from models.images.packed import PackedImage, pack_image
-from models.oci import INDEX_TYPES, Descriptor, Platform, storable_text, strict_json
+from models.oci import IMAGE_TYPES, INDEX_TYPES, Descriptor, Platform, storable_text, strict_json
 from models.reference import Reference
 from models.resources.image import Image
 from models.streams.outcome import Imported, Target
@@ -215,7 +215,9 @@ class Assembler:
                 if entry.digest in visited:
                     raise ContentError("the index contains itself", code="content.invalid")
                 visited.add(entry.digest)
-                parsed = await self._fetch_parsed(source.place, entry.digest, entry)
+                if entry.media_type in IMAGE_TYPES:
+                    return await self._once_child(source, entry, target, self._own_manifest)
+                parsed = await self._own_manifest(source, entry)
                 document, scope = parsed.document, parsed.scope
                 root.count(document.content)
             if isinstance(document, IndexDocument):
@@ -316,10 +318,23 @@ class Assembler:
         reused = self._reuse(source, entry, scope, target)
         if reused is not None:
             return reused
-        key = (source.place, entry.digest, attestation, target.with_content)
+        return await self._once_child(
+            source, entry, target, self._child_manifest, attestation=attestation
+        )
 
-        async def fetch() -> _Child:
-            parsed = await self._child_manifest(source, entry)
+    async def _once_child(
+        self,
+        source: Source,
+        entry: Descriptor,
+        target: Target,
+        fetch: Callable[[Source, Descriptor], Awaitable[_Parsed]],
+        *,
+        attestation: bool = False,
+    ) -> _Child:
+        """A child's Image, built once for all targets that lead to it."""
+
+        async def build() -> _Child:
+            parsed = await fetch(source, entry)
             return await self._finish(
                 source,
                 parsed.document,
@@ -329,9 +344,14 @@ class Assembler:
                 attestation=attestation,
             )
 
-        child = await _once(self._images, key, fetch)
+        key = (source.place, entry.digest, attestation, target.with_content)
+        child = await _once(self._images, key, build)
         packed = replace(child.packed, reference=pull_spec(source.written, child.packed.name))
         return replace(child, packed=packed, asked=entry.digest)
+
+    async def _own_manifest(self, source: Source, entry: Descriptor) -> _Parsed:
+        """A child from where its index came from."""
+        return await self._fetch_parsed(source.place, entry.digest, entry)
 
     async def _child_manifest(self, source: Source, entry: Descriptor) -> _Parsed:
         """A child by digest: mirrors for digests come first, whatever served the index (3.3)."""
