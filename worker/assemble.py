@@ -7,21 +7,18 @@ The rules are `import.md` 3.5 and 3.6; what a stranger may make us do is bounded
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from models.errors import ContentError, ManifestUnknownError, RegistryError, TagstreamError
 from models.images.build import (
     build_image,
     build_index_image,
     build_schema1_image,
-    inline_config,
     is_image,
     missing_sizes,
-    needs_config,
     pull_spec,
 )
 from models.images.index import (
@@ -33,7 +30,6 @@ from models.images.index import (
     is_attestation,
 )
 from models.images.manifest import (
-    ImageDocument,
     IndexDocument,
     Manifest,
     Schema1Document,
@@ -41,20 +37,18 @@ from models.images.manifest import (
     parse_manifest,
 )
 from models.images.packed import PackedImage, pack_image
-from models.oci import IMAGE_TYPES, INDEX_TYPES, Descriptor, Platform, storable_text, strict_json
+from models.oci import IMAGE_TYPES, INDEX_TYPES, Descriptor, Platform
 from models.reference import Reference
 from models.resources.image import Image
 from models.streams.outcome import Imported, Target
 from models.streams.rules import ImportRules
+from worker.configs import Configs, fill_platforms, once, platform_of
+from worker.held import Held
 from worker.registry.access import Access
 from worker.registry.client import RegistryClient
-from worker.registry.words import ANONYMOUS, Fetched, Place
+from worker.registry.words import Fetched, Place
 
-T = TypeVar("T")
-
-CONFIGS_KEPT = 8 * 1024 * 1024
 MOST_LAYER_SIZES = 200
-LARGEST_CONFIG = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +57,6 @@ class Source:
 
     place: Place
     written: Reference
-
-
-@dataclass(slots=True)
-class Held:
-    """Which digests which repository served, by whose right: place name → digest → scopes."""
-
-    by_place: dict[str, dict[str, set[str]]] = field(default_factory=dict)
-
-    def add(self, place: str, digest: str, scope: str) -> None:
-        self.by_place.setdefault(place, {}).setdefault(digest, set()).add(scope)
-
-    def allows(self, place: str, digest: str, scope: str) -> bool:
-        """Whether who was just let in as `scope` may see what is held (`registry.md` C7, I11)."""
-        scopes = self.by_place.get(place, {}).get(digest, ())
-        return ANONYMOUS in scopes or scope in scopes
-
-    def scopes(self) -> Mapping[tuple[str, str], list[str]]:
-        """The digests of each place and scope."""
-        found: dict[tuple[str, str], list[str]] = {}
-        for place, digests in self.by_place.items():
-            for digest, scopes in digests.items():
-                for scope in scopes:
-                    found.setdefault((place, scope), []).append(digest)
-        return found
 
 
 @dataclass(slots=True)
@@ -139,9 +109,7 @@ class Assembler:
         self._shared = shared
         self._tops: dict[tuple[Place, str], asyncio.Future[_Parsed]] = {}
         self._images: dict[tuple[Any, ...], asyncio.Future[_Child]] = {}
-        self._configs: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._config_flights: dict[tuple[str, str], asyncio.Future[bytes]] = {}
-        self._configs_size = 0
+        self._configs = Configs(client, access)
         self.served = Held()
 
     async def assemble(self, source: Source, wanted: str, target: Target) -> Imported:
@@ -166,7 +134,7 @@ class Assembler:
     async def _top(self, source: Source, wanted: str) -> _Parsed:
         if (source.written.repository_key(), wanted) not in self._shared:
             return await self._fetch_parsed(source.place, wanted)
-        return await _once(
+        return await once(
             self._tops, (source.place, wanted), lambda: self._fetch_parsed(source.place, wanted)
         )
 
@@ -241,7 +209,7 @@ class Assembler:
         root = _Root(source.place.reference(wanted))
         leaves = await self._gather(source, index, top.scope, target, root, depth=1)
         image = build_index_image(index, repository=source.written, now=self._now)
-        image = _fill_platforms(image, index, {leaf.asked: leaf.platform for leaf in leaves})
+        image = fill_platforms(image, index, {leaf.asked: leaf.platform for leaf in leaves})
         self.served.add(source.place.name, index.digest, top.scope)
         return Imported(
             pack_image(image),
@@ -345,7 +313,7 @@ class Assembler:
             )
 
         key = (source.place, entry.digest, attestation, target.with_content)
-        child = await _once(self._images, key, build)
+        child = await once(self._images, key, build)
         packed = replace(child.packed, reference=pull_spec(source.written, child.packed.name))
         return replace(child, packed=packed, asked=entry.digest)
 
@@ -410,46 +378,12 @@ class Assembler:
         else:
             config = None
             if not attestation and is_image(document):
-                config = await self._config(place, document, reference=reference)
-                platform = _platform_of(config)
+                config = await self._configs.read(place, document, reference=reference)
+                platform = platform_of(config)
             image = build_image(document, config, repository=source.written)
         self.served.add(place.name, document.digest, scope)
         packed = pack_image(image if target.with_content else image.without_content())
         return _Child(packed, asked=document.digest, platform=platform)
-
-    async def _config(self, place: Place, document: ImageDocument, *, reference: str) -> bytes:
-        if not needs_config(document):
-            return inline_config(document) or b""
-        digest, size = document.config.digest, document.config.size
-        if size > LARGEST_CONFIG:
-            raise ContentError(
-                "response body too large", code="content.too_large", reference=reference
-            )
-        key = (place.name, digest)
-        if key in self._configs:
-            self._configs.move_to_end(key)
-            return self._configs[key]
-
-        async def fetch() -> bytes:
-            fetched = await self._client.fetch_blob(place, digest, self._access, declared=size)
-            return fetched.content
-
-        try:
-            content = await _once(self._config_flights, key, fetch)
-        except RegistryError as error:
-            raise error.about(reference) from error
-        finally:
-            self._config_flights.pop(key, None)
-        self._keep_config(key, content)
-        return content
-
-    def _keep_config(self, key: tuple[str, str], content: bytes) -> None:
-        if key not in self._configs:
-            self._configs[key] = content
-            self._configs_size += len(content)
-        while self._configs_size > CONFIGS_KEPT:
-            _, dropped = self._configs.popitem(last=False)
-            self._configs_size -= len(dropped)
 
     async def _schema1(self, source: Source, document: Schema1Document) -> Image:
         """Sizes that the history lacks are asked of the registry, once a layer (Q27, Q28)."""
@@ -480,50 +414,7 @@ _TOLD_WITHOUT_REFERENCE = (
 )
 
 
-async def _once(
-    flights: dict[Any, asyncio.Future[T]], key: Any, work: Callable[[], Awaitable[T]]
-) -> T:
-    """The result of `work`, shared by all who ask for `key`, also while it is under way.
-
-    A flight that is cancelled is flown again by the next who asks.
-    """
-    flight = flights.get(key)
-    if flight is None or flight.cancelled():
-        flight = asyncio.ensure_future(work())
-        flights[key] = flight
-    return await asyncio.shield(flight)
-
-
 def _with_defaults(prefer: PlatformPreference, server: PlatformPreference) -> PlatformPreference:
     return PlatformPreference(
         prefer.architecture or server.architecture, prefer.os or server.os, prefer.variant
     )
-
-
-def _platform_of(config: bytes) -> Platform | None:
-    """What a config says of its platform; None where it is no object (build says why)."""
-    document = strict_json(config, duplicates="last")
-    if not isinstance(document, dict):
-        return None
-    parts = (document.get(key) for key in ("architecture", "os", "variant"))
-    return Platform(*(storable_text(part) if isinstance(part, str) else "" for part in parts))
-
-
-def _fill_platforms(
-    image: Image, index: IndexDocument, platforms: Mapping[str, Platform | None]
-) -> Image:
-    """Entries without a platform take it from their child's config (Q23, B12)."""
-    entries = []
-    for entry, shown in zip(index.manifests, image.docker_image_manifests, strict=True):
-        told = platforms.get(entry.digest)
-        if told is None or (entry.platform and entry.platform.architecture and entry.platform.os):
-            entries.append(shown)
-            continue
-        entries.append(
-            shown.replace(
-                architecture=told.architecture or shown.architecture,
-                os=told.os or shown.os,
-                variant=told.variant or shown.variant,
-            )
-        )
-    return image.replace(docker_image_manifests=entries)

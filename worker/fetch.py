@@ -29,7 +29,8 @@ from models.streams.outcome import (
     Target,
 )
 from models.streams.rules import ImportRules
-from worker.assemble import Assembler, Held, Source
+from worker.assemble import Assembler, Source
+from worker.held import Held
 from worker.registry.access import Access
 from worker.registry.client import RegistryClient
 from worker.registry.words import Place, Seen, TagList

@@ -7,6 +7,7 @@ only one that may write.
 
 from __future__ import annotations
 
+import json
 import time
 import zlib
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from models.errors import (
     InvalidObjectError,
     JobCancelledError,
     LeaseLostError,
+    StoreError,
     StreamConflictError,
     TagstreamError,
     status_of,
@@ -41,12 +43,13 @@ from models.store.session import transaction
 from models.store.streams import load_known, load_stream, load_usage, save_stream
 from models.streams.answer import build_answer
 from models.streams.apply import ImportResult, apply_import, record_limit_failure
+from models.streams.defaults import default_import
 from models.streams.outcome import Known, Outcomes, Plan
 from models.streams.plan import check_precondition, plan_import
 from models.streams.validation import check_import
-from worker.assemble import Held
 from worker.fetch import FetchRequest, fetch_all
 from worker.heartbeat import Heartbeat
+from worker.held import Held
 from worker.queue import utc_now
 from worker.registry.credentials import Keyring
 from worker.registry.words import ANONYMOUS, Place
@@ -90,6 +93,9 @@ def _carry_out(job: Job, runtime: Runtime) -> JobResult | None:
                 if heartbeat.lost:
                     raise LeaseLostError from error
                 return _end(job, runtime, JobState.CANCELLED, error)
+            except StoreError as error:
+                log.warning("import.store", error=str(error))
+                return None  # the lease runs out, and the sweep has it tried again
             except TagstreamError as error:
                 return _end(job, runtime, JobState.FAILED, error)
     except LeaseLostError:
@@ -105,6 +111,17 @@ class _Reading:
     stream: ImageStream | None
     known: dict[str, Known]
     keyring: Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """What the second beat brings; `now` is the one moment of everything that is written."""
+
+    request: ImageStreamImport
+    plan: Plan
+    outcomes: Outcomes
+    served: Held
+    now: datetime
 
 
 def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
@@ -125,11 +142,11 @@ def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
     within = runtime.seconds_for(job.request.lane)
     work = fetch_all(plan, runtime.client, fetch, progress=heartbeat.progress)
     outcomes, served = heartbeat.guard(runtime.loop.start(work, within=within), within=within)
-    return _write(job, runtime, reading.request, plan, outcomes, served, now=now)
+    return _write(job, runtime, _Fetched(reading.request, plan, outcomes, served, now))
 
 
 def _read(job: Job, runtime: Runtime) -> _Reading:
-    request = job.request.request
+    request = default_import(job.request.request, mode=runtime.settings.default_import_mode)
     check_import(request, runtime.rules)
     with transaction(runtime.engine, write=False) as session:
         stream = load_stream(session, job.request.namespace, job.request.stream)
@@ -158,63 +175,50 @@ def _load_held(plan: Plan, reading: _Reading, runtime: Runtime) -> Held:
     return held
 
 
-def _write(
-    job: Job,
-    runtime: Runtime,
-    request: ImageStreamImport,
-    plan: Plan,
-    outcomes: Outcomes,
-    served: Held,
-    *,
-    now: datetime,
-) -> JobResult:
+def _write(job: Job, runtime: Runtime, fetched: _Fetched) -> JobResult:
     """Everything in one transaction; a stream that moved meanwhile gets the same outcomes (B23)."""
     races = 0
     while True:
         try:
             with transaction(runtime.engine) as session:
-                return _save(session, job, runtime, request, plan, outcomes, served, now=now)
+                return _save(session, job, runtime, fetched)
         except StreamConflictError:
             races += 1
-            if races > MOST_RACES or request.metadata.resource_version:
+            if races > MOST_RACES or fetched.request.metadata.resource_version:
                 raise
             time.sleep(0.01 * races)
         except InvalidObjectError as error:
-            _record_limit(job, runtime, error, plan, request, outcomes, now=now)
+            _record_limit(job, runtime, fetched, error)
             raise
 
 
-def _save(
-    session: Session,
-    job: Job,
-    runtime: Runtime,
-    request: ImageStreamImport,
-    plan: Plan,
-    outcomes: Outcomes,
-    served: Held,
-    *,
-    now: datetime,
-) -> JobResult:
-    stream = load_stream(session, job.request.namespace, job.request.stream, for_update=True)
-    check_precondition(request, stream)
-    usage = None
-    if runtime.rules.max_images and stream is not None:
-        usage = load_usage(session, job.request.namespace, job.request.stream)
+def _save(session: Session, job: Job, runtime: Runtime, fetched: _Fetched) -> JobResult:
+    namespace, name, rules = job.request.namespace, job.request.stream, runtime.rules
+    stream = load_stream(session, namespace, name, for_update=True)
+    check_precondition(fetched.request, stream)
+    usage = load_usage(session, namespace, name) if rules.max_images and stream else None
     applied = apply_import(
-        stream, request, plan, outcomes, now=now, rules=runtime.rules, usage=usage
+        stream,
+        fetched.request,
+        fetched.plan,
+        fetched.outcomes,
+        now=fetched.now,
+        rules=rules,
+        usage=usage,
     )
     result = _result_of(applied)
     saved = save_import(
         session,
         old=stream,
         applied=applied,
-        served=served.scopes(),
-        now=now,
+        served=fetched.served.scopes(),
+        now=fetched.now,
+        max_history=rules.max_history,
     )
     answer = None
     if job.request.wants_answer:
         shown = replace(applied, stream=saved) if saved is not None else applied
-        answer = _pack_answer(session, request, plan, outcomes, shown)
+        answer = _pack_answer(session, fetched, shown)
     finish_job(
         session,
         job,
@@ -240,17 +244,12 @@ def _result_of(applied: ImportResult) -> JobResult:
     )
 
 
-def _pack_answer(
-    session: Session,
-    request: ImageStreamImport,
-    plan: Plan,
-    outcomes: Outcomes,
-    applied: ImportResult,
-) -> bytes:
-    answer = build_answer(request, plan, outcomes, applied, stored=_reader_of(session))
-    import json  # noqa: PLC0415 - only who asks for the whole answer pays
-
-    return zlib.compress(json.dumps(answer.wire(), ensure_ascii=False).encode("utf-8", "replace"))
+def _pack_answer(session: Session, fetched: _Fetched, applied: ImportResult) -> bytes:
+    answer = build_answer(
+        fetched.request, fetched.plan, fetched.outcomes, applied, stored=_reader_of(session)
+    )
+    text = json.dumps(answer.wire(), ensure_ascii=False)
+    return zlib.compress(text.encode("utf-8", "replace"))
 
 
 def _reader_of(session: Session) -> Callable[[PackedImage], Image]:
@@ -267,24 +266,22 @@ def _reader_of(session: Session) -> Callable[[PackedImage], Image]:
     return read
 
 
-def _record_limit(
-    job: Job,
-    runtime: Runtime,
-    error: InvalidObjectError,
-    plan: Plan,
-    request: ImageStreamImport,
-    outcomes: Outcomes,
-    *,
-    now: datetime,
-) -> None:
+def _record_limit(job: Job, runtime: Runtime, fetched: _Fetched, error: InvalidObjectError) -> None:
     """A limit that was hit leaves a condition on the tags that are missing (`import.md` 5.9)."""
     with transaction(runtime.engine) as session:
         stream = load_stream(session, job.request.namespace, job.request.stream, for_update=True)
         if stream is None:
             return
-        marked = record_limit_failure(stream, request, plan, outcomes, error=error, now=now)
+        marked = record_limit_failure(
+            stream,
+            fetched.request,
+            fetched.plan,
+            fetched.outcomes,
+            error=error,
+            now=fetched.now,
+        )
         if marked is not None:
-            save_stream(session, stream, marked, now=now)
+            save_stream(session, stream, marked, now=fetched.now)
 
 
 def _end(job: Job, runtime: Runtime, state: JobState, error: TagstreamError) -> JobResult:

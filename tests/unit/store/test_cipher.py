@@ -56,7 +56,11 @@ def test_of_several_keys_the_first_seals_and_every_one_opens(tmp_path, separator
     assert Cipher([OTHER]).unseal(cipher.seal(DATA, place="p"), place="p") == DATA
 
 
-@pytest.mark.parametrize("text", ["", " \n", "hunter2", KEY[:-3], "ü" * 44])
+@pytest.mark.parametrize(
+    "text",
+    ["", " \n", "hunter2", KEY[:-3], "ü" * 44],
+    ids=["empty", "blank", "word", "cut", "foreign"],
+)
 def test_what_is_no_key_is_refused_without_being_shown(tmp_path, text):
     with pytest.raises(UsageError) as refused:
         opened(tmp_path, key=text)
