@@ -12,7 +12,7 @@ import structlog
 from celery import Celery
 from sqlalchemy import Engine
 
-from models.errors import TagstreamError, status_of
+from models.errors import LeaseLostError, TagstreamError, status_of
 from models.jobs import Job, JobResult, JobState
 from models.settings import Settings
 from models.store.jobs import dropped_jobs, finish_job
@@ -41,27 +41,31 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
         )
     lost = [job for job in dropped if job.attempt >= settings.job_attempts]
     alive = [job for job in dropped if job.attempt < settings.job_attempts]
-    for job in lost:
-        _give_up(engine, job, now=now)
+    given_up = sum(1 for job in lost if _give_up(engine, job, now=now))
     knocked = sum(1 for job in alive if knock(engine, app, job))
     if dropped:
-        log.info("sweep.finished", knocked=knocked, given_up=len(lost))
-    return Swept(knocked, len(lost))
+        log.info("sweep.finished", knocked=knocked, given_up=given_up)
+    return Swept(knocked, given_up)
 
 
-def _give_up(engine: Engine, job: Job, *, now: datetime) -> None:
+def _give_up(engine: Engine, job: Job, *, now: datetime) -> bool:
+    """False where somebody else took or finished the job meanwhile."""
     error = TagstreamError(
         f"the worker died {job.attempt} times while it carried this job, so it is not tried "
         "again; look at the worker's log for what it died of, then import again",
         code="job.worker_lost",
     )
-    with transaction(engine) as session:
-        finish_job(
-            session,
-            job,
-            state=JobState.FAILED,
-            result=JobResult(error=status_of(error)),
-            with_errors=True,
-            answer=None,
-            now=now,
-        )
+    try:
+        with transaction(engine) as session:
+            finish_job(
+                session,
+                job,
+                state=JobState.FAILED,
+                result=JobResult(error=status_of(error)),
+                with_errors=True,
+                answer=None,
+                now=now,
+            )
+    except LeaseLostError:
+        return False
+    return True

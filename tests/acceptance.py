@@ -17,6 +17,7 @@ CASES = [
 ]
 _SCHEDULER = "the scheduler's own pacing; comes with the schedule"
 _SIGNATURES = "the signature controller; comes later"
+NO_REASON = "**no reason given**"
 LEFT_OUT = {
     **{f"import 7-{n}": _SCHEDULER for n in range(6, 24)},
     **{f"import 8-{n}": _SIGNATURES for n in range(1, 12)},
@@ -53,9 +54,10 @@ def render():
     rows = []
     for case in CASES:
         if case in tests:
-            rows.append(f"| {case} | {'<br>'.join(f'`{name}`' for name in sorted(set(tests[case])))} |")
+            shown = "<br>".join(f"`{name}`" for name in sorted(set(tests[case])))
+            rows.append(f"| {case} | {shown} |")
         else:
-            rows.append(f"| {case} | left out: {LEFT_OUT.get(case, '**no reason given**')} |")
+            rows.append(f"| {case} | left out: {LEFT_OUT.get(case, NO_REASON)} |")
     return "\n".join(
         [
             "# Acceptance cases",
