@@ -35,14 +35,20 @@ async def read_body(chunks: AsyncIterator[bytes], *, declared: str, coding: str,
     return await _read_packed(chunks, zlib.decompressobj(_WINDOW[coding]), cap)
 
 
-async def read_some(chunks: AsyncIterator[bytes], *, cap: int) -> bytes:
+async def read_some(chunks: AsyncIterator[bytes], *, coding: str, cap: int) -> bytes:
     """The beginning of a body that only explains a failure; the rest is not read."""
+    window = _WINDOW.get(coding.strip().lower())
+    unpack = zlib.decompressobj(window) if window is not None else None
     parts: list[bytes] = []
     size = 0
     async for chunk in chunks:
-        parts.append(chunk[: cap - size])
-        size += len(parts[-1])
-        if size >= cap:
+        try:
+            part = unpack.decompress(chunk, cap - size) if unpack else chunk[: cap - size]
+        except zlib.error:
+            break
+        parts.append(part)
+        size += len(part)
+        if size >= cap or (unpack is not None and unpack.eof):
             break
     return b"".join(parts)
 
@@ -63,6 +69,8 @@ async def _read_packed(chunks: AsyncIterator[bytes], unpack: zlib._Decompress, c
     taken = size = 0
     async for chunk in chunks:
         taken += len(chunk)
+        if taken > cap:
+            raise too_large()
         pending = chunk
         while pending:
             try:

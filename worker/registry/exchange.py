@@ -1,42 +1,38 @@
 """One request out, one answer back: guarded, bounded, redirected by our own rules.
 
-No retries and no rights here: `retry` and `auth` stand above. Redirects follow `registry.md` 2.8:
-headers that carry rights go no further than the origin they were meant for.
+No retries and no rights here: `retry` and `auth` stand above.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from urllib.parse import SplitResult, urljoin
+from collections import OrderedDict
+from functools import lru_cache
 
 import aiohttp
 import httpx
 
-from models.errors import (
-    ProtocolError,
-    RegistryError,
-    TlsError,
-    TransientRegistryError,
-)
+from models.errors import ProtocolError, RegistryError, TlsError, TransientRegistryError
 from worker.registry.access import Access
 from worker.registry.body import read_body, read_some
 from worker.registry.config import ClientConfig
 from worker.registry.failures import translate
-from worker.registry.guard import EgressPolicy, check_url, origin_of, parse_address, refused
+from worker.registry.guard import EgressPolicy, check_url, is_loopback, origin_of
+from worker.registry.hops import like
 from worker.registry.hosts import Hosts
+from worker.registry.redirects import REDIRECTS, Redirects
 from worker.registry.transport import GuardedTransport, Lookup, look_up
 from worker.registry.words import Answer, Outgoing, Place
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-MOST_HOPS = {"registry": 5, "token": 2, "same-origin": 2, "none": 0}
 LONGEST_COMPLAINT = 64 * 1024
+MOST_SCHEMES = 10_000
 _RIGHTS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_ENDED = (aiohttp.ClientError, OSError, TimeoutError, httpx.InvalidURL, ValueError)
+_BROKEN = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 
 
 class Exchange:
-    """All pools of a process: one for each policy and each way to check certificates."""
+    """All connections of a process: a pool for each policy and each way to check certificates."""
 
     def __init__(self, config: ClientConfig, hosts: Hosts, *, lookup: Lookup = look_up) -> None:
         self._config = config
@@ -44,12 +40,13 @@ class Exchange:
         self._lookup = lookup
         self._transports: dict[tuple[EgressPolicy, bool], GuardedTransport] = {}
         self._policies: dict[str, EgressPolicy] = {}
-        self._plain: set[tuple[str, bool]] = set()
+        self._schemes: OrderedDict[tuple[str, bool], str] = OrderedDict()
+        self._own_headers = {"User-Agent": config.user_agent, "Accept-Encoding": "identity"}
         self.sent = 0
 
     def base_url(self, place: Place) -> str:
         """Where the API of a place lives, by the scheme that is known to work."""
-        scheme = "http" if (place.api_host, place.insecure) in self._plain else "https"
+        scheme = self._schemes.get((place.api_host, place.insecure), "https")
         return f"{scheme}://{place.api_host}"
 
     def policy(self, access: Access) -> EgressPolicy:
@@ -60,15 +57,22 @@ class Exchange:
         return found
 
     def may_be_plain(self, place: Place, policy: EgressPolicy) -> bool:
-        """Whether certificates are not verified and http is tried after https: by the import's
-        own wish, the operator's, or on one's own machine's loopback as Docker does.
+        """Whether certificates go unverified and http is tried after https: by the import's own
+        wish, the operator's, or on one's own machine's loopback, as Docker does.
         """
-        return place.insecure or (policy.embedded and is_loopback(place.api_host))
+        return place.insecure or (policy.embedded and _is_local(place.api_host))
+
+    def may_show_rights(self, url: str, policy: EgressPolicy) -> bool:
+        """Whether credentials may travel to `url` (C4)."""
+        if url.startswith("https://") or self._config.credentials_over_http:
+            return True
+        return policy.embedded and is_loopback(check_url(url).hostname or "")
 
     async def send(self, request: Outgoing, access: Access) -> Answer:
         """The answer to `request`, whatever its status.
 
         Raises TransientRegistryError, TlsError, EgressRefusedError, ProtocolError, ContentError.
+        The deadline begins with our turn at the registry, not with the wait for it.
         """
         policy = self.policy(access)
         host = self._hosts.host(request.place)
@@ -77,7 +81,7 @@ class Exchange:
                 async with asyncio.timeout(request.deadline):
                     answer = await self._send(request, policy)
             except TimeoutError as error:
-                failure = self._translated(error, request, policy)
+                failure = self._out_of_time(error, request, policy)
                 host.failed(failure)
                 raise failure from error
             except RegistryError as error:
@@ -86,137 +90,104 @@ class Exchange:
             host.answered(answer.status, answer.headers)
             return answer
 
-    def _translated(
-        self, error: BaseException, request: Outgoing, policy: EgressPolicy
+    def _out_of_time(
+        self, error: TimeoutError, request: Outgoing, policy: EgressPolicy
     ) -> RegistryError:
-        name, _, port = request.place.api_host.partition(":")
-        told = policy.is_told(name, int(port or 443))
+        _, name, port = origin_of(check_url(request.url))
+        transport = self._transport(policy, verify=not self.may_be_plain(request.place, policy))
+        told = transport.is_told(name, port)
         return translate(error, method=request.method, url=request.url, is_told=told)
 
     async def _send(self, request: Outgoing, policy: EgressPolicy) -> Answer:
-        """With the fallback to plain http where it is allowed, and remembered."""
-        loose = self.may_be_plain(request.place, policy)
-        if not loose or not request.url.startswith("https://"):
-            return await self._follow(request, policy, loose=loose)
+        """By https, or where that is allowed by plain http after it (`import.md` 3.2).
+
+        What worked is remembered, and forgotten when it works no longer.
+        """
+        place = request.place
+        loose = self.may_be_plain(place, policy)
+        if not loose:
+            return await self._follow(request, policy, loose=False, trail=[])
+        key = (place.api_host, place.insecure)
+        known = self._schemes.get(key)
+        if known == "http":
+            request = self._plainly(request, policy) or request
+        trail: list[str] = []
         try:
-            return await self._follow(request, policy, loose=loose)
+            answer = await self._follow(request, policy, loose=True, trail=trail)
         except (TlsError, TransientRegistryError) as first:
-            plain = request.url.replace("https://", "http://", 1)
-            if check_url(request.url).netloc != request.place.api_host:
+            if len(trail) > 1:  # the registry itself had answered
                 raise
-            rights = {key for key in request.headers if key.lower() in _RIGHTS}
-            if rights and not self.may_show_rights(plain, policy):
+            if known is not None:
+                del self._schemes[key]
                 raise
-            answer = await self._follow(_at(request, plain), policy, loose=loose)
-            if not isinstance(first, TlsError) and first.code not in {"net.refused", "net.reset"}:
-                return answer
-            self._plain.add((request.place.api_host, request.place.insecure))
-            return answer
+            plain = self._plainly(request, policy)
+            if plain is None:
+                raise
+            answer = await self._follow(plain, policy, loose=True, trail=[])
+            if _wants_tls(answer):
+                raise first from None
+        if _wants_tls(answer) and known == "http":
+            del self._schemes[key]
+        elif known is None and check_url(answer.url).netloc == place.api_host:
+            self._schemes[key] = answer.url.partition("://")[0]
+            while len(self._schemes) > MOST_SCHEMES:
+                self._schemes.popitem(last=False)
+        return answer
 
-    def may_show_rights(self, url: str, policy: EgressPolicy) -> bool:
-        """Whether credentials may travel to `url` (C4)."""
-        parts = check_url(url)
-        if parts.scheme == "https" or self._config.credentials_over_http:
-            return True
-        return policy.embedded and is_loopback(parts.netloc)
+    def _plainly(self, request: Outgoing, policy: EgressPolicy) -> Outgoing | None:
+        """The same by plain http; None where it is not https to the registry itself, or where
+        its rights may not travel that way.
+        """
+        if not request.url.startswith(f"https://{request.place.api_host}/"):
+            return None
+        url = "http" + request.url[5:]
+        has_rights = any(key.lower() in _RIGHTS for key in request.headers)
+        if has_rights and not self.may_show_rights(url, policy):
+            return None
+        return like(request, url, request.headers)
 
-    async def _follow(self, request: Outgoing, policy: EgressPolicy, *, loose: bool) -> Answer:
-        url, headers = request.url, dict(request.headers)
-        parts = check_url(url)
-        seen = {url}
-        for _ in range(MOST_HOPS[request.redirects] + 1):
-            answer, location = await self._hop(request, url, parts, headers, policy, loose=loose)
-            if location is None:
-                return answer
-            target = check_url(location)
-            self._check_hop(request, parts, target, loose=loose)
-            if location in seen:
-                break
-            seen.add(location)
-            if origin_of(target) != origin_of(parts):
-                headers = {k: v for k, v in headers.items() if k.lower() not in _RIGHTS}
-            url, parts = location, target
-        raise ProtocolError(
-            "the registry redirects in circles or too often", code="protocol.redirect"
-        )
-
-    def _check_hop(
-        self, request: Outgoing, old: SplitResult, new: SplitResult, *, loose: bool
-    ) -> None:
-        """Whether an answer may send us there (S6, 2.8, 3.4)."""
-        if new.scheme == "http" and (old.scheme == "https" or not loose):
-            raise refused("policy.redirect")
-        if new.port not in {None, 443, old.port} and (new.hostname, new.port) != (
-            old.hostname,
-            old.port,
-        ):
-            allowed = self._config.policy
-            named = any(
-                each.admits_name(new.hostname or "", new.port or 0) for each in allowed.allowances
-            )
-            if not allowed.embedded and not named and parse_address(new.hostname or "") is None:
-                raise refused("policy.redirect")
-        if request.redirects != "registry" and origin_of(old) != origin_of(new):
-            raise refused("policy.redirect")
-
-    async def _hop(
-        self,
-        request: Outgoing,
-        url: str,
-        parts: SplitResult,
-        headers: dict[str, str],
-        policy: EgressPolicy,
-        *,
-        loose: bool,
-    ) -> tuple[Answer, str | None]:
-        _, host, port = origin_of(parts)
-        policy.check_name(host, port, plain=loose and parts.scheme == "http")
+    async def _follow(
+        self, request: Outgoing, policy: EgressPolicy, *, loose: bool, trail: list[str]
+    ) -> Answer:
+        """The answer at the end of all redirects; `trail` gets every address that was asked."""
         transport = self._transport(policy, verify=not loose)
-        self.sent += 1
-        outgoing = httpx.Request(
-            request.method,
-            url,
-            headers={
-                "Host": parts.netloc,
-                "User-Agent": self._config.user_agent,
-                "Accept-Encoding": "identity",
-                **headers,
-            },
-            content=request.body,
-        )
-        try:
-            response = await transport.handle_async_request(outgoing)
+        redirects = Redirects(request, policy, loose=loose)
+        url = request.url
+        headers = {**self._own_headers, **request.headers}
+        _check_headers(request)
+        while True:
+            _, host, port = _vet(policy, url[: _path_of(url)], loose)
+            trail.append(url)
+            self.sent += 1
             try:
-                location = response.headers.get("location")
-                if response.status_code in REDIRECTS and location and request.redirects != "none":
-                    return Answer(response.status_code, response.headers, b"", url), urljoin(
-                        url, location
-                    )
-                content = await self._read(request, response)
-                return Answer(response.status_code, response.headers, content, url), None
-            finally:
-                await response.aclose()
-        except RegistryError:
-            raise
-        except _ENDED as error:
-            told = policy.is_told(host, port)
-            raise translate(error, method=request.method, url=url, is_told=told) from error
+                answer = await self._ask(transport, request, url, headers)
+            except _BROKEN as error:
+                told = transport.is_told(host, port)
+                raise translate(error, method=request.method, url=url, is_told=told) from error
+            if answer.status not in REDIRECTS or "location" not in answer.headers:
+                return answer
+            target = redirects.next(url, answer.headers["location"])
+            if target is None:
+                return answer
+            if not redirects.is_same_origin(url, target):
+                headers = {k: v for k, v in headers.items() if k.lower() not in _RIGHTS}
+            url = target
 
-    async def _read(self, request: Outgoing, response: httpx.Response) -> bytes:
-        if request.method == "HEAD" or (response.is_success and not request.reads_body):
-            return b""
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        if not response.is_success:
-            return await read_some(response.stream.__aiter__(), cap=LONGEST_COMPLAINT)
-        return await read_body(
-            response.stream.__aiter__(),
-            declared=response.headers.get("content-length", ""),
-            coding=response.headers.get("content-encoding", ""),
-            cap=request.cap,
-        )
+    async def _ask(
+        self, transport: GuardedTransport, request: Outgoing, url: str, headers: dict[str, str]
+    ) -> Answer:
+        response = await transport.open(request.method, url, headers, request.body)
+        try:
+            said = httpx.Headers(list(response.raw_headers), encoding="latin-1")
+            content = await _read(request, response, said)
+            return Answer(response.status, said, content, url)
+        finally:
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
 
     def _transport(self, policy: EgressPolicy, *, verify: bool) -> GuardedTransport:
-        """The transport alone: an httpx client above it would keep strangers' cookies for ever."""
         found = self._transports.get((policy, verify))
         if found is None:
             found = self._transports[policy, verify] = GuardedTransport(
@@ -230,8 +201,61 @@ class Exchange:
     async def close(self) -> None:
         """Close every connection."""
         for transport in self._transports.values():
-            await transport.aclose()
+            await transport.close()
         self._transports.clear()
+
+
+async def _read(
+    request: Outgoing, response: aiohttp.ClientResponse, headers: httpx.Headers
+) -> bytes:
+    """The body as far as it is wanted."""
+    status = response.status
+    if request.method == "HEAD" or (status < 300 and not request.reads_body):
+        return b""
+    coding = headers.get("content-encoding", "")
+    chunks = response.content.iter_any()
+    if status >= 300:
+        return await read_some(chunks, coding=coding, cap=LONGEST_COMPLAINT)
+    declared = headers.get("content-length", "")
+    return await read_body(chunks, declared=declared, coding=coding, cap=request.cap)
+
+
+@lru_cache(maxsize=4096)
+def _vet(policy: EgressPolicy, origin: str, loose: bool) -> tuple[str, str, int]:
+    """Scheme, host and port of an origin that the policy admits; refusals are not kept."""
+    scheme, host, port = origin_of(check_url(origin))
+    policy.check_name(host, port, plain=loose and scheme == "http")
+    return scheme, host, port
+
+
+def _path_of(url: str) -> int:
+    """Where the path of a URL begins."""
+    slash = url.find("/", len("https://"))
+    return slash if slash >= 0 else len(url)
+
+
+@lru_cache(maxsize=4096)
+def _is_local(api_host: str) -> bool:
+    return is_loopback(check_url(f"https://{api_host}").hostname or "")
+
+
+def _check_headers(request: Outgoing) -> None:
+    """A value that would break out of its line is never sent, nor told (C6, I2)."""
+    value = request.headers.get("Authorization", "")
+    if not (value.isascii() and value.isprintable()):
+        raise ProtocolError(
+            "the credential holds characters that cannot be sent; save the secret anew",
+            code="auth.bad_token",
+        )
+
+
+def _wants_tls(answer: Answer) -> bool:
+    """Whether a server complains that it was spoken to without TLS."""
+    return (
+        answer.status == 400
+        and answer.url.startswith("http://")
+        and b"https" in answer.content[:4096].lower()
+    )
 
 
 def _context(config: ClientConfig, *, verify: bool) -> ssl.SSLContext:
@@ -242,24 +266,3 @@ def _context(config: ClientConfig, *, verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _at(request: Outgoing, url: str) -> Outgoing:
-    return Outgoing(
-        method=request.method,
-        url=url,
-        place=request.place,
-        headers=request.headers,
-        body=request.body,
-        cap=request.cap,
-        deadline=request.deadline,
-        redirects=request.redirects,
-    )
-
-
-def is_loopback(netloc: str) -> bool:
-    """Whether host[:port] is this machine's loopback."""
-    host = netloc.rsplit(":", 1)[0] if netloc.count(":") == 1 or "]" in netloc else netloc
-    host = host.strip("[]").lower()
-    address = parse_address(host)
-    return host == "localhost" if address is None else address.is_loopback

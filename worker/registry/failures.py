@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 
 import aiohttp
-import httpx
 
-from models.errors import (
-    EgressRefusedError,
-    ProtocolError,
-    RegistryError,
-    TlsError,
-    TransientRegistryError,
-)
-from worker.registry.guard import REFUSED
+from models.errors import ProtocolError, RegistryError, TlsError, TransientRegistryError
+from worker.registry.guard import REFUSED, check_url, origin_of
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
+_UNKNOWN = "certificate signed by unknown authority"
 _CAUSES = {
-    "self-signed certificate": "certificate signed by unknown authority",
-    "self signed certificate": "certificate signed by unknown authority",
-    "unable to get local issuer certificate": "certificate signed by unknown authority",
+    "self-signed certificate": _UNKNOWN,
+    "self signed certificate": _UNKNOWN,
+    "unable to get local issuer certificate": _UNKNOWN,
     "certificate has expired": "certificate has expired or is not yet valid",
+    "certificate is not yet valid": "certificate has expired or is not yet valid",
 }
+_TRUST = (
+    "; let the operator trust its authority (TAGSTREAM_ADDITIONAL_TRUSTED_CA), or import it as "
+    "insecure"
+)
+_PLAIN = "; if it has no TLS, import it as insecure"
+_ROUTES = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
+# Why a host was silent is told only of hosts that whoever asks may know about (S13).
+_SILENCE = frozenset({"net.refused", "net.timeout", "net.unreachable", "net.connect"})
 
 
 def translate(error: BaseException, *, method: str, url: str, is_told: bool) -> RegistryError:
@@ -36,17 +40,20 @@ def translate(error: BaseException, *, method: str, url: str, is_told: bool) -> 
     shown = f'{method.capitalize()} "{without_query(url)}"'
     certificate = _certificate_problem(error)
     if certificate:
-        text = f"{shown}: tls: failed to verify certificate: x509: {certificate}"
+        text = f"{shown}: tls: failed to verify certificate: x509: {certificate}{_TRUST}"
         return TlsError(text, code="tls.untrusted")
     if _is_not_tls(error):
-        text = f"{shown}: http: server gave HTTP response to HTTPS client"
+        text = f"{shown}: http: server gave HTTP response to HTTPS client{_PLAIN}"
         return TlsError(text, code="tls.not_tls")
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | httpx.InvalidURL):
-        text = f"{shown}: the answer is not valid HTTP"
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):
+        text = f"{shown}: malformed HTTP response: the answer is not valid HTTP"
+        return ProtocolError(text, code="protocol.http")
+    if isinstance(error, ValueError):
+        text = f"{shown}: the request cannot be sent"
         return ProtocolError(text, code="protocol.http")
     code, cause = _cause_of(error, url)
-    if not is_told and code in {"net.refused", "net.timeout", "net.unreachable", "net.dns"}:
-        return EgressRefusedError(REFUSED, code="net.unreachable")
+    if not is_told and code in _SILENCE:
+        return TransientRegistryError(REFUSED, code=code)
     return TransientRegistryError(f"{shown}: {cause}", code=code)
 
 
@@ -55,7 +62,7 @@ def _certificate_problem(error: BaseException) -> str:
         error = error.certificate_error
     if not isinstance(error, ssl.SSLCertVerificationError):
         return ""
-    said = (error.verify_message or "certificate is not valid").strip()
+    said = (error.verify_message or "certificate is not valid").strip().rstrip(".")
     for known, words in _CAUSES.items():
         if known in said:
             return words
@@ -70,23 +77,35 @@ def _is_not_tls(error: BaseException) -> bool:
 
 
 def _cause_of(error: BaseException, url: str) -> tuple[str, str]:
-    place = httpx.URL(url)
-    port = place.port or (443 if place.scheme == "https" else 80)
-    dial = f"dial tcp {place.host}:{port}"
+    _, host, port = origin_of(check_url(url))
+    dial = f"dial tcp {host}:{port}: connect"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "net.dns", f"dial tcp: lookup {place.host}: no such host"
+        if _is_no_name(error.os_error):
+            return "net.dns_nxdomain", f"dial tcp: lookup {host}: no such host"
+        return "net.dns", f"dial tcp: lookup {host}: the name server does not answer"
     if isinstance(error, TimeoutError):
-        return "net.timeout", "the registry did not answer in time"
+        return "net.timeout", "i/o timeout: the registry did not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "net.tls", "the TLS handshake failed"
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
-        if number == errno.ECONNREFUSED or "refused" in str(error.os_error).lower():
-            return "net.refused", f"{dial}: connect: connection refused"
-        if number in {errno.EHOSTUNREACH, errno.ENETUNREACH}:
-            return "net.unreachable", f"{dial}: connect: no route to host"
-        return "net.connect", f"{dial}: connect: connection failed"
-    if isinstance(error, ConnectionResetError):
-        return "net.reset", "connection reset by peer"
+        if number == errno.ECONNREFUSED:
+            return "net.refused", f"{dial}: connection refused"
+        if number in _ROUTES:
+            return "net.unreachable", f"{dial}: no route to host"
+        if number == errno.ECONNRESET:
+            return "net.reset", "read: connection reset by peer"
+        return "net.connect", f"{dial}: connection failed"
+    if isinstance(error, OSError) and error.errno == errno.ECONNRESET:
+        return "net.reset", "read: connection reset by peer"
     return "net.reset", "EOF"
+
+
+def _is_no_name(error: OSError) -> bool:
+    return isinstance(error, socket.gaierror) and error.errno in {
+        socket.EAI_NONAME,
+        getattr(socket, "EAI_NODATA", socket.EAI_NONAME),
+    }
 
 
 def without_query(url: str) -> str:

@@ -118,7 +118,7 @@ class EgressPolicy:
         `plain` admits port 80. A port that only networks are allowed on is left to
         `check_addresses`.
         """
-        host = host.lower().strip("[]")
+        host = _bare(host)
         address = parse_address(host)
         if address is not None:
             self.check_addresses(host, port, [address], plain=plain)
@@ -135,7 +135,7 @@ class EgressPolicy:
         self, host: str, port: int, addresses: Iterable[Address], *, plain: bool = True
     ) -> None:
         """Refuse the whole name if one of its addresses is denied. Raises EgressRefusedError."""
-        named = self._names(host, port)
+        named = self._names(_bare(host), port)
         for address in addresses:
             if self._admits(address, port):
                 continue
@@ -152,7 +152,7 @@ class EgressPolicy:
         """
         if self.embedded or not self.allowances:
             return self.embedded
-        host = host.lower().strip("[]")
+        host = _bare(host)
         address = parse_address(host)
         found = [address] if address is not None else list(addresses)
         if self._names(host, port):
@@ -176,6 +176,11 @@ class EgressPolicy:
         return self.embedded or port in self.ports or (plain and port == _PLAIN_PORT)
 
 
+def _bare(host: str) -> str:
+    """One spelling: lower case, no brackets, no dot at the end."""
+    return host.lower().strip("[]").removesuffix(".")
+
+
 def is_public(address: Address) -> bool:
     """Whether anybody could host a registry there."""
     if _is_in(address, DENIED):
@@ -194,7 +199,7 @@ def _is_private_name(host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Whether a host (without its port) is this machine's loopback."""
-    host = host.strip("[]").lower()
+    host = _bare(host)
     address = parse_address(host)
     return host == "localhost" if address is None else address.is_loopback
 

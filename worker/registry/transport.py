@@ -1,7 +1,9 @@
-"""httpx's API over aiohttp's connections: the fastest pair measured, with the guard inside.
+"""Connections to strangers, with the guard where the socket opens (`registry.md` 6.1, S3 to S5).
 
-Addresses are checked where the socket opens; names are looked up once a connection, and the
-connection goes to the address that was vetted (`registry.md` 6.1, S3 to S5).
+aiohttp's connections on their own: httpx above them would cost more than all the rest of a
+request, and would keep cookies, follow redirects and answer challenges, which nobody wants here.
+A name is looked up once a connection, and the connection goes to the address that was vetted;
+SNI and `Host` stay the name.
 """
 
 from __future__ import annotations
@@ -9,26 +11,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from worker.registry.guard import EgressPolicy, parse_address, refused
+from worker.registry.guard import Address, EgressPolicy, parse_address, refused
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 MOST_ANSWERS = 16
 MOST_VETTED = 4096
-MOST_SOCKETS = 64
 KEEP_ALIVE = 15.0
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 15.0
-_LOOKUP_THREADS = 8
+_LOOKUP_THREADS = 16
 _LOOKERS = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="dns")
 
 
@@ -42,11 +43,15 @@ async def look_up(host: str, port: int) -> list[str]:
 
 
 class _GuardedResolver(AbstractResolver):
+    """Looks names up under a deadline and lets none through that means a denied address."""
+
     def __init__(self, policy: EgressPolicy, lookup: Lookup, seconds: float) -> None:
         self._policy = policy
         self._lookup = lookup
         self._seconds = seconds
-        self.vetted: dict[tuple[str, int], None] = {}
+        self._flights: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+        self.vetted: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self.found: OrderedDict[tuple[str, int], tuple[Address, ...]] = OrderedDict()
 
     async def resolve(
         self,
@@ -55,15 +60,14 @@ class _GuardedResolver(AbstractResolver):
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - aiohttp's signature
     ) -> list[ResolveResult]:
         async with asyncio.timeout(self._seconds):
-            texts = (await self._lookup(host, port))[:MOST_ANSWERS]
+            texts = (await asyncio.shield(self._flight(host, port)))[:MOST_ANSWERS]
         addresses = [address for text in texts if (address := parse_address(text)) is not None]
         if not addresses:
-            raise OSError(None, "no such host")
+            raise socket.gaierror(socket.EAI_NONAME, "no such host")
         self._policy.check_addresses(host, port, addresses)
+        _keep(self.found, (host, port), tuple(addresses))
         for address in addresses:
-            self.vetted[str(address), port] = None
-        while len(self.vetted) > MOST_VETTED:
-            del self.vetted[next(iter(self.vetted))]
+            _keep(self.vetted, (str(address), port), None)
         return [
             ResolveResult(
                 hostname=host,
@@ -76,31 +80,29 @@ class _GuardedResolver(AbstractResolver):
             for address in addresses
         ]
 
+    def _flight(self, host: str, port: int) -> asyncio.Future[list[str]]:
+        """One look-up at a time for a name: a tarpit holds one thread, not all of them."""
+        key = (host, port)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = asyncio.ensure_future(self._lookup(host, port))
+            flight.add_done_callback(lambda done: self._land(key, done))
+        return flight
+
+    def _land(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
+        self._flights.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # whoever waited has heard of it
+
     async def close(self) -> None:
-        """Nothing to give back: the threads are the process's."""
+        for flight in list(self._flights.values()):
+            flight.cancel()
 
 
-class _Stream(httpx.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        while chunk := await content.readany():
-            yield chunk
-
-    async def aclose(self) -> None:
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-
-class GuardedTransport(httpx.AsyncBaseTransport):
+class GuardedTransport:
     """One pool of connections, for one policy and one way to check certificates.
 
-    `context` None speaks to plain http alike. Raises aiohttp's exceptions, and EgressRefusedError
-    for an address that the policy denies.
+    Raises aiohttp's exceptions, and EgressRefusedError for an address that the policy denies.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 resolver=self._resolver,
                 socket_factory=self._open_socket,
                 ssl=self._context,
-                limit=MOST_SOCKETS,
+                limit=0,  # the hosts' turns are the limit
                 use_dns_cache=False,
                 keepalive_timeout=KEEP_ALIVE,
             )
@@ -144,21 +146,30 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             self._policy.check_addresses(host, port, [address])
         return socket.socket(family, kind, proto)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._session().request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=[(key.decode(), value.decode("latin-1")) for key, value in request.headers.raw],
-            data=request.content or None,
-            allow_redirects=False,
-        )
-        return httpx.Response(
-            response.status,
-            headers=list(response.raw_headers),
-            stream=_Stream(response),
-            request=request,
+    async def open(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer; its body is read, or not, by whoever asked, who then closes it.
+
+        `url` goes out as it stands, no escape added or taken away.
+        """
+        return await self._session().request(
+            method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
         )
 
-    async def aclose(self) -> None:
+    def is_told(self, host: str, port: int) -> bool:
+        """Whether whoever asks may learn why a host did not answer."""
+        return self._policy.is_told(host, port, self._resolver.found.get((host, port), ()))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._resolver.close()
         if self._open is not None:
             await self._open.close()
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > MOST_VETTED:
+        kept.popitem(last=False)
