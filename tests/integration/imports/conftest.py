@@ -14,10 +14,10 @@ from models.store.jobs import create_job, load_answer
 from models.store.secrets import save_secret
 from models.store.session import open_engine, transaction, upgrade
 from models.store.streams import load_stream, save_stream
+from tests import fixtures as fx
 from worker.importer import run_import
 from worker.queue import read_job, utc_now
 from worker.runtime import open_runtime
-from tests import fixtures as fx
 
 
 def img(name, *, to=None, kind="DockerImage", manifest=False, reference_policy=None, **policy):
