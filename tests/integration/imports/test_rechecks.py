@@ -1,0 +1,101 @@
+"""Looking again at what is known: one HEAD where nothing changed (`import.md` B2)."""
+
+import pytest
+
+from tests import fixtures as fx
+from tests.fakeregistry.content import error_reply
+from tests.integration.imports import wares
+from tests.integration.imports.conftest import img, isi
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+D1, D2 = fx.digest_of(fx.S2), fx.digest_of(fx.OCI)
+
+
+def scheduled(fake, tag="t"):
+    return isi(img(f"{fake.host}/a/b:{tag}", to="x", scheduled=True))
+
+
+def event(house):
+    (tag,) = house.stream().status.tags
+    return tag.items[0]
+
+
+def condition(house):
+    (tag,) = house.stream().status.tags
+    (found,) = tag.conditions
+    return found
+
+
+@pytest.mark.case("import 9-1")
+def test_a_tag_that_did_not_move_costs_one_head_and_writes_nothing(house, reg):
+    house.run(scheduled(reg))
+    house.run(scheduled(reg))  # the first repetition settles generations
+    before = house.stream()
+    reg.forget_requests()
+    done = house.run(scheduled(reg))
+    assert reg.requests == ["HEAD /v2/a/b/manifests/t"]
+    assert (done.result.imported, done.result.changed) == (1, 0)
+    after = house.stream()
+    assert [tag.items for tag in after.status.tags] == [tag.items for tag in before.status.tags]
+
+
+@pytest.mark.case("import 9-2")
+def test_an_index_that_did_not_move_costs_one_head_though_its_child_is_what_is_stored(house, fake):
+    digest = wares.push_index(fake)
+    house.run(scheduled(fake, "list"))
+    assert event(house).image == fx.digest_of(fx.OCI_BARE) != digest
+    fake.forget_requests()
+    house.run(scheduled(fake, "list"))
+    assert fake.requests == ["HEAD /v2/a/b/manifests/list"]
+    assert event(house).image == fx.digest_of(fx.OCI_BARE)
+
+
+@pytest.mark.case("import 9-3")
+@pytest.mark.parametrize("without", ["method", "digest"])
+def test_where_a_head_tells_nothing_the_manifest_is_fetched(house, reg, without):
+    house.run(scheduled(reg))
+    if without == "method":
+        reg.fail_next("/a/b/manifests/t", status=405, method="HEAD", times=9)
+    else:
+        reg.content.head_digest = False
+    reg.forget_requests()
+    done = house.run(scheduled(reg))
+    assert (done.result.imported, done.result.failed) == (1, 0)
+    assert reg.requests == ["HEAD /v2/a/b/manifests/t", "GET /v2/a/b/manifests/t"]
+
+
+def test_a_tag_that_moved_is_fetched_by_the_digest_that_was_seen(house, reg):
+    house.run(scheduled(reg))
+    reg.tag("a/b", "t", D2)
+    reg.forget_requests()
+    done = house.run(scheduled(reg))
+    assert done.result.changed == 1
+    assert event(house).image == D2
+    assert reg.requests[:2] == ["HEAD /v2/a/b/manifests/t", f"GET /v2/a/b/manifests/{D2}"]
+
+
+def test_what_the_head_lied_about_is_found_out(house, reg):
+    house.run(scheduled(reg))
+    reg.tag("a/b", "t", D2)
+    reg.claim_digest("/a/b/manifests/t", fx.L1, method="HEAD")
+    done = house.run(scheduled(reg))
+    assert (done.result.imported, done.result.changed) == (1, 1)
+    assert event(house).image == D2
+
+
+@pytest.mark.case("import 9-10")
+def test_a_failure_that_differs_only_in_ports_is_the_same_failure(house, reg):
+    ports = iter(range(41234, 41300))
+
+    def refuse(_):
+        text = f"read udp 10.0.0.5:{next(ports)}->10.0.0.1:53: i/o timeout"
+        return error_reply(403, "DENIED", text)
+
+    house.run(scheduled(reg))
+    reg.on("/a/b/manifests/.*", refuse)
+    house.run(scheduled(reg))
+    first = condition(house)
+    house.run(scheduled(reg))
+    assert condition(house) == first
+    assert "i/o timeout" in first.message
