@@ -6,10 +6,10 @@ rights, budgets and guards stand below; streams are unheard of here.
 
 from __future__ import annotations
 
+import random
 import re
-import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from models.errors import (
@@ -18,7 +18,7 @@ from models.errors import (
     ProtocolError,
     RegistryError,
 )
-from models.oci import ACCEPT_MANIFESTS
+from models.oci import ACCEPT_MANIFESTS, OCI_INDEX
 from worker.registry.access import Access
 from worker.registry.answers import (
     describe_status,
@@ -26,11 +26,13 @@ from worker.registry.answers import (
     supports_api,
 )
 from worker.registry.auth import Authenticator, Authorized
+from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.config import ClientConfig
 from worker.registry.exchange import Exchange
 from worker.registry.hosts import Hosts
 from worker.registry.paths import blob_path, manifest_path, tags_path
-from worker.registry.retry import with_retries
+from worker.registry.referrers import Finder, Referrers
+from worker.registry.retry import Dice, with_retries
 from worker.registry.slots import LocalSlots, RedisSlots
 from worker.registry.tags import LARGEST_PAGE, PAGE_SIZE, collect_tags
 from worker.registry.transport import Lookup, look_up
@@ -53,21 +55,35 @@ _ACCEPT_BLOBS = "application/octet-stream, */*;q=0.1"
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
 # Answers to a HEAD that a GET may answer otherwise (`registry.md` 2.4).
 _UNSURE = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
+_NO_REFERRERS = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
 
 
 class RegistryClient:
-    """One per process and loop. `lookup` resolves names, for those who bring their own."""
+    """One per process and loop. `lookup`, `clock` and `dice` are the world's, for those who
+    bring their own.
+    """
 
-    def __init__(self, config: ClientConfig, *, lookup: Lookup = look_up) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        lookup: Lookup = look_up,
+        clock: Clock = SYSTEM_CLOCK,
+        dice: Dice = random.uniform,
+    ) -> None:
         self.config = config
+        self._clock = clock
+        self._dice = dice
         shared = config.redis_url.startswith(("redis://", "rediss://", "unix://"))
         self.hosts = Hosts(
             start=config.concurrency_start,
             most=config.concurrency,
             slots=RedisSlots(config.redis_url) if shared else LocalSlots(),
+            clock=clock,
         )
         self.exchange = Exchange(config, self.hosts, lookup=lookup)
-        self._auth = Authenticator(self.exchange, config)
+        self._auth = Authenticator(self.exchange, config, clock=clock)
+        self._finder = Finder(self, clock)
         self._no_digest: OrderedDict[str, float] = OrderedDict()
         self._pings: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
@@ -108,7 +124,7 @@ class RegistryClient:
         this way again for a day. Raises RegistryError for what a GET would not mend.
         """
         path = manifest_path(place, wanted)
-        if self._no_digest.get(place.api_host, 0.0) > time.monotonic():
+        if self._no_digest.get(place.api_host, 0.0) > self._clock.now():
             return Seen(None)
         authorized = await self._ask(
             "HEAD",
@@ -125,7 +141,7 @@ class RegistryClient:
             return Seen(None, authorized.scope)
         digest = claimed_digest(authorized.answer)
         if digest is None:
-            _keep(self._no_digest, place.api_host, time.monotonic() + NO_DIGEST_KEPT)
+            _keep(self._no_digest, place.api_host, self._clock.now() + NO_DIGEST_KEPT)
         return Seen(digest, authorized.scope)
 
     async def fetch_blob(
@@ -185,8 +201,6 @@ class RegistryClient:
         length = authorized.answer.headers.get("content-length", "")
         if authorized.answer.status == 200 and length.isdigit():
             return int(length)
-        if authorized.answer.status == 404 and authorized.answer.url.endswith(path):
-            raise error_of(authorized.answer, reference=reference, blob=True)
         return await self._probe_size(place, path, access, reference=reference)
 
     async def _probe_size(self, place: Place, path: str, access: Access, *, reference: str) -> int:
@@ -238,6 +252,39 @@ class RegistryClient:
         first = f"{self.exchange.base_url(place)}{path}?n={PAGE_SIZE}"
         return await collect_tags(fetch, first, most=most)
 
+    async def fetch_referrers(
+        self,
+        place: Place,
+        digest: str,
+        access: Access,
+        *,
+        artifact_type: str = "",
+        companions: Collection[str] | None = None,
+    ) -> Referrers:
+        """What refers to a manifest: signatures, attestations and the like; best effort.
+
+        `companions`: those of a listing at hand, so that no others are looked for.
+        """
+        return await self._finder.find(
+            place, digest, access, artifact_type=artifact_type, companions=companions
+        )
+
+    async def ask_referrers(self, place: Place, path: str, access: Access) -> Answer:
+        """A page of the referrers API, whatever its status; never from another server (2.7)."""
+        authorized = await self._ask(
+            "GET",
+            place,
+            path,
+            access,
+            accept=OCI_INDEX,
+            cap=LARGEST_MANIFEST,
+            seconds=self.config.manifest_seconds,
+            reference=place.name,
+            also=_NO_REFERRERS,
+            redirects="same-origin",
+        )
+        return authorized.answer
+
     async def ping(self, place: Place, access: Access) -> Answer:
         """What `GET /v2/` answers."""
         url = f"{self.exchange.base_url(place)}/v2/"
@@ -260,6 +307,7 @@ class RegistryClient:
         also: frozenset[int] = frozenset(),
         headers: dict[str, str] | None = None,
         reads_body: bool = True,
+        redirects: str = "registry",
     ) -> Authorized:
         """One request with rights and retries; any status but 200 and `also` is an error."""
         host = self.hosts.host(place)
@@ -277,6 +325,7 @@ class RegistryClient:
                 cap=cap,
                 deadline=seconds,
                 reads_body=reads_body,
+                redirects=redirects,
             )
             authorized = await self._auth.request(outgoing, access)
             status = authorized.answer.status
@@ -287,7 +336,13 @@ class RegistryClient:
             raise error_of(authorized.answer, reference=reference, blob=blob)
 
         try:
-            return await with_retries(attempt, host=host, pauses=self.config.retry_pause)
+            return await with_retries(
+                attempt,
+                host=host,
+                pauses=self.config.retry_pause,
+                clock=self._clock,
+                dice=self._dice,
+            )
         except ManifestUnknownError as error:
             await self._check_is_registry(place, access, error, reference=reference)
             raise
@@ -303,10 +358,10 @@ class RegistryClient:
         if not error.text.startswith("error parsing HTTP"):
             return
         until, said = self._pings.get(place.api_host, (0.0, ""))
-        if until <= time.monotonic():
+        if until <= self._clock.now():
             answer = await self.ping(place, access)
             said = "" if supports_api(answer) else describe_status(answer.status)
-            _keep(self._pings, place.api_host, (time.monotonic() + PING_KEPT, said))
+            _keep(self._pings, place.api_host, (self._clock.now() + PING_KEPT, said))
         if said:
             raise ProtocolError(
                 f'endpoint "{self.exchange.base_url(place)}" does not support v2 API (got {said})',

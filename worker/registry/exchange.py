@@ -159,11 +159,14 @@ class Exchange:
             _, host, port = _vet(policy, url[: _path_of(url)], loose)
             trail.append(url)
             self.sent += 1
+            failure: RegistryError | None = None
             try:
                 answer = await self._ask(transport, request, url, headers)
             except _BROKEN as error:
                 told = transport.is_told(host, port)
-                raise translate(error, method=request.method, url=url, is_told=told) from error
+                failure = translate(error, method=request.method, url=url, is_told=told)
+            if failure is not None:
+                raise failure  # without its cause, whose text may hold a signed URL
             if answer.status not in REDIRECTS or "location" not in answer.headers:
                 return answer
             target = redirects.next(url, answer.headers["location"])
