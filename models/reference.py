@@ -200,6 +200,10 @@ def normalise_name(text: str) -> str:
     if not text or found is None:
         raise TagstreamError(f"unable to parse docker reference {text}: invalid reference format")
     name, tag, digest = found.group(1), found.group(2) or "", found.group(3) or ""
+    if re.fullmatch(r"[a-f0-9]{64}", name):
+        raise TagstreamError(
+            f"invalid repository name ({name}), cannot specify 64-byte hexadecimal strings"
+        )
     host, path = _split_host(name)
     suffix = (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
     if _REMOTE_NAME.fullmatch(path) is None:

@@ -104,7 +104,7 @@ async def _follow(fetch: FetchPage, first: str, listing: _Listing, *, most: int)
             return listing.finish(error.text)
         if not seen:
             first = _moved(first, answer.url)
-        seen.add(url)
+        seen.update((url, answer.url))
         listing.size += len(answer.content)
         listing.warnings.update(dict.fromkeys(read_warnings(answer)))
         is_new = listing.add(document)
