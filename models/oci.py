@@ -47,7 +47,9 @@ LONGEST_DATA = 64 * 1024
 LARGEST_SIZE = 2**53 - 1
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*")
 _DIGEST_SHAPE = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+")
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|,|:', re.DOTALL)
+# Strings, and all else that gives a document no shape. Possessive: each character is read once,
+# whatever a stranger writes.
+_SHAPELESS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{},:]++)++', re.DOTALL)
 
 Duplicates = Literal["reject", "last"]
 
@@ -148,20 +150,15 @@ def _describe(error: json.JSONDecodeError, text: str) -> str:
 
 def _check_shape(text: str, *, max_depth: int, max_nodes: int) -> None:
     """A linear scan before the recursive parser: depth and number of values."""
-    depth = nodes = 0
-    for token in _TOKENS.finditer(text):
-        match token.group()[0]:
-            case "[" | "{":
-                depth += 1
-                if depth > max_depth:
-                    raise _invalid(f"the document is nested deeper than {max_depth}")
-                nodes += 1
-            case "]" | "}":
-                depth -= 1
-            case "," | ":":
-                nodes += 1
-        if nodes > max_nodes:
-            raise _invalid(f"the document has more than {max_nodes} values")
+    marks = _SHAPELESS.sub("", text)
+    depth = 0
+    if marks.count("[") + marks.count("{") > max_depth:
+        for mark in marks.replace(",", "").replace(":", ""):
+            depth += 1 if mark in "[{" else -1
+            if depth > max_depth:
+                raise _invalid(f"the document is nested deeper than {max_depth}")
+    if len(marks) - marks.count("]") - marks.count("}") > max_nodes:
+        raise _invalid(f"the document has more than {max_nodes} values")
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,7 +170,8 @@ def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _last_of_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if any("\x00" in key or (not key.isascii() and _has_surrogate(key)) for key in found):
+    keys = "".join(found)
+    if "\x00" in keys or (not keys.isascii() and _has_surrogate(keys)):
         raise _invalid("a key of the document holds characters that cannot be stored")
     return found
 

@@ -1,6 +1,7 @@
 """Registry bytes are read strictly or not at all (`registry.md` 5.2, 5.6)."""
 
 import base64
+import json
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,15 @@ def test_whatever_the_bytes_only_a_content_error_comes_out(content):
     except ContentError:
         return
     assert content.strip()
+
+
+@pytest.mark.parametrize("text", [b'"' + b'\\"' * 500_000, b'"\\' * 500_000, b'["' * 500_000])
+def test_a_document_of_quotes_without_end_is_refused_in_linear_time(text):
+    with pytest.raises(ContentError) as caught:
+        strict_json(text)
+    assert caught.value.code == "content.invalid_json"
+
+
+@pytest.mark.parametrize("text", ['"[[[["', '"\\"[[[["', '{"a]":"\\\\","[[":1}', '"\\\\\\"[[[["'])
+def test_brackets_inside_strings_nest_nothing(text):
+    assert strict_json(text.encode(), max_depth=1) == json.loads(text)
