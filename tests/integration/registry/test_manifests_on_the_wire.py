@@ -16,6 +16,7 @@ from models.errors import (
 from tests import fixtures as fx
 from tests.fakeregistry.wire import Reply
 from tests.integration.registry.rights import access, open_client
+from worker.registry.config import user_agent
 from worker.registry.words import Place
 
 T = "/v2/a/b/manifests/t"
@@ -25,7 +26,7 @@ OTHER = f"sha256:{'e' * 64}"
 
 @pytest.fixture
 async def client():
-    found = open_client()
+    found = open_client(user_agent=user_agent())
     yield found
     await found.close()
 
@@ -245,8 +246,9 @@ CORPUS = [
 
 
 @pytest.mark.case("registry 165")
-@pytest.mark.parametrize(("status", "body", "kind"), CORPUS)
-async def test_the_status_decides_whatever_the_body_is(fake, client, place, status, body, kind):
+@pytest.mark.parametrize("answer", CORPUS)
+async def test_the_status_decides_whatever_the_body_is(fake, client, place, answer):
+    status, body, kind = answer
     fake.on(T, Reply(status, body))
     with pytest.raises(kind) as refused:
         await client.fetch_manifest(place, "t", access())
