@@ -8,7 +8,7 @@ SERVERS := docker-registry redis-server postgresql skopeo
 .DEFAULT_GOAL := help
 REF ?=
 
-.PHONY: help setup demo servers test fast check fmt lint clean
+.PHONY: help setup demo servers test fast check fmt lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lint: setup ## Formatting, ruff, mypy strict, the contracts between rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: setup servers ## Measure speed and memory, some fifteen minutes (results: bench/results.md)
+	@$(BIN)/python -m bench
 
 clean: ## Remove what setup made
 	@rm -rf $(VENV) .demo .state *.egg-info

@@ -1,0 +1,108 @@
+"""Everything that has a target, measured in one run, as one table.
+
+python -m bench [--rounds 3] [--only client,store,imports,memory,command] [--no-page]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import store
+from bench.imports import Imports, measure_memory
+from bench.report import Table, render, write_page
+from bench.world import HOME, Databases, open_databases, open_registry, open_stub
+from models.store.session import open_engine, upgrade
+
+PARTS = ("client", "store", "imports", "memory", "command")
+LEAST_CLIENT = {("HEAD", 16): 3000.0, ("GET", 16): 2500.0}
+LEAST_STORE = {"SQLite": 2500.0, "PostgreSQL": 1500.0}
+IMAGES = 5000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--no-page", action="store_true")
+    chosen = parser.parse_args()
+    parts = chosen.only.split(",")
+    table = Table()
+    with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:
+        if "client" in parts:
+            measure_client(table, chosen.rounds)
+        if "store" in parts:
+            measure_store(table, databases, chosen.rounds)
+        if "memory" in parts:
+            with open_stub() as stub:
+                measure_memory(table, stub, databases["SQLite"])
+        if "imports" in parts or "command" in parts:
+            print("filling the registry", flush=True)
+            with open_registry() as port:
+                imports = Imports(table, port, Path(home))
+                measure_imports(imports, databases, parts, chosen.rounds)
+    print()
+    print(render(list(table.rows.values())))
+    if not chosen.no_page and set(parts) == set(PARTS):
+        write_page(table, "make bench", chosen.rounds)
+
+
+def measure_imports(
+    imports: Imports, databases: dict[str, Databases], parts: list[str], rounds: int
+) -> None:
+    if "imports" in parts:
+        imports.listen(databases["SQLite"])
+    for _ in range(rounds):
+        if "imports" in parts:
+            for kind, maker in databases.items():
+                imports.first(kind, maker)
+                imports.again(kind, maker)
+        if "command" in parts:
+            imports.command()
+
+
+def measure_client(table: Table, rounds: int) -> None:
+    """The client alone on one core; where others keep it waiting, its CPU time tells."""
+    with open_stub() as port:
+        for _ in range(rounds):
+            for method in ("HEAD", "GET", "BLOB"):
+                for in_flight in (1, 16, 64):
+                    words = ["bench.client", str(port), method, str(in_flight)]
+                    told = subprocess.run(
+                        [sys.executable, "-m", *words],
+                        cwd=HOME,
+                        check=True,
+                        stdout=subprocess.PIPE,
+                        text=True,
+                    )
+                    found = json.loads(told.stdout)
+                    name = f"client alone, {method}, {in_flight} in flight"
+                    least = LEAST_CLIENT.get((method, in_flight))
+                    table.add(name, found["rate"], "/s", least=least)
+                    table.add(f"{name}: CPU", found["cpu_ms"], "ms each")
+
+
+def measure_store(table: Table, databases: dict[str, Databases], rounds: int) -> None:
+    for kind, maker in databases.items():
+        for _ in range(rounds):
+            engine = open_engine(maker.make())
+            upgrade(engine)
+            batch = [store.make_image(number) for number in range(IMAGES)]
+            seconds = 0.0
+            for start in range(0, IMAGES, 1000):
+                part = batch[start : start + 1000]
+                began = time.perf_counter()
+                store.store_images(engine, part)
+                seconds += time.perf_counter() - began
+            engine.dispose()
+            name = f"store, {kind}: images of 12 rows"
+            table.add(name, IMAGES / seconds, "/s", least=LEAST_STORE[kind])
+
+
+if __name__ == "__main__":
+    main()
