@@ -23,7 +23,7 @@ from worker.registry.config import ClientConfig
 from worker.registry.guard import EgressPolicy
 from worker.registry.words import Place
 
-SECONDS = 2.0
+SECONDS = 1.0
 WARM_UP = 300
 
 
