@@ -156,6 +156,14 @@ def test_other_refusals_are_told_in_the_registrys_words(house, reg, status, body
         ),
         (429, errors("TOOMANYREQUESTS"), "toomanyrequests"),
         (429, b'{"details":"slow down"}', "toomanyrequests: slow down"),
+        (
+            429,
+            b"slow down",
+            (
+                "error parsing HTTP 429 response body: invalid character 's' looking for beginning of "
+                'value: "slow down"'
+            ),
+        ),
         (500, b"oops", "received unexpected HTTP status: 500 Internal Server Error"),
         (503, errors("UNAVAILABLE"), "received unexpected HTTP status: 503 Service Unavailable"),
     ],
@@ -302,6 +310,13 @@ def test_a_listing_that_fails_is_told_in_words_of_its_own(house, reg, status, bo
     assert found["status"]["message"] == message.replace("REG", reg.host)
     assert not found.get("images")
     assert not found.get("additionalTags")
+
+
+@pytest.mark.case("import 4-2")
+def test_a_name_that_leads_nowhere_is_told_with_the_url(house):
+    status = result(house, "nosuch.invalid/a/b:t")
+    lead = 'nosuch.invalid/a/b:t: Get "https://nosuch.invalid/v2/'
+    assert is_internal(status, lead, "dial tcp: lookup nosuch.invalid", "no such host")
 
 
 @pytest.mark.case("import 4-21")

@@ -5,10 +5,14 @@ import json
 
 import pytest
 
-from models.oci import ACCEPT_MANIFESTS
+from models.oci import ACCEPT_MANIFESTS, SCHEMA1
+from models.resources.image import Image
+from models.store.images import save_images
+from models.store.session import transaction
 from tests import fixtures as fx
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
+from worker.queue import utc_now
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -286,6 +290,29 @@ def test_a_stored_image_keeps_the_name_it_was_first_found_by(house, reg):
     (z,) = (tag for tag in house.stream().status.tags if tag.tag == "z")
     assert z.items[0].docker_image_reference == f"{reg.host}/z/z@{D1}"
     assert house.image(D1).docker_image_reference == f"{reg.host}/a/b@{D1}"
+
+
+@pytest.mark.case("import 3-49")
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [(fx.S2_TYPE, "ba"), (fx.OCI_TYPE, "ba"), (SCHEMA1, "ab"), (fx.S1_SIGNED_TYPE, "ab")],
+)
+def test_layers_of_old_images_are_read_oldest_first(house, kind, order):
+    old = Image.model_validate(
+        {
+            "metadata": {"name": D1},
+            "dockerImageReference": f"quay.io/a/b@{D1}",
+            "dockerImageManifestMediaType": kind,
+            "dockerImageLayers": [
+                {"name": f"sha256:{mark * 64}", "size": 1, "mediaType": "x/y"} for mark in "ab"
+            ],
+        }
+    )
+    with transaction(house.engine) as session:
+        save_images(session, [old], now=utc_now())
+    image = house.image(D1)
+    assert [layer.name[7] for layer in image.docker_image_layers] == list(order)
+    assert image.metadata.annotations == {"image.openshift.io/dockerLayersOrder": "ascending"}
 
 
 @pytest.mark.case("import 2-49")
