@@ -22,10 +22,9 @@ from models.images.build import (
     pull_spec,
 )
 from models.images.index import (
-    MOST_BYTES,
     MOST_NESTED,
-    MOST_VISITS,
     PlatformPreference,
+    Reach,
     choose_child,
     is_attestation,
 )
@@ -57,26 +56,6 @@ class Source:
 
     place: Place
     written: Reference
-
-
-@dataclass(slots=True)
-class _Root:
-    """What one top-level manifest has led to so far."""
-
-    reference: str
-    visits: int = 0
-    size: int = 0
-
-    def count(self, content: bytes) -> None:
-        self.visits += 1
-        self.size += len(content)
-        if self.visits > MOST_VISITS or self.size > MOST_BYTES:
-            raise ContentError(
-                f"the index leads to more than {MOST_VISITS} manifests or "
-                f"{MOST_BYTES // 2**20} MiB; it is not followed any further",
-                code="content.too_large",
-                reference=self.reference,
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +146,7 @@ class Assembler:
         """One child instead of the index; every failure is told of the index (3.6)."""
         reference = source.place.reference(wanted)
         prefer = _with_defaults(target.prefer, self._rules.platform)
-        root = _Root(reference)
+        root = Reach(reference)
         document, scope = top.document, top.scope
         visited: set[str] = {document.digest}
         try:
@@ -206,7 +185,7 @@ class Assembler:
         """The index itself, and an Image of every child."""
         index = top.document
         assert isinstance(index, IndexDocument)
-        root = _Root(source.place.reference(wanted))
+        root = Reach(source.place.reference(wanted))
         leaves = await self._gather(source, index, top.scope, target, root, depth=1)
         image = build_index_image(index, repository=source.written, now=self._now)
         image = fill_platforms(image, index, {leaf.asked: leaf.platform for leaf in leaves})
@@ -225,7 +204,7 @@ class Assembler:
         index: IndexDocument,
         scope: str,
         target: Target,
-        root: _Root,
+        root: Reach,
         *,
         depth: int,
     ) -> list[_Child]:
@@ -256,7 +235,7 @@ class Assembler:
         entry: Descriptor,
         scope: str,
         target: Target,
-        root: _Root,
+        root: Reach,
         *,
         depth: int,
     ) -> list[_Child]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.errors import ContentError
 from models.images.manifest import IndexDocument
 from models.oci import Descriptor
 
@@ -25,6 +26,27 @@ class PlatformPreference:
 
 
 NO_PREFERENCE = PlatformPreference()
+
+
+@dataclass(slots=True)
+class Reach:
+    """What one top-level manifest has led to so far, and no further (`registry.md` 5.2)."""
+
+    reference: str
+    visits: int = 0
+    size: int = 0
+
+    def count(self, content: bytes) -> None:
+        """One manifest more. Raises ContentError `content.too_large`."""
+        self.visits += 1
+        self.size += len(content)
+        if self.visits > MOST_VISITS or self.size > MOST_BYTES:
+            raise ContentError(
+                f"the index leads to more than {MOST_VISITS} manifests or "
+                f"{MOST_BYTES // 2**20} MiB; it is not followed any further",
+                code="content.too_large",
+                reference=self.reference,
+            )
 
 
 def is_attestation(entry: Descriptor) -> bool:

@@ -160,8 +160,8 @@ def test_other_refusals_are_told_in_the_registrys_words(house, reg, status, body
             429,
             b"slow down",
             (
-                "error parsing HTTP 429 response body: invalid character 's' looking for beginning of "
-                'value: "slow down"'
+                "error parsing HTTP 429 response body: invalid character 's' looking for beginning "
+                'of value: "slow down"'
             ),
         ),
         (500, b"oops", "received unexpected HTTP status: 500 Internal Server Error"),
