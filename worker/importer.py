@@ -261,7 +261,8 @@ def _reader_of(session: Session) -> Callable[[PackedImage], Image]:
         image = load_image(session, packed.name)
         if image is None:
             raise TagstreamError(f"the image {packed.name} is no longer in the store")
-        return image.replace(docker_image_reference=packed.reference)
+        metadata = image.metadata.replace(uid="", resource_version="", creation_timestamp=None)
+        return image.replace(metadata=metadata, docker_image_reference=packed.reference)
 
     return read
 

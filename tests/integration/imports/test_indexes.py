@@ -172,6 +172,7 @@ def test_the_last_resort_is_the_first_child_that_is_an_image(house, fake, with_a
     assert succeed(house, f"{fake.host}/a/b:list")["image"]["metadata"]["name"] == ARM
 
 
+@pytest.mark.case("registry 131")
 @pytest.mark.case("import 3-21")
 @pytest.mark.parametrize("mode", ["Legacy", ALL])
 def test_what_a_nested_index_leads_to_goes_by_its_own_digest(house, fake, mode):
@@ -188,6 +189,7 @@ def test_what_a_nested_index_leads_to_goes_by_its_own_digest(house, fake, mode):
     assert leaf["dockerImageReference"] == f"{fake.host}/a/b@{AMD}"
 
 
+@pytest.mark.case("registry 137")
 @pytest.mark.case("import 3-22")
 def test_an_empty_index_is_an_image_only_as_a_whole(house, fake):
     fake.push("a/b", tag="idxempty", manifest=wares.index(), media_type=fx.INDEX_TYPE)
@@ -198,6 +200,7 @@ def test_an_empty_index_is_an_image_only_as_a_whole(house, fake):
     assert "dockerImageManifests" not in succeed(house, name, importMode=ALL)["image"]
 
 
+@pytest.mark.case("registry 134")
 @pytest.mark.case("import 3-23")
 def test_a_child_that_is_gone_is_told_of_the_index_or_of_the_child(house, fake):
     content = wares.index(wares.entry(fx.OCI_BARE, wares.AMD))
@@ -209,6 +212,7 @@ def test_a_child_that_is_gone_is_told_of_the_index_or_of_the_child(house, fake):
         assert status["message"] == f'dockerimage.image.openshift.io "{told}" not found'
 
 
+@pytest.mark.case("registry 132")
 @pytest.mark.case("import 3-24")
 @pytest.mark.parametrize("do", [True, False])
 def test_a_platform_that_the_index_leaves_out_is_taken_from_the_childs_config(house, fake, do):
@@ -219,6 +223,7 @@ def test_a_platform_that_the_index_leaves_out_is_taken_from_the_childs_config(ho
     assert shown == [("arm64", "linux"), ("amd64", "linux")]
 
 
+@pytest.mark.case("registry 136")
 @pytest.mark.case("import 3-25", "import 3-45", "import 3-46")
 def test_a_child_that_is_listed_twice_is_stored_once(house, fake):
     double = wares.entry(fx.OCI_BARE, wares.AMD)
@@ -235,6 +240,7 @@ def test_a_child_that_is_listed_twice_is_stored_once(house, fake):
     assert wares.manifests(fake).count(AMD) == 1
 
 
+@pytest.mark.case("registry 138")
 @pytest.mark.case("import 9-5")
 def test_provenance_that_is_gone_fails_nothing(house, fake):
     wares.push_index(fake)
@@ -245,6 +251,7 @@ def test_provenance_that_is_gone_fails_nothing(house, fake):
     assert house.image(ATT) is None
 
 
+@pytest.mark.case("registry 130")
 @pytest.mark.case("import 9-11")
 @pytest.mark.parametrize("mode", ["Legacy", ALL])
 def test_indexes_within_indexes_come_to_an_end(house, fake, mode):

@@ -65,6 +65,7 @@ def test_where_a_head_tells_nothing_the_manifest_is_fetched(house, reg, without)
     assert reg.requests == ["HEAD /v2/a/b/manifests/t", "GET /v2/a/b/manifests/t"]
 
 
+@pytest.mark.case("registry 42")
 def test_a_tag_that_moved_is_fetched_by_the_digest_that_was_seen(house, reg):
     house.run(scheduled(reg))
     reg.tag("a/b", "t", D2)
@@ -75,6 +76,7 @@ def test_a_tag_that_moved_is_fetched_by_the_digest_that_was_seen(house, reg):
     assert reg.requests[:2] == ["HEAD /v2/a/b/manifests/t", f"GET /v2/a/b/manifests/{D2}"]
 
 
+@pytest.mark.case("registry 54")
 def test_what_the_head_lied_about_is_found_out(house, reg):
     house.run(scheduled(reg))
     reg.tag("a/b", "t", D2)

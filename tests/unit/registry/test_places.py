@@ -73,7 +73,7 @@ REFUSED = [
 
 
 @pytest.mark.case(
-    *("registry 6", "registry 7", "registry 8", "registry 9", "registry 10", "registry 11")
+    "registry 6", "registry 7", "registry 8", "registry 9", "registry 10", "registry 11"
 )
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_no_registry_could_mean_goes_no_further(text):
