@@ -36,7 +36,10 @@ async def measure(port: int, method: str, in_flight: int, seconds: float) -> dic
     try:
         for _ in range(WARM_UP):
             await ask()
-        return await _repeat(ask, in_flight, seconds)
+        before = client.exchange.sent
+        done, found = await _repeat(ask, in_flight, seconds)
+        assert client.exchange.sent - before == done, "not every answer came from the stub"
+        return found
     finally:
         await client.close()
 
@@ -58,7 +61,7 @@ async def _prepare(
 
 async def _repeat(
     ask: Callable[[], Awaitable[object]], in_flight: int, seconds: float
-) -> dict[str, float]:
+) -> tuple[int, dict[str, float]]:
     done = 0
     end = time.perf_counter() + seconds
 
@@ -71,7 +74,7 @@ async def _repeat(
     began, spent = time.perf_counter(), time.process_time()
     await asyncio.gather(*(work() for _ in range(in_flight)))
     wall, cpu = time.perf_counter() - began, time.process_time() - spent
-    return {"rate": done / wall, "cpu_ms": cpu / done * 1000}
+    return done, {"rate": done / wall, "cpu_ms": cpu / done * 1000}
 
 
 if __name__ == "__main__":
