@@ -8,7 +8,7 @@ SERVERS := docker-registry redis-server postgresql skopeo
 .DEFAULT_GOAL := help
 REF ?=
 
-.PHONY: help setup demo servers test fast check fmt lint bench clean
+.PHONY: docs help setup demo servers test fast check fmt lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ servers: ## Install the real servers that tests and demo use (apt: docker-regist
 
 test: setup servers ## Run the whole suite against real servers
 	@$(BIN)/python -m pytest -n 2 -q
+
+docs: setup ## Write the pages that are made from the code
+	@$(BIN)/python -m tests.acceptance && $(BIN)/python -m tests.settings_page
 
 fast: setup ## Run the unit tests only
 	@$(BIN)/python -m pytest -q tests/unit
