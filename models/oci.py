@@ -125,13 +125,7 @@ def strict_json(
         raise _invalid("unexpected end of JSON input")
     _check_shape(text, max_depth=max_depth, max_nodes=max_nodes)
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_no_doubles if duplicates == "reject" else _last_of_doubles,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_int,
-            parse_float=_bounded_float,
-        )
+        return _DECODERS[duplicates].decode(text)
     except json.JSONDecodeError as error:
         raise _invalid(_describe(error, text)) from error
     except (ValueError, RecursionError, MemoryError) as error:
@@ -195,6 +189,17 @@ def _bounded_float(digits: str) -> float:
     if len(digits) > 64 or number in (float("inf"), float("-inf")):
         raise _invalid("a number of the document is out of bounds")
     return number
+
+
+_DECODERS = {
+    duplicates: json.JSONDecoder(
+        object_pairs_hook=hook,
+        parse_constant=_refuse_constant,
+        parse_int=_bounded_int,
+        parse_float=_bounded_float,
+    )
+    for duplicates, hook in (("reject", _no_doubles), ("last", _last_of_doubles))
+}
 
 
 def storable_text(text: str) -> str:
