@@ -16,10 +16,11 @@ from types import FrameType
 from celery import Celery
 from celery.worker import WorkController
 from celery.worker import state as celery_state
+from kombu.asynchronous import set_event_loop
 
 from models.jobs import Lane
-from worker.app import CONTROL
-from worker.runtime import close_runtime, runtime_of
+from worker.app import CONTROL, build_app
+from worker.runtime import adopt_runtime, close_runtime, runtime_of
 
 FIRST_POOL = (Lane.INTERACTIVE.value,)
 SECOND_POOL = (Lane.BULK.value, Lane.SCHEDULED.value, CONTROL)
@@ -29,10 +30,12 @@ SECONDS_TO_STOP = 60.0
 def run_worker(app: Celery, *, threads: int) -> int:
     """Serve all lanes until SIGTERM or SIGINT; started jobs are finished first. An exit code."""
     app.set_default()
-    runtime_of(app)
+    # Celery keeps a worker's queues on its application, so each pool has one of its own.
+    second = build_app(app.settings)
+    adopt_runtime(second, runtime_of(app))
     controllers = [
         _controller(app, "interactive", FIRST_POOL, threads),
-        _controller(app, "bulk", SECOND_POOL, threads),
+        _controller(second, "bulk", SECOND_POOL, threads),
     ]
     asked = threading.Event()
 
@@ -66,6 +69,8 @@ def embedded_worker(app: Celery, *, threads: int = 2) -> Iterator[None]:
 
 
 def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> WorkController:
+    # Celery keeps one event loop a process; two pools that shared it would read each other's mail.
+    set_event_loop(None)
     return WorkController(
         app=app,
         hostname=f"{name}-{os.getpid()}@%h",

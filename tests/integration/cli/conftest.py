@@ -61,14 +61,14 @@ class Cli:
         assert "Traceback" not in result.err
         return result
 
-    def start(self, *words):
+    def start(self, *words, **environment):
         return subprocess.Popen(
             [TAGSTREAM, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.environment(),
+            env=self.environment(**environment),
         )
 
 
