@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true")
     chosen = parser.parse_args()
     parts = chosen.only.split(",")
+    is_whole = set(parts) == set(PARTS)
     table = Table()
     with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:
         if "client" in parts:
@@ -46,10 +47,17 @@ def main() -> None:
             with open_registry() as port:
                 imports = Imports(table, port, Path(home))
                 measure_imports(imports, databases, parts, chosen.rounds)
+                show(table, page=is_whole and not chosen.no_page, rounds=chosen.rounds)
+        else:
+            show(table, page=False, rounds=chosen.rounds)
+
+
+def show(table: Table, *, page: bool, rounds: int) -> None:
+    """The table, before the world is taken down: that takes a while on a slow disk."""
     print()
-    print(render(list(table.rows.values())))
-    if not chosen.no_page and set(parts) == set(PARTS):
-        write_page(table, "make bench", chosen.rounds)
+    print(render(list(table.rows.values())), flush=True)
+    if page:
+        write_page(table, "make bench", rounds)
 
 
 def measure_imports(
