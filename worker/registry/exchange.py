@@ -118,7 +118,8 @@ class Exchange:
             if len(trail) > 1:  # the registry itself had answered
                 raise
             if known is not None:
-                del self._schemes[key]
+                if known == "http" or first.code == "tls.not_tls":
+                    self._schemes.pop(key, None)
                 raise
             plain = self._plainly(request, policy)
             if plain is None:
@@ -127,7 +128,7 @@ class Exchange:
             if _wants_tls(answer):
                 raise first from None
         if _wants_tls(answer) and known == "http":
-            del self._schemes[key]
+            self._schemes.pop(key, None)
         elif known is None and check_url(answer.url).netloc == place.api_host:
             self._schemes[key] = answer.url.partition("://")[0]
             while len(self._schemes) > MOST_SCHEMES:
