@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 from celery import Celery
+from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 
 from models.errors import NotFoundError
@@ -49,7 +50,7 @@ def knock(engine: Engine, app: Celery, job: Job) -> bool:
             queue=job.request.lane.value,
             retry=False,
         )
-    except app.connection_errors() as error:
+    except (OperationalError, *app.connection_for_write().connection_errors) as error:
         log.warning("job.knock_failed", job=str(job.id), error=type(error).__name__)
         return False
     with transaction(engine) as session:
