@@ -9,6 +9,7 @@ TagstreamError                        InternalError 500
 ├── AlreadyExistsError                AlreadyExists 409
 ├── StreamConflictError               Conflict 409
 ├── StoreError                        InternalError 500
+│   └── StoreAwayError                InternalError 500   the same may succeed later
 ├── DeadlineError                     Timeout 504         our own time limit came first
 ├── JobCancelledError                 Conflict 409
 ├── LeaseLostError                    Conflict 409        another worker took the job over
@@ -206,6 +207,12 @@ class StoreError(TagstreamError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, code="store")
+
+
+class StoreAwayError(StoreError):
+    """The database is busy, locked or away: what failed may be tried again as it is."""
+
+    transient = True
 
 
 class DeadlineError(TagstreamError):

@@ -62,6 +62,10 @@ def _transport_options(settings: Settings, limit: float) -> dict[str, object]:
         "visibility_timeout": int(limit) + 2 * HARD_LIMIT_GRACE,
         "socket_keepalive": True,
         "health_check_interval": 10,
+        # Whoever knocks does not wait for a broker that is away: the sweep knocks later.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
     }
 
 

@@ -24,7 +24,7 @@ from models.errors import (
     InvalidObjectError,
     JobCancelledError,
     LeaseLostError,
-    StoreError,
+    StoreAwayError,
     StreamConflictError,
     TagstreamError,
     status_of,
@@ -93,7 +93,7 @@ def _carry_out(job: Job, runtime: Runtime) -> JobResult | None:
                 if heartbeat.lost:
                     raise LeaseLostError from error
                 return _end(job, runtime, JobState.CANCELLED, error)
-            except StoreError as error:
+            except StoreAwayError as error:
                 log.warning("import.store", error=str(error))
                 return None  # the lease runs out, and the sweep has it tried again
             except TagstreamError as error:

@@ -6,7 +6,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from models.errors import StoreError, StreamConflictError, TagstreamError
+from models.errors import StoreAwayError, StoreError, StreamConflictError, TagstreamError
 
 MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
@@ -18,7 +18,7 @@ def translate(error: SQLAlchemyError, url: URL) -> TagstreamError:
     """The error of ours that `error` is; the place is named without user, password or query."""
     where = _place(url)
     if isinstance(error, PoolTimeoutError):
-        return StoreError(
+        return StoreAwayError(
             f"{where}: every connection has been busy for too long; "
             "try again, or run fewer jobs at once"
         )
@@ -26,13 +26,15 @@ def translate(error: SQLAlchemyError, url: URL) -> TagstreamError:
     if state in _GAVE_WAY:
         return StreamConflictError("the database gave way to another writer; try again", name="")
     if isinstance(error, DBAPIError) and _is_locked(error):
-        return StoreError(f"{where}: another process holds the database's lock; try again later")
+        return StoreAwayError(
+            f"{where}: another process holds the database's lock; try again later"
+        )
     if isinstance(error, DBAPIError) and _is_schemaless(error, state):
         return StoreError(
             f"{where}: the tables are missing or too old; run `tagstream db upgrade` first"
         )
     if isinstance(error, OperationalError):
-        return StoreError(
+        return StoreAwayError(
             f"{where}: the database is away or refuses us; check that it runs, that it has room, "
             "and that the URL and password are right"
         )
