@@ -13,6 +13,7 @@ from cli.printing import clean, console, say
 from models.jobs import Job, JobRequest
 
 if TYPE_CHECKING:
+    from celery import Celery
     from rich.progress import Progress, TaskID
     from sqlalchemy import Engine
 
@@ -44,16 +45,27 @@ def carry_out(
         jobs: list[Job] = []
         try:
             jobs.extend(enqueue(engine, app, request) for request in requests)
-            return [_wait(engine, job, progress.watcher(place)) for place, job in enumerate(jobs)]
+            return [
+                _wait(settings, engine, app, job, progress.watcher(place))
+                for place, job in enumerate(jobs)
+            ]
         except KeyboardInterrupt:
             progress.stop()
             return _cancel_all(engine, jobs)
 
 
-def _wait(engine: Engine, job: Job, watch: Watcher) -> Job:
+def _wait(settings: Settings, engine: Engine, app: Celery, job: Job, watch: Watcher) -> Job:
+    """The job once it has ended. Embedded, nobody else sweeps up what fell meanwhile."""
     from worker.queue import wait_for
 
-    return wait_for(engine, job.id, within=PATIENCE, watch=watch)
+    if not settings.embedded:
+        return wait_for(engine, job.id, within=PATIENCE, watch=watch)
+    from scheduler.sweep import sweep_jobs
+
+    between = settings.sweep_interval.total_seconds()
+    while not (job := wait_for(engine, job.id, within=between, watch=watch)).state.is_final:
+        sweep_jobs(engine, app, settings)
+    return job
 
 
 def _cancel_all(engine: Engine, jobs: Sequence[Job]) -> list[Job]:

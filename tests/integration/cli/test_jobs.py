@@ -1,6 +1,7 @@
 """Jobs from the command line: listed, watched, cancelled, picked up again."""
 
 import re
+import sqlite3
 
 import pytest
 
@@ -113,3 +114,18 @@ def leave_behind(cli, reference):
         job = create_job(session, JobRequest(request=request), now=utc_now().replace(year=2001))
     engine.dispose()
     return job.id
+
+
+def test_a_job_that_its_worker_lost_is_carried_by_the_command_that_waits(cli, shop):
+    """A lease that nobody keeps runs out while the command waits; it sweeps for itself."""
+    shop.delay(3.0, ".*/manifests/.*", times=1)
+    quick = {"TAGSTREAM_SWEEP_INTERVAL": "PT0.5S", "TAGSTREAM_JOB_LEASE": "PT1S"}
+    process = cli.start("import", f"{shop.address}:1.0", **quick)
+    job = until(lambda: running(cli))
+    with sqlite3.connect(cli.data / "tagstream.db") as database:
+        database.execute("update jobs set attempt = attempt + 1, leased_until = '2001-01-01'")
+    database.close()
+    assert process.wait(timeout=40) == 0
+    process.communicate()
+    status = cli("get", "jobs", job, "-o", "json").json()["status"]
+    assert (status["state"], status["attempt"]) == ("succeeded", 3)
