@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> 
     set_event_loop(None)
     return WorkController(
         app=app,
-        hostname=f"{name}-{os.getpid()}@%h",
+        hostname=f"{name}-{os.getpid()}@{socket.gethostname()}",
         queues=list(queues),
         concurrency=threads,
         pool="threads",
