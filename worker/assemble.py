@@ -26,6 +26,7 @@ from models.images.index import (
     PlatformPreference,
     Reach,
     choose_child,
+    has_platform,
     is_attestation,
 )
 from models.images.manifest import (
@@ -87,6 +88,7 @@ class Assembler:
         self._now = now
         self._shared = shared
         self._tops: dict[tuple[Place, str], asyncio.Future[_Parsed]] = {}
+        self._untold: set[str] = set()
         self._images: dict[tuple[Any, ...], asyncio.Future[_Child]] = {}
         self._configs = Configs(client, access)
         self.served = Held()
@@ -262,10 +264,7 @@ class Assembler:
         *,
         attestation: bool = False,
     ) -> _Child:
-        reused = self._reuse(source, entry, scope, target)
-        if reused is not None:
-            return reused
-        return await self._once_child(
+        return self._reuse(source, entry, scope, target) or await self._once_child(
             source, entry, target, self._child_manifest, attestation=attestation
         )
 
@@ -291,7 +290,10 @@ class Assembler:
                 attestation=attestation,
             )
 
-        key = (source.place, entry.digest, attestation, target.with_content)
+        if not has_platform(entry):
+            self._untold.add(entry.digest)
+        is_untold = entry.digest in self._untold
+        key = (source.place, entry.digest, attestation, target.with_content, is_untold)
         child = await once(self._images, key, build)
         packed = replace(child.packed, reference=pull_spec(source.written, child.packed.name))
         return replace(child, packed=packed, asked=entry.digest)
@@ -326,10 +328,8 @@ class Assembler:
         self, source: Source, entry: Descriptor, scope: str, target: Target
     ) -> _Child | None:
         """What the store holds from this repository for this right needs no request (B3, C7)."""
-        known_platform = is_attestation(entry) or bool(
-            entry.platform and entry.platform.architecture and entry.platform.os
-        )
-        if target.with_content or entry.media_type in INDEX_TYPES or not known_platform:
+        is_told = is_attestation(entry) or has_platform(entry)
+        if target.with_content or entry.media_type in INDEX_TYPES or not is_told:
             return None
         if not self._held.allows(source.place.name, entry.digest, scope):
             return None
@@ -358,7 +358,7 @@ class Assembler:
             config = None
             if not attestation and is_image(document):
                 config = await self._configs.read(place, document, reference=reference)
-                platform = platform_of(config)
+                platform = platform_of(config) if document.digest in self._untold else None
             image = build_image(document, config, repository=source.written)
         self.served.add(place.name, document.digest, scope)
         packed = pack_image(image if target.with_content else image.without_content())

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from models.errors import ContentError, RegistryError
 from models.images.build import inline_config, needs_config
+from models.images.index import has_platform
 from models.images.manifest import ImageDocument, IndexDocument
 from models.oci import Platform, storable_text, strict_json
 from models.resources.image import Image
@@ -98,7 +99,7 @@ def fill_platforms(
     entries = []
     for entry, shown in zip(index.manifests, image.docker_image_manifests, strict=True):
         told = platforms.get(entry.digest)
-        if told is None or (entry.platform and entry.platform.architecture and entry.platform.os):
+        if told is None or has_platform(entry):
             entries.append(shown)
             continue
         entries.append(

@@ -57,6 +57,12 @@ def is_attestation(entry: Descriptor) -> bool:
     return platform is not None and (platform.architecture, platform.os) == ("unknown", "unknown")
 
 
+def has_platform(entry: Descriptor) -> bool:
+    """Whether an entry says enough of its platform; if not, its child's config does (B12)."""
+    platform = entry.platform
+    return platform is not None and bool(platform.architecture and platform.os)
+
+
 def choose_child(index: IndexDocument, prefer: PlatformPreference) -> Descriptor | None:
     """The entry that a Legacy import takes: the wished platform, else amd64/linux, else the first.
 
