@@ -54,7 +54,7 @@ def test_killed_workers_and_a_forgetful_redis_lose_and_double_nothing(
     open_server, fake, redis_server
 ):
     names = fill(fake, TAGS)
-    fake.delay(0.004)
+    fake.delay(0.012)
     house = open_server(TAGSTREAM_JOB_ATTEMPTS="50", TAGSTREAM_WORKER_THREADS="2")
     house.beat()
     crew = Crew(house)

@@ -118,8 +118,8 @@ def leave_behind(cli, reference):
 
 def test_a_job_that_its_worker_lost_is_carried_by_the_command_that_waits(cli, shop):
     """A lease that nobody keeps runs out while the command waits; it sweeps for itself."""
-    shop.delay(3.0, ".*/manifests/.*", times=1)
-    quick = {"TAGSTREAM_SWEEP_INTERVAL": "PT0.5S", "TAGSTREAM_JOB_LEASE": "PT1S"}
+    shop.delay(20.0, ".*/manifests/.*", times=1)
+    quick = {"TAGSTREAM_SWEEP_INTERVAL": "PT0.5S", "TAGSTREAM_JOB_LEASE": "PT3S"}
     process = cli.start("import", f"{shop.address}:1.0", **quick)
     job = until(lambda: running(cli))
     with sqlite3.connect(cli.data / "tagstream.db") as database:
