@@ -63,6 +63,7 @@ class Source:
 class _Parsed:
     document: Manifest
     scope: str
+    place: Place
 
 
 class Assembler:
@@ -124,7 +125,7 @@ class Assembler:
     ) -> _Parsed:
         fetched = await self._client.fetch_manifest(place, wanted, self._access)
         document = self._parse(fetched, expected, reference=place.reference(wanted))
-        return _Parsed(document, fetched.scope)
+        return _Parsed(document, fetched.scope, place)
 
     def _parse(self, fetched: Fetched, expected: Descriptor | None, *, reference: str) -> Manifest:
         try:
@@ -282,7 +283,7 @@ class Assembler:
         async def build() -> _Child:
             parsed = await fetch(source, entry)
             return await self._finish(
-                source,
+                Source(parsed.place, source.written),
                 parsed.document,
                 parsed.scope,
                 target,
