@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from models.errors import StoreError
 from models.store.tables.schema import METADATA
 
-HEAD = "0001"
+HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_416_110_231  # any number of our own, for PostgreSQL's advisory lock
 

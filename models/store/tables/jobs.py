@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, UniqueConstraint, Uuid
+from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.store.tables.base import Base, Document, Moment, Words
@@ -16,7 +16,9 @@ class JobRow(Base):
     """An import on record.
 
     `attempt` fences its writers. `dedupe` names what a queued job asks for, where an equal wish
-    may share it; it is emptied when the job leaves the queue.
+    may share it; it is emptied when the job leaves the queue. `name` is what the ImportJob is
+    called, NULL where its id is its name. A job with a `selector` is an administrator's reimport:
+    it fetches nothing itself, its children name it as their `parent`.
     """
 
     __tablename__ = "jobs"
@@ -25,6 +27,8 @@ class JobRow(Base):
         Index(None, "namespace", "stream", "created"),
         Index(None, "state", "leased_until"),
         Index(None, "created", "id"),
+        Index(None, "namespace", "name", unique=True),
+        Index(None, "parent"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -52,3 +56,9 @@ class JobRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(Document)
     answer: Mapped[bytes | None] = mapped_column(LargeBinary)
     dedupe: Mapped[str | None] = mapped_column(Words)
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    name: Mapped[str | None] = mapped_column(Words)
+    labels: Mapped[dict[str, str] | None] = mapped_column(Document)
+    annotations: Mapped[dict[str, str] | None] = mapped_column(Document)
+    parent: Mapped[UUID | None] = mapped_column(Uuid)
+    selector: Mapped[dict[str, Any] | None] = mapped_column(Document)

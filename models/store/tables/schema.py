@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.store.tables.access import BindingRow, NamespaceRow, TokenRow
 from models.store.tables.base import Base
 from models.store.tables.changes import ChangeRow, CounterRow
 from models.store.tables.images import (
@@ -28,5 +29,8 @@ ROWS = (
     EventRow,
     JobRow,
     SecretRow,
+    NamespaceRow,
+    TokenRow,
+    BindingRow,
 )
 METADATA = Base.metadata
