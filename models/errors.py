@@ -14,6 +14,7 @@ TagstreamError                        InternalError 500
 ├── JobCancelledError                 Conflict 409
 ├── LeaseLostError                    Conflict 409        another worker took the job over
 ├── RegistryBlockedError              Forbidden 403       `policy.blocked`
+├── …                                 models/refusals.py  what the API refuses a client
 └── RegistryError                     InternalError 500   knows reference, text, code
     ├── ManifestUnknownError          NotFound 404        `notfound.*`
     ├── RegistryDeniedError           Unauthorized 401    `auth.*`
@@ -60,6 +61,17 @@ class FieldError:
     @classmethod
     def not_found(cls, field: str, value: str) -> FieldError:
         return cls(field, "FieldValueNotFound", f'Not found: "{value}"')
+
+    @classmethod
+    def not_supported(cls, field: str, value: object, *supported: str) -> FieldError:
+        known = ", ".join(f'"{each}"' for each in supported)
+        text = f"Unsupported value: {render_value(value)}: supported values: {known}"
+        return cls(field, "FieldValueNotSupported", text)
+
+    @classmethod
+    def too_long(cls, field: str, most: int) -> FieldError:
+        text = f"Too long: may not be more than {most} bytes"
+        return cls(field, "FieldValueTooLong", text)
 
     @classmethod
     def internal(cls, field: str, text: str) -> FieldError:
@@ -144,7 +156,7 @@ class InvalidObjectError(TagstreamError):
             {"reason": error.reason, "message": error.message, "field": error.field}
             for error in self.errors
         ]
-        return {"name": self.name, "group": self.group, "kind": self.kind, "causes": causes}
+        return _details(self.name, self.group, self.kind) | {"causes": causes}
 
 
 class _NamedError(TagstreamError):
@@ -155,7 +167,13 @@ class _NamedError(TagstreamError):
         self.resource, self.name, self.group = resource, name, group
 
     def details(self) -> dict[str, Any]:
-        return {"name": self.name, "group": self.group, "kind": self.resource}
+        return _details(self.name, self.group, self.resource)
+
+
+def _details(name: str, group: str, kind: str) -> dict[str, Any]:
+    """The details of a Status; what is empty is left out (`api.md` C4)."""
+    found = {"name": name, "group": group, "kind": kind}
+    return {key: value for key, value in found.items() if value}
 
 
 def _qualified(resource: str, group: str) -> str:
@@ -185,7 +203,8 @@ class ForbiddenError(_NamedError):
     http = 403
 
     def __init__(self, detail: str, *, resource: str, name: str, group: str = IMAGE_GROUP) -> None:
-        text = f'{_qualified(resource, group)} "{name}" is forbidden: {detail}'
+        whom = _qualified(resource, group) + (f' "{name}"' if name else "")
+        text = f"{whom} is forbidden: {detail}"
         super().__init__(text, resource=resource, name=name, group=group)
 
 
