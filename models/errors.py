@@ -51,8 +51,7 @@ class FieldError:
 
     @classmethod
     def required(cls, field: str, detail: str = "") -> FieldError:
-        suffix = f": {detail}" if detail else ""
-        return cls(field, "FieldValueRequired", f"Required value{suffix}")
+        return cls(field, "FieldValueRequired", f"Required value{detail and ': '}{detail}")
 
     @classmethod
     def forbidden(cls, field: str, detail: str) -> FieldError:
@@ -70,8 +69,7 @@ class FieldError:
 
     @classmethod
     def too_long(cls, field: str, most: int) -> FieldError:
-        text = f"Too long: may not be more than {most} bytes"
-        return cls(field, "FieldValueTooLong", text)
+        return cls(field, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")
 
     @classmethod
     def internal(cls, field: str, text: str) -> FieldError:
@@ -172,8 +170,7 @@ class _NamedError(TagstreamError):
 
 def _details(name: str, group: str, kind: str) -> dict[str, Any]:
     """The details of a Status; what is empty is left out (`api.md` C4)."""
-    found = {"name": name, "group": group, "kind": kind}
-    return {key: value for key, value in found.items() if value}
+    return {k: v for k, v in (("name", name), ("group", group), ("kind", kind)) if v}
 
 
 def _qualified(resource: str, group: str) -> str:
