@@ -51,6 +51,10 @@ class JobRequest:
     resourceVersion or uid in it is a precondition (`import.md` 2.4). `max_tags` overrides the
     server's cap of a repository import (-1 all). `wants_answer` keeps the whole answer, with every
     Image, beside the job. `coalesce` lets an equal job that is still queued serve instead.
+    `exempt` callers need not heed the allow-list before anything is asked (Q7); `dry_run` writes
+    nothing, though the answer tells what would have been written. `name`, `labels` and
+    `annotations` are those of the ImportJob; a `selector` makes it an administrator's reimport,
+    whose children name it as their `parent`.
     """
 
     request: ImageStreamImport
@@ -60,6 +64,13 @@ class JobRequest:
     max_tags: int | None = None
     wants_answer: bool = False
     coalesce: bool = False
+    exempt: bool = False
+    dry_run: bool = False
+    name: str = ""
+    parent: UUID | None = None
+    selector: dict[str, Any] | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
     @property
     def namespace(self) -> str:

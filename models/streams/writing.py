@@ -41,7 +41,10 @@ def apply_write(
         prepared, moved = prepare_update(old, new, keep_status=keep_status)
     written, errors = track_tags(prepared, moved, old=old, now=now, rules=rules, lookup=lookup)
     if review is not None:
-        errors.extend(verify_tags(written, moved, review))
+        denied = verify_tags(written, moved, review)
+        # Whoever may not look must not learn whether there is anything (`api.md` D.4).
+        hidden = tuple(f"{error.field}." for error in denied)
+        errors = [error for error in errors if not error.field.startswith(hidden)] + denied
     return _check(old, decorate(written, rules), errors, rules=rules, usage=usage)
 
 

@@ -1,0 +1,44 @@
+"""The operator's choices as the values that the pure rooms work with."""
+
+from __future__ import annotations
+
+from models.images.index import PlatformPreference
+from models.settings import Settings
+from models.streams.allowlist import AllowList
+from models.streams.registries import MirrorRule, build_registries
+from models.streams.rules import ImportRules
+
+
+def build_rules(settings: Settings) -> ImportRules:
+    """The operator's choices as the value that planning and applying work with."""
+    allow_list = None
+    if settings.allowed_registries:
+        allow_list = AllowList.parse(
+            [(entry.domain_name, entry.insecure) for entry in settings.allowed_registries],
+            internal_hostname=settings.internal_registry_hostname,
+        )
+    return ImportRules(
+        max_tags=settings.effective_max_tags,
+        default_import_mode=settings.default_import_mode,
+        allow_list=allow_list,
+        registries=build_registries(
+            settings.blocked_registries,
+            settings.insecure_registries,
+            [
+                MirrorRule(
+                    source=entry.source,
+                    mirrors=tuple(entry.mirrors),
+                    kind=entry.kind,
+                    never_contact_source=entry.never_contact_source,
+                )
+                for entry in settings.mirrors
+            ],
+        ),
+        internal_hostname=settings.internal_registry_hostname,
+        external_hostnames=tuple(settings.external_registry_hostnames),
+        platform=PlatformPreference(settings.platform_architecture, settings.platform_os),
+        max_images=settings.max_images_per_stream,
+        max_tags_per_stream=settings.max_tags_per_stream,
+        max_history=settings.max_history_per_tag,
+        allow_schema1=settings.allow_schema1,
+    )
