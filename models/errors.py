@@ -30,6 +30,7 @@ Messages say what, where and what to do next; never a secret, a token or a URL's
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -80,13 +81,15 @@ class FieldError:
 
 
 def render_value(value: object) -> str:
-    """A value as Kubernetes field errors print it: strings quoted, null, true and numbers bare."""
+    """A value as Kubernetes field errors print it: strings quoted, all else as JSON."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return f'"{value}"'
 
 

@@ -68,6 +68,20 @@ def build_metadata(
     return {key: kept[key] for key in metadata if key in kept}
 
 
+def read_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A client's `dockerImageMetadata` in the shape that is shown: unknown keys are dropped, the
+    usual ones filled in (`api.md` B1.2). ContentError where a value has the wrong type.
+    """
+    source = _folded(value)
+    renamed = {
+        **source,
+        "docker_version": source.get("dockerversion"),
+        "container_config": source.get("containerconfig"),
+    }
+    image_id, size = _read(source, "Id", _TEXT), _read(source, "Size", _INT)
+    return build_metadata(renamed, image_id=image_id or "", size=size or 0)
+
+
 def parse_time(value: Any) -> str | None:
     """RFC 3339 as UTC with whole seconds; None for nothing. ContentError for anything else."""
     if value is None or value == "":

@@ -1,6 +1,6 @@
-"""What makes a request, a stream or an Image invalid, field by field, in upstream's words.
+"""What makes a request or a stream invalid, field by field, in upstream's words.
 
-`import.md` 2.2, 2.3, 3.8 and 6.6; `api.md` B2.2, B6 and B15.
+`import.md` 2.2, 2.3 and 6.6; `api.md` B2.2, B6 and B15.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 from models.errors import FieldError, InvalidObjectError, InvalidReferenceError
-from models.reference import Reference, is_digest
-from models.resources.image import Image
+from models.images.validation import name_problems
+from models.reference import Reference
 from models.resources.imports import ImageImportSpec, ImageStreamImport, RepositoryImportSpec
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream, NamedTagEventList, TagReference
@@ -28,9 +28,6 @@ _LABEL_REFUSED = (
 )
 _MODES = {"", "Legacy", "PreserveOriginal"}
 _MODE_REFUSED = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'"
-_MEDIA_TYPE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII
-)
 
 
 def check_import(request: ImageStreamImport, rules: ImportRules, *, exempt: bool = False) -> None:
@@ -146,13 +143,6 @@ def validate_stream_meta(meta: ObjectMeta) -> list[FieldError]:
         detail = "'namespace/name' cannot be longer than 255 characters"
         errors.append(FieldError.invalid("metadata.name", meta.name, detail))
     return errors
-
-
-def name_problems(name: str) -> list[str]:
-    """Why `name` cannot be a segment of a path; empty where it can."""
-    if name in {".", ".."}:
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{each}'" for each in ("/", "%") if each in name]
 
 
 def _name_mismatch(name: str) -> list[str]:
@@ -285,33 +275,3 @@ def _references_of(stream: ImageStream) -> Iterator[Reference]:
             yield Reference.parse(text)
         except InvalidReferenceError:
             continue
-
-
-def validate_image(image: Image) -> list[FieldError]:
-    """All that is wrong with an Image about to be stored (`import.md` 3.8)."""
-    errors: list[FieldError] = []
-    reference = image.docker_image_reference
-    if reference:
-        errors.extend(_unparsable(reference, "dockerImageReference"))
-    else:
-        errors.append(FieldError.required("dockerImageReference"))
-    manifests = image.docker_image_manifests
-    if manifests and image.docker_image_layers:
-        detail = "dockerImageLayers should not be set when dockerImageManifests is set"
-        errors.append(FieldError.forbidden("dockerImageLayers", detail))
-    for position, manifest in enumerate(manifests):
-        path = f"dockerImageManifests[{position}]"
-        if not is_digest(manifest.digest):
-            detail = "digest does not conform with OCI image specification"
-            errors.append(FieldError.invalid(f"{path}.digest", manifest.digest, detail))
-        if not _MEDIA_TYPE.fullmatch(manifest.media_type):
-            detail = "media type does not conform to RFC6838"
-            errors.append(FieldError.invalid(f"{path}.mediaType", manifest.media_type, detail))
-        if not manifest.architecture:
-            errors.append(FieldError.required(f"{path}.architecture"))
-        if not manifest.os:
-            errors.append(FieldError.required(f"{path}.os"))
-        if manifest.manifest_size < 0:
-            detail = "manifest size cannot be negative"
-            errors.append(FieldError.invalid(f"{path}.size", manifest.manifest_size, detail))
-    return errors

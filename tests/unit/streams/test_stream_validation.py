@@ -3,10 +3,9 @@
 import pytest
 
 from models.errors import InvalidObjectError
-from models.resources.image import Image
 from models.streams.allowlist import AllowList
 from models.streams.rules import ImportRules
-from models.streams.validation import validate_image, validate_stream
+from models.streams.validation import validate_stream
 from models.streams.writing import apply_write
 from tests.unit.streams.scenes import (
     D1,
@@ -168,70 +167,3 @@ def test_tags_that_are_the_old_ones_are_not_read_again():
     old = stream_of([wish("bad", "a///b")], [history("t", event("a///b", D1))])
     new = old.with_spec_tag(stream_of([wish("new", "a///c")]).spec.tags[0])
     assert [error.field for error in validate_stream(new, old=old)] == ["spec.tags[new].from.name"]
-
-
-def manifest(**change):
-    return {
-        "digest": D1,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "manifestSize": 0,
-        "architecture": "amd64",
-        "os": "linux",
-        **change,
-    }
-
-
-def image(*manifests, layers=(), reference=f"a/b@{D1}"):
-    return Image.model_validate(
-        {
-            "metadata": {"name": D1},
-            "dockerImageReference": reference,
-            "dockerImageManifests": list(manifests),
-            "dockerImageLayers": list(layers),
-        }
-    )
-
-
-def test_a_whole_image_is_fine():
-    assert validate_image(image(manifest())) == []
-
-
-@pytest.mark.parametrize(
-    ("wrong", "text"),
-    [
-        (image(reference=""), "dockerImageReference: Required value"),
-        (
-            image(reference="a///b"),
-            'dockerImageReference: Invalid value: "a///b": invalid reference format',
-        ),
-        (
-            image(manifest(digest="sha256:x")),
-            (
-                'dockerImageManifests[0].digest: Invalid value: "sha256:x": digest does not '
-                "conform with OCI image specification"
-            ),
-        ),
-        (
-            image(manifest(mediaType="text")),
-            (
-                'dockerImageManifests[0].mediaType: Invalid value: "text": media type does not '
-                "conform to RFC6838"
-            ),
-        ),
-        (image(manifest(architecture="")), "dockerImageManifests[0].architecture: Required value"),
-        (image(manifest(), manifest(os="")), "dockerImageManifests[1].os: Required value"),
-        (
-            image(manifest(manifestSize=-1)),
-            "dockerImageManifests[0].size: Invalid value: -1: manifest size cannot be negative",
-        ),
-        (
-            image(manifest(), layers=[{"name": D1, "size": 1, "mediaType": "a/b"}]),
-            (
-                "dockerImageLayers: Forbidden: dockerImageLayers should not be set when "
-                "dockerImageManifests is set"
-            ),
-        ),
-    ],
-)
-def test_images_are_refused_field_by_field(wrong, text):
-    assert [str(error) for error in validate_image(wrong)] == [text]
