@@ -28,6 +28,7 @@ VERBS = {
     "jobs": "jobs",
     "job": "job",
     "secret": "secret",
+    "token": "token",
     "db": "db",
     "worker": "worker",
     "completion": "completion",
@@ -39,6 +40,7 @@ WHERE_TO_LOOK = {
     "images": "tagstream get images --all-namespaces",
     "jobs": "tagstream jobs --all-namespaces",
     "secrets": "tagstream secret list --all-namespaces",
+    "tokens": "tagstream token list",
 }
 
 
