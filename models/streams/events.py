@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from models.errors import InvalidReferenceError, NotFoundError, StreamConflictError
 from models.reference import DEFAULT_TAG, Reference, digest_or_image_match
-from models.resources.stream import ImageStream, NamedTagEventList, TagEvent
+from models.resources.stream import ImageStream, NamedTagEventList, TagEvent, TagReference
 
 
 def record_event(history: NamedTagEventList, new: TagEvent) -> tuple[NamedTagEventList, bool]:
@@ -48,9 +48,13 @@ def latest_event(stream: ImageStream, tag: str) -> TagEvent | None:
 
 def pull_spec_of_tag(stream: ImageStream, tag: str, event: TagEvent) -> str:
     """Where to pull a tag from, as its reference policy wants it."""
-    spec = stream.spec_tag(tag)
+    return pull_spec_of_wish(stream.spec_tag(tag), stream, event)
+
+
+def pull_spec_of_wish(wish: TagReference | None, stream: ImageStream, event: TagEvent) -> str:
+    """The same where the tag's wish is at hand (`api.md` B3.7)."""
     repository = stream.status.docker_image_repository
-    if spec is None or spec.reference_policy.type != "Local" or not repository or not event.image:
+    if wish is None or wish.reference_policy.type != "Local" or not repository or not event.image:
         return event.docker_image_reference
     try:
         Reference.parse(repository)

@@ -161,6 +161,13 @@ def validate_stream(
     return [*validate_stream_meta(stream.metadata), *checker.check()]
 
 
+def validate_tag(
+    tag: TagReference, path: str, *, stream: ImageStream, allow_list: AllowList | None = None
+) -> list[FieldError]:
+    """What is wrong with a wish for one tag of `stream`, which lies at `path` in its object."""
+    return list(_StreamChecker(stream, stream, allow_list).check_tag(tag, path))
+
+
 class _StreamChecker:
     def __init__(
         self, stream: ImageStream, old: ImageStream | None, allow_list: AllowList | None
@@ -185,7 +192,7 @@ class _StreamChecker:
             if id(tag) not in self._seen:
                 if not tag.name:
                     yield FieldError.required(f"spec.tags[{position}].name")
-                yield from self._check_tag(tag)
+                yield from self.check_tag(tag, f"spec.tags[{tag.name}]")
         for history in self._stream.status.tags:
             if id(history) not in self._seen:
                 insecure = policies.get(history.tag, False)
@@ -203,10 +210,12 @@ class _StreamChecker:
             yield FieldError.invalid(field, text, "the repository name may not contain an ID")
         yield from self._check_allowed(reference, field, insecure=False)
 
-    def _check_tag(self, tag: TagReference) -> Iterator[FieldError]:
-        path = f"spec.tags[{tag.name}]"
+    def check_tag(self, tag: TagReference, path: str) -> Iterator[FieldError]:
+        """The rules for one wish."""
         source = tag.from_
         if source is not None:
+            if not source.name and source.kind != DOCKER_IMAGE:
+                yield FieldError.required(f"{path}.from.name")
             if source.kind == DOCKER_IMAGE:
                 insecure = tag.import_policy.insecure
                 yield from self._check_pull_spec(
