@@ -98,8 +98,13 @@ class Follower:
     def stop(self) -> None:
         """End, within a moment; the hub stays as it is."""
         self._stop.set()
-        if self._thread.is_alive():
+        if self.alive:
             self._thread.join(LONGEST_STOP)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it follows."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         pause = SHORTEST_PAUSE
