@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from api.json_text import MAX_DEPTH, same_json
+from api.json_values import same_json
 from models.refusals import InvalidPatchError
 
+MAX_DEPTH = 100
 # What operations may visit in all: a patch of copies would otherwise double its object at will.
 MAX_VISITS = 4_000_000
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)

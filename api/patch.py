@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.documents import load_json
 from api.json_patch import Draft, carry_out
-from api.json_text import decode_json, describe_json
+from api.json_values import describe_json
 from api.merge_keys import shape_of
 from api.strategic import merge_strategic
 from models.refusals import BadRequestError, InvalidPatchError, TooLargeError
@@ -87,9 +88,9 @@ def _read_object(body: bytes) -> dict[str, Any]:
 
 def _read(body: bytes) -> Any:
     try:
-        return decode_json(body)
-    except ValueError as error:
-        raise BadRequestError(f"error decoding patch: {error}") from None
+        return load_json(body)
+    except BadRequestError as error:
+        raise BadRequestError(f"error decoding patch: {error.text}") from None
 
 
 def _mistyped(value: Any, wanted: str) -> BadRequestError:

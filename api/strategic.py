@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from api.json_text import describe_json
+from api.json_values import describe_json
 from api.merge_keys import ANY, Shape
 from models.refusals import BadRequestError
 
