@@ -96,6 +96,10 @@ def _open(feed: FeedEvent, open_object: OpenObject) -> dict[str, Any]:
     except TagstreamError as error:
         log.warning("watch.unreadable", kind=feed.kind, version=feed.version, error=str(error))
         shown = {"metadata": feed.object.get("metadata", {})}
+    except Exception:
+        # One strange object must not silence the watchers of all others.
+        log.exception("watch.unreadable", kind=feed.kind, version=feed.version)
+        shown = {"metadata": feed.object.get("metadata", {})}
     if "kind" in shown and "apiVersion" in shown:
         return shown
     named = {"kind": feed.kind, "apiVersion": _API_VERSIONS.get(feed.kind, "v1")}
@@ -103,9 +107,13 @@ def _open(feed: FeedEvent, open_object: OpenObject) -> dict[str, Any]:
 
 
 def selectable(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an object that selectors see: names, labels, plain values of the first level."""
+    """The part of an object that selectors see: names, labels, plain values of the first level.
+
+    `spec` and `status` are always there, however little is known of the object.
+    """
     metadata = shown.get("metadata", {})
-    part: dict[str, Any] = {"metadata": {k: metadata[k] for k in _METADATA if metadata.get(k)}}
+    part: dict[str, Any] = {"spec": {}, "status": {}}
+    part["metadata"] = {k: metadata[k] for k in _METADATA if metadata.get(k)}
     for key, value in shown.items():
         if key == "metadata" or isinstance(value, list):
             continue

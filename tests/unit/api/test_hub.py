@@ -344,9 +344,10 @@ def test_selectors_see_labels_and_plain_values():
     }
 
 
-def test_an_object_that_cannot_be_opened_is_told_of_by_its_metadata():
+@pytest.mark.parametrize("error", [StoreError("no key opens this secret"), KeyError("spec")])
+def test_an_object_that_cannot_be_opened_is_told_of_by_its_metadata(error):
     def locked(_feed):
-        raise StoreError("no key opens this secret")
+        raise error
 
     sealed = {"metadata": {"name": "pull", "resourceVersion": "4"}, "sealed": "…"}
     feed = FeedEvent(4, Verb.ADDED, "Secret", "ns", "pull", sealed, None)
