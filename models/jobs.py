@@ -139,3 +139,4 @@ class Job:
     finished: datetime | None = None
     leased_until: datetime | None = None
     result: JobResult = field(default_factory=JobResult)
+    version: int = 0

@@ -71,11 +71,13 @@ SUCCESS = Status(status="Success")
 
 
 class Secret(Wire):
-    """core/v1 Secret: `data` values are standard base64."""
+    """core/v1 Secret: `data` values are standard base64; `string_data` is plain and write-only."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     data: dict[str, str] = Field(default_factory=dict)
+    string_data: dict[str, str] = Field(default_factory=dict)
     type: str = ""
+    immutable: bool = False
 
 
 class SecretList(Wire):

@@ -1,23 +1,36 @@
-"""One number for every change of every object, in the order of commits.
+"""One number for every change of every object, in the order of commits; and what was before.
 
 The counter's row stays locked from `next_versions` to the commit, so that whoever sees a version
-sees all smaller ones too (`api.md` C5). Take it late: other writers wait for it.
+sees all smaller ones too (`api.md` C5). Take it late: other writers wait for it. Whoever locks
+rows of streams, images, secrets or namespaces does so before, whoever locks rows of jobs after
+(`lock_counter`), or two writers may embrace.
+
+The log is an undo log. A change keeps the object as it was until then; what it became stands in
+the next change of the same object, or in its table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import zlib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from models.store.bulk import insert_into, table_of
+from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
+from models.store.objects import Key, WireObject, key_of, list_objects, load_objects
 from models.store.tables.changes import ChangeRow, CounterRow
+from models.store.waking import announce
 
+KEEP = timedelta(minutes=30)
+KEEP_EACH = 1000
 _COUNTER = "version"
+_FLOOR = "floor"  # the newest version that is no longer on record; after a space, of a kind
 
 
 class Verb(StrEnum):
@@ -30,21 +43,49 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An object that changes; cluster-wide kinds have no namespace."""
+    """An object that changes; cluster-wide kinds have no namespace.
+
+    `before` is its wire until then, None where there was no object. Secrets give the closed form.
+    """
 
     kind: str
     name: str
     verb: Verb
     namespace: str = ""
+    before: WireObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedChange:
-    """A change with its resource version and its time."""
+    """A change with its resource version and its time, without what was before."""
 
     version: int
     change: Change
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """A change as a watcher wants it: `object` is the state after it, `before` the one until then.
+
+    Of a deleted object it is the last state, under the version of the deletion. Both are shared
+    with other events, so look and do not touch; secrets are closed (`secret_rows.open_secret`).
+    """
+
+    version: int
+    verb: Verb
+    kind: str
+    namespace: str
+    name: str
+    object: WireObject
+    before: WireObject | None
+
+
+def lock_counter(session: Session) -> None:
+    """Keep other writers waiting from here on: for those who lock rows of jobs after this."""
+    if session.get_bind().dialect.name == "postgresql":
+        locked = select(CounterRow.value).where(CounterRow.name == _COUNTER).with_for_update()
+        session.connection().execute(locked)
 
 
 def next_versions(session: Session, count: int) -> int:
@@ -70,10 +111,12 @@ def record_changes(session: Session, changes: Sequence[Change], *, now: datetime
                 "name": change.name,
                 "verb": change.verb.value,
                 "at": now,
+                "before": None if change.before is None else _pack(change.before),
             }
             for offset, change in enumerate(changes)
         ],
     )
+    announce(session)
     return first
 
 
@@ -83,21 +126,235 @@ def latest_version(session: Session) -> int:
     return found or 0
 
 
+def floor_version(session: Session, kind: str | None = None) -> int:
+    """From which version on everything is on record; a watch from below it comes too late.
+
+    Of one kind the log may reach further back than of all.
+    """
+    floors = CounterRow.name.startswith(_FLOOR)
+    if kind is not None:
+        floors = CounterRow.name.in_([_FLOOR, f"{_FLOOR} {kind}"])
+    return session.scalar(select(func.max(CounterRow.value)).where(floors)) or 0
+
+
 def load_changes(
     session: Session, *, after: int, limit: int, kind: str | None = None
 ) -> list[RecordedChange]:
     """What changed since the version `after`, oldest first."""
-    wanted = select(ChangeRow).where(ChangeRow.version > after).order_by(ChangeRow.version)
+    columns = (
+        ChangeRow.version,
+        ChangeRow.kind,
+        ChangeRow.name,
+        ChangeRow.verb,
+        ChangeRow.namespace,
+        ChangeRow.at,
+    )
+    wanted = select(*columns).where(ChangeRow.version > after).order_by(ChangeRow.version)
     if kind is not None:
         wanted = wanted.where(ChangeRow.kind == kind)
     return [
         RecordedChange(
             row.version, Change(row.kind, row.name, Verb(row.verb), row.namespace), row.at
         )
-        for row in session.scalars(wanted.limit(limit))
+        for row in session.execute(wanted.limit(limit))
     ]
+
+
+def load_feed(
+    session: Session, *, after: int, limit: int, kinds: Collection[str] | None = None
+) -> list[FeedEvent]:
+    """What changed since the version `after`, oldest first, each with its state after the change.
+
+    In a transaction that only reads: its one snapshot is what makes log and tables agree.
+    """
+    columns = (ChangeRow.version, ChangeRow.kind, ChangeRow.namespace, ChangeRow.name)
+    wanted = select(*columns, ChangeRow.verb, ChangeRow.before)
+    wanted = wanted.where(ChangeRow.version > after).order_by(ChangeRow.version)
+    if kinds is not None:
+        wanted = wanted.where(ChangeRow.kind.in_(list(kinds)))
+    rows = session.execute(wanted.limit(limit)).all()
+    if not rows:
+        return []
+    became = _states_at(session, rows[-1].version, {(row.kind, *_key(row)) for row in rows})
+    events: list[FeedEvent] = []
+    for row in reversed(rows):
+        here = (row.kind, *_key(row))
+        before = _unpack(row.before)
+        after_it = became.get(here) if row.verb != Verb.DELETED else _deleted(before, row.version)
+        if after_it is None:  # written when the log did not keep what was
+            after_it = {"metadata": _bare_metadata(row)}
+        verb = Verb(row.verb)
+        events.append(FeedEvent(row.version, verb, *here, after_it, before))
+        became[here] = before
+    return events[::-1]
+
+
+def list_as_of(
+    session: Session,
+    kind: str,
+    version: int,
+    *,
+    namespace: str | None = None,
+    after: Key | None = None,
+    limit: int,
+) -> list[WireObject] | None:
+    """A page of a kind's objects as they were at `version`; None when the log does not reach back.
+
+    In the order of namespace and name, behind the key `after`. Secrets come closed.
+    """
+    if version < floor_version(session, kind):
+        return None
+    found: list[WireObject] = []
+    while True:
+        page = list_objects(session, kind, namespace=namespace, after=after, limit=limit)
+        last = key_of(page[-1]) if len(page) == limit else None
+        undone = _undone(session, kind, version, namespace=namespace, after=after, until=last)
+        then = {key: was for key, was in undone.items() if was is not None}
+        then.update({key: each for each in page if (key := key_of(each)) not in undone})
+        found += [then[key] for key in sorted(then)]
+        if last is None or len(found) >= limit:
+            return found[:limit]
+        after = last
+
+
+def prune_changes(
+    session: Session, *, now: datetime, keep: timedelta = KEEP, keep_each: int = KEEP_EACH
+) -> int:
+    """Forget changes older than `keep`, but the `keep_each` newest of each kind; how many went."""
+    gone = 0
+    for kind in session.scalars(select(ChangeRow.kind).distinct()).all():
+        mine = ChangeRow.kind == kind
+        newest = select(ChangeRow.version).where(mine).order_by(ChangeRow.version.desc())
+        kept = session.scalar(newest.offset(keep_each - 1).limit(1)) if keep_each else None
+        old = select(func.max(ChangeRow.version)).where(mine, ChangeRow.at < now - keep)
+        if keep_each:
+            if kept is None:
+                continue
+            old = old.where(ChangeRow.version < kept)
+        last = session.scalar(old)
+        if last is None:
+            continue
+        forgotten = delete(ChangeRow).where(mine, ChangeRow.version <= last)
+        gone += session.connection().execute(forgotten).rowcount
+        raise_floor(session, last, kind=kind)
+    return gone
+
+
+def raise_floor(session: Session, version: int, *, kind: str = "") -> None:
+    """Note that changes up to `version` are no longer on record."""
+    new = insert_into(session, CounterRow).values(name=f"{_FLOOR} {kind}".strip(), value=version)
+    higher = case(
+        (new.excluded.value > CounterRow.value, new.excluded.value), else_=CounterRow.value
+    )
+    raised = new.on_conflict_do_update(index_elements=[CounterRow.name], set_={"value": higher})
+    session.connection().execute(raised)
 
 
 def oldest_change(session: Session) -> int | None:
     """The version of the oldest change still on record."""
     return session.scalar(select(func.min(ChangeRow.version)))
+
+
+def _states_at(
+    session: Session, version: int, wanted: Iterable[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], WireObject | None]:
+    """Objects as they were when `version` was the newest; no entry where there was none."""
+    by_kind: dict[str, list[Key]] = {}
+    for kind, namespace, name in wanted:
+        by_kind.setdefault(kind, []).append((namespace, name))
+    newest = session.scalar(select(func.max(ChangeRow.version))) or 0
+    found: dict[tuple[str, str, str], WireObject | None] = {}
+    for kind, keys in by_kind.items():
+        undone = _undone_keys(session, kind, version, keys) if newest > version else {}
+        now = load_objects(session, kind, (key for key in keys if key not in undone))
+        found.update({(kind, *key): each for key, each in (undone | now).items()})
+    return found
+
+
+def _undone_keys(
+    session: Session, kind: str, version: int, keys: Iterable[Key]
+) -> dict[Key, WireObject | None]:
+    """Those of the objects that changed since, as they were; None where there was none."""
+    by_namespace: dict[str, list[str]] = {}
+    for namespace, name in keys:
+        by_namespace.setdefault(namespace, []).append(name)
+    firsts: list[int] = []
+    for namespace, names in by_namespace.items():
+        for chunk in in_chunks(names):
+            later = select(func.min(ChangeRow.version)).where(
+                ChangeRow.kind == kind,
+                ChangeRow.namespace == namespace,
+                ChangeRow.name.in_(chunk),
+                ChangeRow.version > version,
+            )
+            firsts.extend(session.scalars(later.group_by(ChangeRow.name)))
+    return _before(session, firsts)
+
+
+def _undone(
+    session: Session,
+    kind: str,
+    version: int,
+    *,
+    namespace: str | None,
+    after: Key | None,
+    until: Key | None,
+) -> dict[Key, WireObject | None]:
+    """The objects between two keys that changed since `version`, as they were at it."""
+    later = select(func.min(ChangeRow.version)).where(
+        ChangeRow.kind == kind, ChangeRow.version > version
+    )
+    if namespace is not None:
+        later = later.where(ChangeRow.namespace == namespace)
+    if after is not None:
+        later = later.where(_key_columns() > _key_values(after))
+    if until is not None:
+        later = later.where(_key_columns() <= _key_values(until))
+    grouped = later.group_by(ChangeRow.namespace, ChangeRow.name)
+    return _before(session, session.scalars(grouped))
+
+
+def _before(session: Session, versions: Iterable[int]) -> dict[Key, WireObject | None]:
+    """What was before those changes, by the key of the object."""
+    columns = (ChangeRow.namespace, ChangeRow.name, ChangeRow.before)
+    found: dict[Key, WireObject | None] = {}
+    for chunk in in_chunks(versions):
+        for row in session.execute(select(*columns).where(ChangeRow.version.in_(chunk))):
+            found[_key(row)] = _unpack(row.before)
+    return found
+
+
+def _deleted(before: WireObject | None, version: int) -> WireObject | None:
+    """The last state of an object, under the version of its deletion."""
+    if before is None:
+        return None
+    return {**before, "metadata": {**before["metadata"], "resourceVersion": str(version)}}
+
+
+def _bare_metadata(row: AnyRow) -> dict[str, str]:
+    metadata = {
+        "name": row.name,
+        "namespace": row.namespace,
+        "resourceVersion": str(row.version),
+    }
+    return {key: value for key, value in metadata.items() if value}
+
+
+def _pack(found: WireObject) -> bytes:
+    return zlib.compress(json.dumps(found, separators=(",", ":")).encode(), 1)
+
+
+def _unpack(packed: bytes | None) -> WireObject | None:
+    return None if packed is None else json.loads(zlib.decompress(packed))
+
+
+def _key(row: AnyRow) -> Key:
+    return row.namespace, row.name
+
+
+def _key_columns() -> Any:
+    return tuple_(ChangeRow.namespace, ChangeRow.name)
+
+
+def _key_values(key: Key) -> Any:
+    return tuple_(*key, types=[ChangeRow.namespace.type, ChangeRow.name.type])

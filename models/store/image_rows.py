@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from models.images.build import normalise_layer_order
 from models.images.packed import PackedImage
 from models.resources.image import Image
-from models.store.bulk import AnyRow
+from models.store.bulk import AnyRow, AnySelect, in_chunks
 from models.store.metadata import rare_metadata
 from models.store.tables.images import ImageRow, LayerRow, ManifestRow
 
+KIND = "Image"
 IMAGE_COLUMNS = (
     ImageRow.id,
     ImageRow.digest,
@@ -132,6 +136,48 @@ def build_stored_image(
         }
     )
     return normalise_layer_order(image)
+
+
+def select_images(after: str | None = None) -> AnySelect:
+    """The rows of images behind `after`, in the order of digests."""
+    wanted = select(*IMAGE_COLUMNS).order_by(ImageRow.digest)
+    return wanted if after is None else wanted.where(ImageRow.digest > after)
+
+
+def read_images(
+    session: Session, digests: Iterable[str], *, for_update: bool = False
+) -> dict[str, Image]:
+    """Those of the Images that are stored, by name."""
+    found: dict[str, Image] = {}
+    for names in in_chunks(dict.fromkeys(digests)):
+        wanted = select(*IMAGE_COLUMNS).where(ImageRow.digest.in_(names))
+        if for_update:
+            wanted = wanted.with_for_update()
+        images = build_images(session, session.execute(wanted).all())
+        found.update({image.name: image for image in images})
+    return found
+
+
+def build_images(session: Session, rows: Sequence[AnyRow]) -> list[Image]:
+    """The Images of rows of IMAGE_COLUMNS, with what they are made of."""
+    layers: dict[int, list[dict[str, Any]]] = {}
+    manifests: dict[int, list[dict[str, Any]]] = {}
+    for ids in in_chunks(row.id for row in rows):
+        for layer in session.execute(
+            select(*LAYER_COLUMNS)
+            .where(LayerRow.image_id.in_(ids))
+            .order_by(LayerRow.image_id, LayerRow.position)
+        ):
+            layers.setdefault(layer.image_id, []).append(layer_of(layer))
+        for entry in session.execute(
+            select(*MANIFEST_COLUMNS)
+            .where(ManifestRow.image_id.in_(ids))
+            .order_by(ManifestRow.image_id, ManifestRow.position)
+        ):
+            manifests.setdefault(entry.image_id, []).append(manifest_of(entry))
+    return [
+        build_stored_image(row, layers.get(row.id, []), manifests.get(row.id, [])) for row in rows
+    ]
 
 
 def layer_of(row: AnyRow) -> dict[str, Any]:

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import and_, literal, select, update
+from sqlalchemy import and_, delete, literal, select, update
 from sqlalchemy.orm import Session
 
+from models.errors import StreamConflictError
 from models.images.packed import PackedImage
 from models.resources.image import Image
 from models.store.bulk import in_chunks, insert_into, insert_missing, insert_rows, table_of
 from models.store.changes import Change, Verb, record_changes
+from models.store.failures import MODIFIED
 from models.store.image_rows import (
-    IMAGE_COLUMNS,
-    LAYER_COLUMNS,
-    MANIFEST_COLUMNS,
+    KIND,
     ImageValues,
-    build_stored_image,
+    build_images,
     image_values,
-    layer_of,
-    manifest_of,
+    read_images,
+    select_images,
 )
+from models.store.objects import count_objects
 from models.store.tables.changes import ChangeRow
 from models.store.tables.images import (
     ImageRow,
@@ -36,8 +36,8 @@ from models.store.tables.images import (
     SourceRow,
 )
 
-KIND = "Image"
 BATCH = 100
+_PARTS: dict[str, type[LayerRow | ManifestRow]] = {"layers": LayerRow, "manifests": ManifestRow}
 
 
 def save_images(session: Session, images: Iterable[PackedImage | Image], *, now: datetime) -> int:
@@ -80,35 +80,63 @@ def number_images(session: Session, names: Collection[str], *, now: datetime) ->
     session.connection().execute(statement.where(ours, ChangeRow.name == ImageRow.digest))
 
 
-def load_image(session: Session, digest: str) -> Image | None:
-    """The Image of that name."""
-    return load_images(session, [digest]).get(digest)
+def load_image(session: Session, digest: str, *, for_update: bool = False) -> Image | None:
+    """The Image of that name; `for_update` keeps other writers of it waiting."""
+    return read_images(session, [digest], for_update=for_update).get(digest)
 
 
 def load_images(session: Session, digests: Collection[str]) -> dict[str, Image]:
     """Those of the Images that are stored, by name."""
-    found: dict[str, Image] = {}
-    for names in in_chunks(dict.fromkeys(digests)):
-        rows = session.execute(select(*IMAGE_COLUMNS).where(ImageRow.digest.in_(names))).all()
-        ids = [row.id for row in rows]
-        layers: dict[int, list[dict[str, Any]]] = {}
-        manifests: dict[int, list[dict[str, Any]]] = {}
-        for layer in session.execute(
-            select(*LAYER_COLUMNS)
-            .where(LayerRow.image_id.in_(ids))
-            .order_by(LayerRow.image_id, LayerRow.position)
-        ):
-            layers.setdefault(layer.image_id, []).append(layer_of(layer))
-        for entry in session.execute(
-            select(*MANIFEST_COLUMNS)
-            .where(ManifestRow.image_id.in_(ids))
-            .order_by(ManifestRow.image_id, ManifestRow.position)
-        ):
-            manifests.setdefault(entry.image_id, []).append(manifest_of(entry))
-        for row in rows:
-            parts = layers.get(row.id, []), manifests.get(row.id, [])
-            found[row.digest] = build_stored_image(row, *parts)
-    return found
+    return read_images(session, digests)
+
+
+def list_images(session: Session, *, limit: int, after: str | None = None) -> list[Image]:
+    """A page of Images in the order of names; `after` is the last one seen."""
+    return build_images(session, session.execute(select_images(after).limit(limit)).all())
+
+
+def count_images(session: Session, *, after: str | None = None) -> int:
+    """How many Images lie behind `after`."""
+    return count_objects(session, KIND, after=None if after is None else ("", after))
+
+
+def update_image(session: Session, old: Image, new: Image, *, now: datetime) -> Image:
+    """Replace an Image, which is none of an import's business; as it is stored now.
+
+    Raises StreamConflictError when the stored Image is no longer `old`. An equal one is not
+    written again.
+    """
+    stored = load_image(session, old.name, for_update=True)
+    if stored is None or stored.metadata.resource_version != old.metadata.resource_version:
+        raise StreamConflictError(MODIFIED, name=old.name, resource="images")
+    values, then = image_values(new, now=now), image_values(stored, now=now)
+    kept = ("digest", "uid", "created")
+    columns = {name: value for name, value in values.image.items() if name not in kept}
+    before = {name: value for name, value in then.image.items() if name not in kept}
+    moved = [part for part in _PARTS if getattr(values, part) != getattr(then, part)]
+    if columns == before and not moved:
+        return stored
+    change = Change(KIND, old.name, Verb.MODIFIED, before=stored.wire())
+    version = record_changes(session, [change], now=now)
+    table = table_of(ImageRow)
+    written = update(table).where(table.c.digest == old.name).values(version=version, **columns)
+    image_id = session.connection().execute(written.returning(table.c.id)).scalar_one()
+    for part in moved:
+        row = _PARTS[part]
+        session.connection().execute(delete(row).where(row.image_id == image_id))
+        rows = [{"image_id": image_id, **each} for each in getattr(values, part)]
+        insert_rows(session, row, rows)
+    return read_images(session, [old.name])[old.name]
+
+
+def delete_image(session: Session, digest: str, *, now: datetime) -> int:
+    """Remove an Image, whoever still names it; the version of the deletion, 0: there is none."""
+    stored = load_image(session, digest, for_update=True)
+    if stored is None:
+        return 0
+    session.connection().execute(delete(ImageRow).where(ImageRow.digest == digest))
+    change = Change(KIND, digest, Verb.DELETED, before=stored.wire())
+    return record_changes(session, [change], now=now)
 
 
 def images_with_layer(session: Session, digest: str) -> list[str]:
@@ -165,7 +193,7 @@ def _insert_batch(session: Session, batch: list[ImageValues]) -> list[str]:
     found = session.execute(select(ImageRow.uid, ImageRow.id).where(ImageRow.digest.in_(names)))
     ids = {row.uid: row.id for row in found}
     ours = [values for values in batch if values.uid in ids]
-    for row, part in ((LayerRow, "layers"), (ManifestRow, "manifests")):
+    for part, row in _PARTS.items():
         insert_rows(
             session,
             row,

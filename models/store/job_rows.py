@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from models.errors import JobCancelledError, TagstreamError, status_of
 from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
 from models.resources.imports import ImageStreamImport
 from models.store.bulk import AnyRow
 from models.store.tables.jobs import JobRow
 
+KIND = "ImportJob"
 # Everything but the answer, which may be large.
 JOB_COLUMNS = (
     JobRow.id,
@@ -32,7 +37,25 @@ JOB_COLUMNS = (
     JobRow.finished,
     JobRow.leased_until,
     JobRow.result,
+    JobRow.version,
+    JobRow.namespace,
+    JobRow.name,
+    JobRow.labels,
+    JobRow.annotations,
+    JobRow.parent,
+    JobRow.selector,
 )
+_ASKED = (
+    "namespace",
+    "stream",
+    "lane",
+    "asker",
+    "asked_by",
+    "request",
+    "max_tags",
+    "wants_answer",
+)
+_CHOICES = "choices"  # beside the request in its column: what only some askers ask for
 
 
 def request_values(request: JobRequest) -> dict[str, Any]:
@@ -43,7 +66,7 @@ def request_values(request: JobRequest) -> dict[str, Any]:
         "lane": request.lane.value,
         "asker": request.asker.value,
         "asked_by": request.user,
-        "request": request.request.wire(),
+        "request": _request_document(request),
         "max_tags": request.max_tags,
         "wants_answer": request.wants_answer,
         "coalesce": request.coalesce,
@@ -53,11 +76,16 @@ def request_values(request: JobRequest) -> dict[str, Any]:
         "with_errors": False,
         "cancel_asked": False,
         "worker": "",
+        "labels": request.labels or None,
+        "annotations": request.annotations or None,
+        "parent": request.parent,
+        "selector": request.selector,
     }
 
 
 def build_job(row: AnyRow) -> Job:
     """The job of a row of JOB_COLUMNS."""
+    choices = row.request.get(_CHOICES, {})
     return Job(
         id=row.id,
         request=JobRequest(
@@ -68,6 +96,13 @@ def build_job(row: AnyRow) -> Job:
             max_tags=row.max_tags,
             wants_answer=row.wants_answer,
             coalesce=row.coalesce,
+            exempt=choices.get("exempt", False),
+            dry_run=choices.get("dry_run", False),
+            name=row.name or str(row.id),
+            parent=row.parent,
+            selector=row.selector,
+            labels=row.labels,
+            annotations=row.annotations,
         ),
         state=JobState(row.state),
         created=row.created,
@@ -81,12 +116,46 @@ def build_job(row: AnyRow) -> Job:
         finished=row.finished,
         leased_until=row.leased_until,
         result=_build_result(row.result),
+        version=row.version or 0,
     )
 
 
 def result_document(result: JobResult) -> dict[str, Any]:
     """A result as the row keeps it."""
     return asdict(result)
+
+
+def dedupe_key(values: Mapping[str, Any]) -> str:
+    """What a job asks for, and by whom: equal keys are equal wishes."""
+    asked = {name: values[name] for name in _ASKED}
+    text = json.dumps(asked, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def outcome_of_children(states: Mapping[JobState, int], ends: Iterable[AnyRow]) -> dict[str, Any]:
+    """How a job ends whose children all have: `states` counts them, `ends` is what they left."""
+    with_errors, imported, failed, changed = False, 0, 0, 0
+    for row in ends:
+        result = row.result or {}
+        with_errors = with_errors or row.with_errors
+        imported += result.get("imported", 0)
+        failed += result.get("failed", 0)
+        changed += result.get("changed", 0)
+    state, error = JobState.SUCCEEDED, None
+    if states and JobState.SUCCEEDED not in states:
+        if JobState.CANCELLED in states:
+            state, error = JobState.CANCELLED, status_of(JobCancelledError())
+        else:
+            text = "every import of it failed; look at the jobs that name it as their parent"
+            state, error = JobState.FAILED, status_of(TagstreamError(text))
+    whole = JobResult(imported=imported, failed=failed, changed=changed, error=error)
+    return {
+        "state": state.value,
+        "with_errors": with_errors,
+        "result": result_document(whole),
+        "leased_until": None,
+        "dedupe": None,
+    }
 
 
 def _build_result(document: dict[str, Any] | None) -> JobResult:
@@ -100,3 +169,9 @@ def _build_result(document: dict[str, Any] | None) -> JobResult:
             "warnings": tuple(document["warnings"]),
         }
     )
+
+
+def _request_document(request: JobRequest) -> dict[str, Any]:
+    choices = {name: True for name in ("exempt", "dry_run") if getattr(request, name)}
+    document = request.request.wire()
+    return {**document, _CHOICES: choices} if choices else document

@@ -1,69 +1,94 @@
 """Jobs: created on the counter, claimed by one worker, finished by the attempt that holds them.
 
 The row is the truth. A lease that ran out frees a job for the next worker, and the number of the
-attempt keeps the former one from writing.
+attempt keeps the former one from writing. Whatever clients can see of it is a change; the counter
+of changes is locked before any job's row.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy import and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from models.errors import JobCancelledError, LeaseLostError, NotFoundError, status_of
+from models.errors import (
+    AlreadyExistsError,
+    JobCancelledError,
+    LeaseLostError,
+    NotFoundError,
+    status_of,
+)
+from models.job_view import view_job
 from models.jobs import Job, JobRequest, JobResult, JobState
-from models.store.bulk import insert_into
-from models.store.job_rows import JOB_COLUMNS, build_job, request_values, result_document
+from models.store.bulk import insert_into, table_of
+from models.store.changes import Change, Verb, lock_counter, record_changes
+from models.store.job_rows import (
+    JOB_COLUMNS,
+    KIND,
+    build_job,
+    dedupe_key,
+    outcome_of_children,
+    request_values,
+    result_document,
+)
+from models.store.namespaces import ensure_namespace
+from models.store.objects import Key, count_objects
 from models.store.tables.jobs import JobRow
 
+SYNC_GROUP = "sync.tagstream.io"
 _JOBS = select(*JOB_COLUMNS)
-_OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
+_OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 
 def create_job(session: Session, request: JobRequest, *, now: datetime) -> Job:
-    """Put a job on record; or, where the request allows it, the equal one that is still queued."""
-    values = {"id": uuid4(), "state": JobState.QUEUED.value, "created": now}
+    """Put a job on record; or, where the request allows it, the equal one that is still queued.
+
+    AlreadyExistsError where another job of the namespace has the name that was asked for.
+    """
+    ensure_namespace(session, request.namespace, now=now)
+    lock_counter(session)
+    job_id = uuid4()
+    values: dict[str, Any] = {"id": job_id, "state": JobState.QUEUED.value, "created": now}
     values |= request_values(request)
+    values["name"] = request.name or str(job_id)
     if request.coalesce:
-        values["dedupe"] = _dedupe_key(values)
+        values["dedupe"] = dedupe_key(values)
+        queued = session.execute(_JOBS.where(JobRow.dedupe == values["dedupe"])).one_or_none()
+        if queued is not None:
+            return build_job(queued)
     statement = insert_into(session, JobRow).values(**values).on_conflict_do_nothing()
     added = session.connection().execute(statement.returning(JobRow.id)).scalar_one_or_none()
     if added is None:
-        queued = _JOBS.where(JobRow.dedupe == values["dedupe"])
-        found = session.execute(queued.with_for_update()).one_or_none()
-        if found is None:  # it left the queue in this very moment
-            return create_job(session, request, now=now)
-        return build_job(found)
-    return Job(id=added, request=request, state=JobState.QUEUED, created=now)
+        raise AlreadyExistsError(resource="importjobs", name=values["name"], group=SYNC_GROUP)
+    change = Change(KIND, values["name"], Verb.ADDED, request.namespace)
+    return _write(session, job_id, [change], {}, now=now)
 
 
 def claim_job(
     session: Session, job_id: UUID, *, worker: str, now: datetime, lease: timedelta
 ) -> Job | None:
     """Take a job that is queued, or whose lease has run out; None when there is nothing to do."""
-    lapsed = and_(JobRow.state == JobState.RUNNING.value, JobRow.leased_until <= now)
-    free = or_(JobRow.state == JobState.QUEUED.value, lapsed)
-    stopped = update(JobRow).where(JobRow.id == job_id, lapsed, JobRow.cancel_asked)
-    session.connection().execute(stopped.values(**_cancelled(now)))
-    claim = (
-        update(JobRow)
-        .where(JobRow.id == job_id, free)
-        .values(
-            state=JobState.RUNNING.value,
-            attempt=JobRow.attempt + 1,
-            worker=worker,
-            started=func.coalesce(JobRow.started, now),
-            leased_until=now + lease,
-            dedupe=None,
-        )
-    )
-    row = session.connection().execute(claim.returning(*JOB_COLUMNS)).one_or_none()
-    return None if row is None else build_job(row)
+    seen = load_job(session, job_id)
+    if seen is None or not _is_free(seen, now):
+        return None
+    job = _hold(session, job_id)
+    if job is None or not _is_free(job, now):
+        return None
+    if job.state is JobState.RUNNING and job.cancel_asked:
+        _change(session, job, _cancelled(now), now=now)
+        return None
+    claimed = {
+        "state": JobState.RUNNING.value,
+        "attempt": job.attempt + 1,
+        "worker": worker,
+        "started": job.started or now,
+        "leased_until": now + lease,
+        "dedupe": None,
+    }
+    return _change(session, job, claimed, now=now)
 
 
 def renew_job(
@@ -77,18 +102,25 @@ def renew_job(
     lease: timedelta,
 ) -> bool:
     """Keep a job for another lease and tell its progress; whether somebody asked it to stop."""
-    renewal = (
-        update(JobRow)
-        .where(JobRow.id == job_id, JobRow.attempt == attempt)
-        .where(JobRow.state == JobState.RUNNING.value)
-        .values(done=done, total=total, leased_until=now + lease)
-    )
-    asked: bool | None = (
-        session.connection().execute(renewal.returning(JobRow.cancel_asked)).scalar_one_or_none()
-    )
-    if asked is None:
+    seen = load_job(session, job_id)
+    if seen is not None and (seen.done, seen.total) == (done, total):
+        # Nothing that clients see: the other writers need not wait.
+        renewal = (
+            update(JobRow)
+            .where(JobRow.id == job_id, JobRow.attempt == attempt)
+            .where(JobRow.state == JobState.RUNNING.value)
+            .values(leased_until=now + lease)
+            .returning(JobRow.cancel_asked)
+        )
+        asked: bool | None = session.connection().execute(renewal).scalar_one_or_none()
+        if asked is None:
+            raise LeaseLostError
+        return asked
+    job = _hold(session, job_id)
+    if job is None or job.attempt != attempt or job.state is not JobState.RUNNING:
         raise LeaseLostError
-    return asked
+    told = {"done": done, "total": total, "leased_until": now + lease}
+    return _change(session, job, told, now=now).cancel_asked
 
 
 def finish_job(
@@ -102,28 +134,72 @@ def finish_job(
     now: datetime,
 ) -> None:
     """Write a job's end, in the transaction of what it did. LeaseLostError: it is not ours."""
-    _leave(
-        session,
-        job,
-        state=state.value,
-        with_errors=with_errors,
-        result=result_document(result),
-        answer=answer,
-        finished=now,
-        leased_until=None,
-        dedupe=None,
-    )
+    end = {
+        "state": state.value,
+        "with_errors": with_errors,
+        "result": result_document(result),
+        "answer": answer,
+        "finished": now,
+        "leased_until": None,
+        "dedupe": None,
+    }
+    _change(session, _ours(session, job), end, now=now)
 
 
 def release_job(session: Session, job: Job, *, now: datetime) -> None:
     """Put a job back on the counter, as a worker that stops does. LeaseLostError: not ours."""
-    _leave(session, job, state=JobState.QUEUED.value, leased_until=None, worker="", knocked_at=now)
+    back = {"state": JobState.QUEUED.value, "leased_until": None, "worker": "", "knocked_at": now}
+    _change(session, _ours(session, job), back, now=now)
 
 
 def load_job(session: Session, job_id: UUID) -> Job | None:
     """The job as it stands."""
     row = session.execute(_JOBS.where(JobRow.id == job_id)).one_or_none()
     return None if row is None else build_job(row)
+
+
+def find_job(
+    session: Session, namespace: str, name: str, *, for_update: bool = False
+) -> Job | None:
+    """The job of that name; `for_update` keeps other writers waiting, of whatever."""
+    wanted = _JOBS.where(JobRow.namespace == namespace, JobRow.name == name)
+    if for_update:
+        lock_counter(session)
+        wanted = wanted.with_for_update()
+    row = session.execute(wanted).one_or_none()
+    return None if row is None else build_job(row)
+
+
+def forget_job(session: Session, job_id: UUID, *, now: datetime) -> int:
+    """Take a job off the record; the version of the deletion, 0: there is none.
+
+    A worker that carries it finds its lease lost.
+    """
+    job = _hold(session, job_id)
+    if job is None:
+        return 0
+    session.connection().execute(delete(JobRow).where(JobRow.id == job_id))
+    before = view_job(job).wire()
+    change = Change(KIND, job.request.name, Verb.DELETED, job.request.namespace, before)
+    return record_changes(session, [change], now=now)
+
+
+def page_jobs(
+    session: Session, *, namespace: str | None = None, limit: int, after: Key | None = None
+) -> list[Job]:
+    """A page of jobs in the order of namespace and name; `after` is the last one seen."""
+    wanted = _JOBS.order_by(JobRow.namespace, JobRow.name).limit(limit)
+    if namespace is not None:
+        wanted = wanted.where(JobRow.namespace == namespace)
+    if after is not None:
+        same = and_(JobRow.namespace == after[0], JobRow.name > after[1])
+        wanted = wanted.where(or_(JobRow.namespace > after[0], same))
+    return [build_job(row) for row in session.execute(wanted)]
+
+
+def count_jobs(session: Session, *, namespace: str | None = None, after: Key | None = None) -> int:
+    """How many jobs lie behind `after`."""
+    return count_objects(session, KIND, namespace=namespace, after=after)
 
 
 def load_answer(session: Session, job_id: UUID) -> bytes | None:
@@ -157,17 +233,49 @@ def list_jobs(
 
 
 def ask_cancel(session: Session, job_id: UUID, *, now: datetime) -> Job:
-    """End a queued job at once; let the worker of a running one hear of it at its next renewal."""
-    connection = session.connection()
-    mine = update(JobRow).where(JobRow.id == job_id)
-    queued = mine.where(JobRow.state == JobState.QUEUED.value).values(**_cancelled(now))
-    if connection.execute(queued).rowcount == 0:
-        running = mine.where(JobRow.state == JobState.RUNNING.value)
-        connection.execute(running.values(cancel_asked=True))
-    job = load_job(session, job_id)
+    """End a queued job at once; let the worker of a running one hear of it at its next renewal.
+
+    An administrator's reimport passes the wish on to its children.
+    """
+    job = _hold(session, job_id)
     if job is None:
         raise NotFoundError(resource="jobs", name=str(job_id), group="")
-    return job
+    if job.state.is_final:
+        return job
+    if job.request.selector is not None:
+        _ask(session, job_id)
+        open_children = select(JobRow.id).where(JobRow.parent == job_id, _is_open())
+        for child in session.scalars(open_children).all():
+            ask_cancel(session, child, now=now)
+        settle_parent(session, job_id, now=now)
+    elif job.state is JobState.QUEUED:
+        return _change(session, job, _cancelled(now), now=now)
+    else:
+        _ask(session, job_id)
+    asked = load_job(session, job_id)
+    assert asked is not None
+    return asked
+
+
+def settle_parent(session: Session, job_id: UUID, *, now: datetime) -> None:
+    """Bring the job that stands for others up to where its children are."""
+    job = _hold(session, job_id)
+    if job is None or job.state.is_final:
+        return
+    counted = (
+        select(JobRow.state, func.count()).where(JobRow.parent == job_id).group_by(JobRow.state)
+    )
+    states = {JobState(state): count for state, count in session.execute(counted)}
+    total = sum(states.values())
+    done = sum(count for state, count in states.items() if state.is_final)
+    values: dict[str, Any] = {"done": done, "total": total}
+    if done == total:
+        children = select(JobRow.with_errors, JobRow.result).where(JobRow.parent == job_id)
+        values |= outcome_of_children(states, session.execute(children))
+        values |= {"started": job.started or now, "finished": now}
+    elif job.state is JobState.QUEUED:
+        values |= {"state": JobState.RUNNING.value, "started": now}
+    _change(session, job, values, now=now)
 
 
 def dropped_jobs(
@@ -177,6 +285,7 @@ def dropped_jobs(
     forgotten = and_(
         JobRow.state == JobState.QUEUED.value,
         func.coalesce(JobRow.knocked_at, JobRow.created) <= queued_before,
+        JobRow.selector.is_(None),
     )
     lapsed = and_(JobRow.state == JobState.RUNNING.value, JobRow.leased_until <= now)
     wanted = _JOBS.where(or_(forgotten, lapsed)).order_by(JobRow.created, JobRow.id)
@@ -188,11 +297,56 @@ def mark_knocked(session: Session, job_id: UUID, *, now: datetime) -> None:
     session.connection().execute(update(JobRow).where(JobRow.id == job_id).values(knocked_at=now))
 
 
-def _leave(session: Session, job: Job, **values: Any) -> None:
-    mine: ColumnElement[bool] = and_(JobRow.id == job.id, JobRow.attempt == job.attempt)
-    statement = update(JobRow).where(mine, JobRow.state.in_(_OPEN)).values(**values)
-    if session.connection().execute(statement).rowcount != 1:
+def _hold(session: Session, job_id: UUID) -> Job | None:
+    """The job, locked until the transaction ends, and the counter before it."""
+    lock_counter(session)
+    row = session.execute(_JOBS.where(JobRow.id == job_id).with_for_update()).one_or_none()
+    return None if row is None else build_job(row)
+
+
+def _ours(session: Session, job: Job) -> Job:
+    held = _hold(session, job.id)
+    if held is None or held.attempt != job.attempt or held.state not in _OPEN:
         raise LeaseLostError
+    return held
+
+
+def _change(session: Session, job: Job, values: dict[str, Any], *, now: datetime) -> Job:
+    """Write to a job that is held; its parent, if it has one, hears of its end."""
+    request = job.request
+    before = view_job(job).wire()
+    change = Change(KIND, request.name, Verb.MODIFIED, request.namespace, before)
+    changed = _write(session, job.id, [change], values, now=now)
+    if request.parent is not None and changed.state.is_final:
+        settle_parent(session, request.parent, now=now)
+    return changed
+
+
+def _write(
+    session: Session, job_id: UUID, changes: list[Change], values: dict[str, Any], *, now: datetime
+) -> Job:
+    version = record_changes(session, changes, now=now)
+    table = table_of(JobRow)
+    written = update(table).where(table.c.id == job_id).values(version=version, **values)
+    row = session.connection().execute(written.returning(*JOB_COLUMNS)).one()
+    return build_job(row)
+
+
+def _ask(session: Session, job_id: UUID) -> None:
+    asked = update(JobRow).where(JobRow.id == job_id).values(cancel_asked=True)
+    session.connection().execute(asked)
+
+
+def _is_free(job: Job, now: datetime) -> bool:
+    """Whether a worker may take it. Who stands for others has nothing to carry."""
+    if job.request.selector is not None:
+        return False
+    lapsed = job.leased_until is not None and job.leased_until <= now
+    return job.state is JobState.QUEUED or (job.state is JobState.RUNNING and lapsed)
+
+
+def _is_open() -> Any:
+    return JobRow.state.in_([state.value for state in _OPEN])
 
 
 def _cancelled(now: datetime) -> dict[str, Any]:
@@ -204,14 +358,3 @@ def _cancelled(now: datetime) -> dict[str, Any]:
         "leased_until": None,
         "dedupe": None,
     }
-
-
-def _dedupe_key(values: dict[str, Any]) -> str:
-    """What a job asks for, and by whom: equal keys are equal wishes."""
-    asked = {
-        name: values[name]
-        for name in ("namespace", "stream", "lane", "asker", "asked_by", "request", "max_tags")
-    }
-    asked["wants_answer"] = values["wants_answer"]
-    text = json.dumps(asked, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

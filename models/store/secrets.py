@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, or_, update
 from sqlalchemy.orm import Session
 
 from models.errors import StoreError, StreamConflictError
 from models.resources.meta import Secret
-from models.store.bulk import insert_into
+from models.store.bulk import AnyRow, insert_into, table_of
 from models.store.changes import Change, Verb, record_changes
 from models.store.cipher import Cipher
 from models.store.failures import MODIFIED
-from models.store.metadata import parse_version, rare_metadata
+from models.store.metadata import parse_version
+from models.store.namespaces import ensure_namespace
+from models.store.objects import Key, count_objects
+from models.store.secret_rows import (
+    KIND,
+    SECRETS,
+    build_secret,
+    closed_wire,
+    place_of,
+    sealed_content,
+    secret_values,
+    unseal,
+)
 from models.store.tables.secrets import SecretRow
 
-KIND = "Secret"
 PULL_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 EXCLUDED = "openshift.io/image.excludeSecret"
 
@@ -28,60 +40,85 @@ def save_secret(session: Session, secret: Secret, *, cipher: Cipher, now: dateti
     A resource version in `secret` has to be the stored one (StreamConflictError), none will do.
     """
     metadata = secret.metadata
-    row = _find(session, metadata.namespace, metadata.name)
+    namespace, name = metadata.namespace, metadata.name
+    row = _find(session, namespace, name)
     if metadata.resource_version and (
         row is None or row.version != parse_version(metadata.resource_version)
     ):
-        raise StreamConflictError(MODIFIED, name=metadata.name, resource="secrets", group="")
-    verb = Verb.ADDED if row is None else Verb.MODIFIED
+        raise _moved(name)
+    before = None
     if row is None:
-        row = _insert(session, secret, now=now)
+        ensure_namespace(session, namespace, now=now)
+        row = _insert(session, namespace, name, now=now)
     elif _is_stored(row, secret, cipher):
-        return _build(row, secret.data)
-    row.type = secret.type or "Opaque"
-    row.labels = metadata.labels or None
-    row.annotations = metadata.annotations or None
-    row.rest = rare_metadata(metadata) or None
-    row.sealed = cipher.seal(secret.data, place=_place(row))
-    change = Change(KIND, metadata.name, verb, metadata.namespace)
-    row.version = record_changes(session, [change], now=now)
-    session.flush()
-    return _build(row, secret.data)
+        return build_secret(row, sealed_content(secret))
+    else:
+        before = closed_wire(row)
+    content = sealed_content(secret)
+    values: dict[str, Any] = secret_values(secret)
+    values["sealed"] = cipher.seal(content, place=place_of(namespace, name, str(row.uid)))
+    verb = Verb.ADDED if before is None else Verb.MODIFIED
+    change = Change(KIND, name, verb, namespace, before)
+    values["version"] = record_changes(session, [change], now=now)
+    table = table_of(SecretRow)
+    session.connection().execute(update(table).where(table.c.id == row.id).values(**values))
+    saved = _find(session, namespace, name)
+    assert saved is not None
+    return build_secret(saved, content)
 
 
-def load_secret(session: Session, namespace: str, name: str, *, cipher: Cipher) -> Secret | None:
-    """The secret with its data."""
-    wanted = select(SecretRow).where(SecretRow.namespace == namespace, SecretRow.name == name)
-    row = session.scalars(wanted).one_or_none()
+def load_secret(
+    session: Session, namespace: str, name: str, *, cipher: Cipher, for_update: bool = False
+) -> Secret | None:
+    """The secret with its data; `for_update` keeps other writers of it waiting."""
+    row = _find(session, namespace, name, for_update=for_update)
     return None if row is None else _open(row, cipher)
 
 
-def list_secrets(session: Session, namespace: str | None = None) -> list[Secret]:
-    """Every secret of a namespace (None: of all), without its data, in the order of names."""
-    wanted = select(SecretRow).order_by(SecretRow.namespace, SecretRow.name)
+def list_secrets(
+    session: Session,
+    namespace: str | None = None,
+    *,
+    cipher: Cipher | None = None,
+    limit: int | None = None,
+    after: Key | None = None,
+) -> list[Secret]:
+    """A page of the secrets of a namespace (None: of all) in the order of namespace and name.
+
+    Without a cipher they come without their data.
+    """
+    wanted = SECRETS.order_by(SecretRow.namespace, SecretRow.name).limit(limit)
     if namespace is not None:
         wanted = wanted.where(SecretRow.namespace == namespace)
-    return [_build(row, {}) for row in session.scalars(wanted)]
+    if after is not None:
+        same = and_(SecretRow.namespace == after[0], SecretRow.name > after[1])
+        wanted = wanted.where(or_(SecretRow.namespace > after[0], same))
+    rows = session.execute(wanted)
+    return [build_secret(row, {}) if cipher is None else _open(row, cipher) for row in rows]
+
+
+def count_secrets(
+    session: Session, namespace: str | None = None, *, after: Key | None = None
+) -> int:
+    """How many secrets lie behind `after`."""
+    return count_objects(session, KIND, namespace=namespace, after=after)
 
 
 def pull_secrets(session: Session, namespace: str, *, cipher: Cipher) -> list[Secret]:
     """The namespace's registry credentials, in the order of names (`import.md` 2.6)."""
-    wanted = (
-        select(SecretRow)
-        .where(SecretRow.namespace == namespace, SecretRow.type.in_(PULL_TYPES))
-        .order_by(SecretRow.name)
-    )
-    rows = session.scalars(wanted)
+    wanted = SECRETS.where(SecretRow.namespace == namespace, SecretRow.type.in_(PULL_TYPES))
+    rows = session.execute(wanted.order_by(SecretRow.name))
     return [_open(row, cipher) for row in rows if (row.annotations or {}).get(EXCLUDED) != "true"]
 
 
-def delete_secret(session: Session, namespace: str, name: str, *, now: datetime) -> bool:
-    """Remove a secret; False where there is none."""
-    here = (SecretRow.namespace == namespace, SecretRow.name == name)
-    if session.connection().execute(delete(SecretRow).where(*here)).rowcount == 0:
-        return False
-    record_changes(session, [Change(KIND, name, Verb.DELETED, namespace)], now=now)
-    return True
+def delete_secret(session: Session, namespace: str, name: str, *, now: datetime) -> int:
+    """Remove a secret, whether it can be read or not; the deletion's version, 0: there is none."""
+    row = _find(session, namespace, name)
+    if row is None:
+        return 0
+    session.connection().execute(delete(SecretRow).where(SecretRow.id == row.id))
+    change = Change(KIND, name, Verb.DELETED, namespace, closed_wire(row))
+    return record_changes(session, [change], now=now)
 
 
 def reseal_secrets(session: Session, *, cipher: Cipher, limit: int = 500, after: int = 0) -> int:
@@ -89,82 +126,49 @@ def reseal_secrets(session: Session, *, cipher: Cipher, limit: int = 500, after:
 
     What is sealed stays the same, so neither versions nor changes move.
     """
-    wanted = select(SecretRow).where(SecretRow.id > after).order_by(SecretRow.id).limit(limit)
+    wanted = SECRETS.where(SecretRow.id > after).order_by(SecretRow.id).limit(limit)
+    table = table_of(SecretRow)
     last = 0
-    for row in session.scalars(wanted.with_for_update()):
-        place = _place(row)
-        row.sealed = cipher.seal(cipher.unseal(row.sealed, place=place), place=place)
+    for row in session.execute(wanted.with_for_update()).all():
+        place = place_of(row.namespace, row.name, str(row.uid))
+        sealed = cipher.seal(unseal(row, cipher), place=place)
+        session.connection().execute(
+            update(table).where(table.c.id == row.id).values(sealed=sealed)
+        )
         last = row.id
-    session.flush()
     return last
 
 
-def _find(session: Session, namespace: str, name: str) -> SecretRow | None:
-    wanted = select(SecretRow).where(SecretRow.namespace == namespace, SecretRow.name == name)
-    return session.scalars(wanted.with_for_update()).one_or_none()
+def _find(session: Session, namespace: str, name: str, *, for_update: bool = True) -> AnyRow | None:
+    wanted = SECRETS.where(SecretRow.namespace == namespace, SecretRow.name == name)
+    return session.execute(wanted.with_for_update() if for_update else wanted).one_or_none()
 
 
-def _insert(session: Session, secret: Secret, *, now: datetime) -> SecretRow:
-    metadata = secret.metadata
+def _insert(session: Session, namespace: str, name: str, *, now: datetime) -> AnyRow:
     statement = insert_into(session, SecretRow).values(
-        namespace=metadata.namespace,
-        name=metadata.name,
-        uid=uuid4(),
-        created=now,
-        version=0,
-        type="",
-        sealed=b"",
+        namespace=namespace, name=name, uid=uuid4(), created=now, version=0, type="", sealed=b""
     )
     added = statement.on_conflict_do_nothing().returning(SecretRow.id)
-    found: int | None = session.connection().execute(added).scalar_one_or_none()
-    if found is None:
-        raise StreamConflictError(MODIFIED, name=metadata.name, resource="secrets", group="")
-    return session.get_one(SecretRow, found)
+    if session.connection().execute(added).scalar_one_or_none() is None:
+        raise _moved(name)
+    row = _find(session, namespace, name)
+    assert row is not None
+    return row
 
 
-def _open(row: SecretRow, cipher: Cipher) -> Secret:
-    return _build(row, cipher.unseal(row.sealed, place=_place(row)))
+def _open(row: AnyRow, cipher: Cipher) -> Secret:
+    return build_secret(row, unseal(row, cipher))
 
 
-def _build(row: SecretRow, data: dict[str, str]) -> Secret:
-    return Secret.model_validate(
-        {
-            "metadata": {
-                "name": row.name,
-                "namespace": row.namespace,
-                "uid": str(row.uid),
-                "resource_version": str(row.version),
-                "creation_timestamp": row.created,
-                "labels": row.labels or {},
-                "annotations": row.annotations or {},
-                **(row.rest or {}),
-            },
-            "data": data,
-            "type": row.type,
-        }
-    )
-
-
-def _is_stored(row: SecretRow, secret: Secret, cipher: Cipher) -> bool:
+def _is_stored(row: AnyRow, secret: Secret, cipher: Cipher) -> bool:
     """Whether nothing would change. What cannot be decrypted any more is written anew."""
     try:
         stored = _open(row, cipher)
     except StoreError:
         return False
-    return _content(stored) == _content(secret)
+    same = secret_values(stored) == secret_values(secret)
+    return same and sealed_content(stored) == sealed_content(secret)
 
 
-def _content(secret: Secret) -> dict[str, object]:
-    """What counts when two secrets are compared: not who wrote them when."""
-    metadata = secret.metadata
-    return {
-        "type": secret.type or "Opaque",
-        "data": secret.data,
-        "labels": metadata.labels,
-        "annotations": metadata.annotations,
-        "rest": rare_metadata(metadata),
-    }
-
-
-def _place(row: SecretRow) -> str:
-    return f"{row.namespace}/{row.name} ({row.uid})"
+def _moved(name: str) -> StreamConflictError:
+    return StreamConflictError(MODIFIED, name=name, resource="secrets", group="")

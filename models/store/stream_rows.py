@@ -22,6 +22,7 @@ from models.store.bulk import AnyRow
 from models.store.metadata import rare_metadata
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 
+KIND = "ImageStream"
 EVENT_COLUMNS = (EventRow.created, EventRow.reference, EventRow.image, EventRow.generation)
 STREAM_COLUMNS = (
     StreamRow.id,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from models.errors import StreamConflictError
@@ -19,9 +19,12 @@ from models.store.bulk import AnyRow, AnySelect, in_chunks, insert_into, table_o
 from models.store.changes import Change, Verb, record_changes
 from models.store.failures import MODIFIED
 from models.store.metadata import parse_version
+from models.store.namespaces import ensure_namespace
+from models.store.objects import Key, WireObject, count_objects, load_objects
 from models.store.stream_diff import compare_streams, write_diff
 from models.store.stream_rows import (
     EVENT_COLUMNS,
+    KIND,
     STREAM_COLUMNS,
     TAG_COLUMNS,
     StreamTags,
@@ -29,14 +32,19 @@ from models.store.stream_rows import (
     build_stream,
     stream_values,
 )
+from models.store.stream_wires import (
+    DIALECTS,
+    newest_events,
+    select_streams,
+)
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 from models.streams.limits import StreamUsage
 from models.streams.outcome import Known
 
-KIND = "ImageStream"
-
 # Built once: naming all these columns anew takes longer than the database does.
 _STREAMS = select(*STREAM_COLUMNS)
+_NEWEST = {name: newest_events(name, EVENT_COLUMNS) for name in DIALECTS}
+_EVERY = {name: newest_events(name, EVENT_COLUMNS, bounded=False) for name in DIALECTS}
 _TAGS_WITH_HEADS = (
     select(*TAG_COLUMNS, *EVENT_COLUMNS)
     .outerjoin(EventRow, EventRow.id == TagRow.head_id)
@@ -70,17 +78,19 @@ def list_streams(
     *,
     namespace: str | None = None,
     limit: int,
-    after: tuple[str, str] | None = None,
+    after: Key | None = None,
     history: int | None = 1,
 ) -> list[ImageStream]:
     """A page of streams in the order of namespace and name; `after` is the last one seen."""
-    wanted = _STREAMS.order_by(StreamRow.namespace, StreamRow.name).limit(limit)
-    if namespace is not None:
-        wanted = wanted.where(StreamRow.namespace == namespace)
-    if after is not None:
-        same = and_(StreamRow.namespace == after[0], StreamRow.name > after[1])
-        wanted = wanted.where(or_(StreamRow.namespace > after[0], same))
-    return _build_streams(session, session.execute(wanted).all(), history)
+    page = select_streams(namespace, after).limit(limit)
+    return _build_streams(session, session.execute(page).all(), history)
+
+
+def count_streams(
+    session: Session, *, namespace: str | None = None, after: Key | None = None
+) -> int:
+    """How many streams lie behind `after`."""
+    return count_objects(session, KIND, namespace=namespace, after=after)
 
 
 def save_stream(
@@ -89,20 +99,24 @@ def save_stream(
     """Insert `new`, or carry its differences to `old` over; the stream as it is stored now.
 
     `old` is what was loaded, with as many events as were loaded. Raises StreamConflictError when
-    the stored stream is no longer that one. Nothing differs: nothing is written.
+    the stored stream is no longer that one. Nothing differs: nothing is written. A namespace that
+    is not there yet comes into being with its first stream.
     """
     diff = compare_streams(old, new)
     values = stream_values(new)
+    before: WireObject | None = None
     if old is None:
+        ensure_namespace(session, new.metadata.namespace, now=now)
         stream_id = _insert_stream(session, new, values, now=now)
     else:
         stream_id = _lock_stream(session, old)
         if not diff and values == stream_values(old):
             return old
+        before = _stored_wire(session, old.metadata.namespace, old.metadata.name)
     write_diff(session, stream_id, diff)
     verb = Verb.ADDED if old is None else Verb.MODIFIED
     metadata = new.metadata
-    change = Change(KIND, metadata.name, verb, metadata.namespace)
+    change = Change(KIND, metadata.name, verb, metadata.namespace, before)
     version = record_changes(session, [change], now=now)
     table = table_of(StreamRow)
     written = update(table).where(table.c.id == stream_id).values(version=version, **values)
@@ -118,20 +132,20 @@ def save_stream(
 
 def delete_stream(
     session: Session, namespace: str, name: str, *, now: datetime, version: str | None = None
-) -> bool:
-    """Remove a stream with its whole history; False where there is none.
+) -> int:
+    """Remove a stream with its whole history; the version of the deletion, 0: there is none.
 
     With `version`, only if the stored stream still has it (StreamConflictError).
     """
     wanted = select(StreamRow.id, StreamRow.version).where(_is(namespace, name))
     found = session.execute(wanted.with_for_update()).one_or_none()
     if found is None:
-        return False
+        return 0
     if version is not None and parse_version(version) != found.version:
         raise StreamConflictError(MODIFIED, name=name)
+    before = _stored_wire(session, namespace, name)
     session.connection().execute(delete(StreamRow).where(StreamRow.id == found.id))
-    record_changes(session, [Change(KIND, name, Verb.DELETED, namespace)], now=now)
-    return True
+    return record_changes(session, [Change(KIND, name, Verb.DELETED, namespace, before)], now=now)
 
 
 def load_known(session: Session, namespace: str, name: str) -> dict[str, Known]:
@@ -184,6 +198,10 @@ def load_usage(session: Session, namespace: str, name: str) -> StreamUsage:
 
 def _is(namespace: str, name: str) -> Any:
     return and_(StreamRow.namespace == namespace, StreamRow.name == name)
+
+
+def _stored_wire(session: Session, namespace: str, name: str) -> WireObject:
+    return load_objects(session, KIND, [(namespace, name)])[(namespace, name)]
 
 
 def _known_of(here: Any) -> AnySelect:
@@ -244,23 +262,9 @@ def _build_streams(
 def _load_items(
     session: Session, stream_ids: list[int], history: int | None
 ) -> dict[int, list[TagEvent]]:
-    events = (
-        select(EventRow.tag_id, EventRow.id, *EVENT_COLUMNS)
-        .join(TagRow, TagRow.id == EventRow.tag_id)
-        .where(TagRow.stream_id.in_(stream_ids))
-        .order_by(EventRow.tag_id, EventRow.id.desc())
-    )
-    if history is not None:
-        place = func.row_number().over(partition_by=EventRow.tag_id, order_by=EventRow.id.desc())
-        ranked = events.add_columns(place.label("place")).order_by(None).subquery()
-        kept = [column for column in ranked.c if column.name != "place"]
-        events = (
-            select(*kept)
-            .where(ranked.c.place <= history)
-            .order_by(ranked.c.tag_id, ranked.c.id.desc())
-        )
+    statement = (_EVERY if history is None else _NEWEST)[session.get_bind().dialect.name]
     items: dict[int, list[TagEvent]] = {}
-    for row in session.execute(events):
+    for row in session.execute(statement, {"streams": stream_ids, "history": history}):
         event = build_event(row)
         assert event is not None
         items.setdefault(row[0], []).append(event)

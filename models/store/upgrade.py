@@ -6,11 +6,14 @@ other goes through alembic. Whoever comes second waits and finds it done.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.orm import Session
 
 from models.errors import StoreError
+from models.store.namespaces import FIRST_NAMESPACES, ensure_namespace
 from models.store.tables.schema import METADATA
 
 HEAD = "0002"
@@ -31,6 +34,8 @@ def upgrade_schema(engine: Engine) -> None:
             create_schema(connection)
         elif version != HEAD:
             migrate_schema(connection)
+        if version != HEAD:
+            make_first_namespaces(connection)
 
 
 def create_schema(connection: Connection) -> None:
@@ -38,6 +43,13 @@ def create_schema(connection: Connection) -> None:
     METADATA.create_all(connection, checkfirst=False)
     connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def make_first_namespaces(connection: Connection) -> None:
+    """The namespaces that everybody expects (`api.md` E)."""
+    with Session(connection, join_transaction_mode="rollback_only") as session:
+        for name in FIRST_NAMESPACES:
+            ensure_namespace(session, name, now=datetime.now(UTC).replace(microsecond=0))
 
 
 def migrate_schema(connection: Connection, target: str = "head") -> None:

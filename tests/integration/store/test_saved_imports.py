@@ -15,6 +15,7 @@ from models.streams.apply import ImportResult
 from models.streams.outcome import Known
 from tests.integration.store.things import (
     NOW,
+    START,
     after,
     digest,
     event,
@@ -67,13 +68,13 @@ def test_an_import_stores_images_stream_rights_and_what_was_known(engine):
     versions = {saved.metadata.resource_version} | {
         load(engine, word).metadata.resource_version for word in "ab"
     }
-    assert versions == {"1", "2", "3"}
+    assert versions == {str(START + step) for step in (1, 2, 3)}
 
 
 def test_an_import_that_changed_nothing_keeps_the_stream_as_it_is(engine):
     old = stored(engine, None, stream(spec=[wish("1")], status={"1": ["a"]}))
     assert save(engine, old, found(old, changed=False)) == old
-    assert loaded(engine).metadata.resource_version == "1"
+    assert loaded(engine).metadata.resource_version == str(START + 1)
     with transaction(engine, write=False) as session:
         assert load_known(session, "ns", "app")
 

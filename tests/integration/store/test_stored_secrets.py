@@ -19,7 +19,7 @@ from models.store.secrets import (
     save_secret,
 )
 from models.store.session import transaction
-from tests.integration.store.things import NOW, after
+from tests.integration.store.things import NOW, START, after
 
 CANARY = "pa55-canary"
 OLD_KEY, NEW_KEY = (Fernet.generate_key().decode() for _ in range(2))
@@ -48,7 +48,7 @@ def load(engine, name="pull", *, cipher=CIPHER):
 def test_a_secret_comes_back_as_it_went_in(engine):
     saved = save(engine, secret(labels={"a": "b"}, annotations={"c": "d"}))
     assert load(engine) == saved
-    assert saved.metadata.resource_version == "1"
+    assert saved.metadata.resource_version == str(START + 1)
     assert saved.metadata.creation_timestamp == NOW
     assert saved.data == secret().data
     assert load(engine, "other") is None
@@ -73,7 +73,7 @@ def test_a_changed_secret_keeps_uid_and_date_and_gets_a_new_version(engine):
     second = save(engine, secret(password="other"), now=after(60))
     assert second.metadata.uid == first.metadata.uid
     assert second.metadata.creation_timestamp == NOW
-    assert second.metadata.resource_version == "2"
+    assert second.metadata.resource_version == str(START + 2)
     assert load(engine) == second
 
 
@@ -117,7 +117,7 @@ def test_a_deleted_secret_is_gone_and_every_step_is_a_change(engine):
         assert not delete_secret(session, "ns", "pull", now=NOW)
     assert load(engine) is None
     with transaction(engine, write=False) as session:
-        verbs = [each.change.verb.value for each in load_changes(session, after=0, limit=9)]
+        verbs = [each.change.verb.value for each in load_changes(session, after=START, limit=9)]
     assert verbs == ["ADDED", "DELETED"]
 
 

@@ -20,6 +20,7 @@ from models.store.streams import (
 from models.streams.outcome import Known
 from tests.integration.store.things import (
     NOW,
+    START,
     after,
     digest,
     event,
@@ -83,7 +84,7 @@ def test_a_new_stream_gets_uid_version_and_date_whatever_the_client_said(engine)
     made = stream(uid="mine", resource_version="99", creation_timestamp=after(-1000))
     metadata = stored(engine, None, made).metadata
     assert metadata.uid not in {"", "mine"}
-    assert metadata.resource_version == "1"
+    assert metadata.resource_version == str(START + 1)
     assert metadata.creation_timestamp == NOW
 
 
@@ -172,7 +173,7 @@ def test_a_wish_may_go_while_the_history_stays_and_the_other_way_round(engine):
 def test_a_save_without_a_difference_writes_nothing(engine):
     old = stored(engine, None, full_stream())
     assert stored(engine, old, loaded(engine), now=after(60)) == old
-    assert loaded(engine).metadata.resource_version == "1"
+    assert loaded(engine).metadata.resource_version == str(START + 1)
 
 
 def test_a_save_touches_only_the_tags_that_differ(engine):
@@ -252,11 +253,11 @@ def test_every_step_of_a_stream_is_a_change(engine):
     with transaction(engine) as session:
         delete_stream(session, "ns", "app", now=after(9))
     with transaction(engine, write=False) as session:
-        changes = load_changes(session, after=0, limit=10)
+        changes = load_changes(session, after=START, limit=10)
     assert [(each.version, each.change.verb, each.at) for each in changes] == [
-        (1, Verb.ADDED, NOW),
-        (2, Verb.MODIFIED, after(5)),
-        (3, Verb.DELETED, after(9)),
+        (START + 1, Verb.ADDED, NOW),
+        (START + 2, Verb.MODIFIED, after(5)),
+        (START + 3, Verb.DELETED, after(9)),
     ]
     assert {(each.change.kind, each.change.namespace, each.change.name) for each in changes} == {
         ("ImageStream", "ns", "app")
@@ -274,7 +275,7 @@ def test_what_was_known_of_a_target_is_remembered_beside_its_tag(engine):
     with transaction(engine, write=False) as session:
         assert load_known(session, "ns", "app") == {"key one": later, "key two": first}
         assert load_known(session, "ns", "other") == {}
-    assert loaded(engine).metadata.resource_version == "1"
+    assert loaded(engine).metadata.resource_version == str(START + 1)
 
 
 def test_what_was_known_stays_when_the_stream_is_saved(engine):

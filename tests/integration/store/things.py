@@ -18,6 +18,7 @@ from models.resources.stream import (
 from models.store.session import transaction
 from models.store.streams import load_stream, save_stream
 
+START = 3  # the version of an empty store: `default`, `openshift` and `ns` are there
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OCI = "application/vnd.oci.image.manifest.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

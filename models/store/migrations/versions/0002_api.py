@@ -19,6 +19,7 @@ TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    _begin_the_log_anew()
     op.add_column("changes", sa.Column("before", sa.LargeBinary(), nullable=True))
     op.create_index(
         "ix_changes_kind_namespace_name_version",
@@ -35,6 +36,7 @@ def upgrade() -> None:
         sa.Column("options", TEXT, nullable=True),
     ):
         op.add_column("jobs", column)
+    _name_jobs()
     op.create_index("ix_jobs_namespace_name", "jobs", ["namespace", "name"], unique=True)
     op.create_index("ix_jobs_parent", "jobs", ["parent"])
     namespaces = op.create_table(
@@ -86,6 +88,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_bindings_namespace", "bindings", ["namespace"])
     _name_what_is_in_use(namespaces)
+
+
+def _begin_the_log_anew() -> None:
+    """What was recorded without what was before cannot be told to watchers."""
+    op.execute("DELETE FROM changes")
+    op.execute(
+        "INSERT INTO counters (name, value) "
+        "SELECT 'floor', value FROM counters WHERE name = 'version'"
+    )
+
+
+def _name_jobs() -> None:
+    """Every job becomes an object, called by its id."""
+    connection = op.get_bind()
+    text = "CAST(id AS TEXT)"
+    if connection.dialect.name == "sqlite":  # 32 digits without hyphens
+        cuts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+        text = " || '-' || ".join(f"substr(id, {start}, {size})" for start, size in cuts)
+    op.execute(
+        f"UPDATE jobs SET name = {text}, "
+        "version = (SELECT value FROM counters WHERE name = 'version')"
+    )
 
 
 def _name_what_is_in_use(namespaces: sa.Table) -> None:

@@ -1,0 +1,135 @@
+"""Every kind that the undo log knows, as clients see it: plain wire objects by key or by page.
+
+Only readers live here, so that `changes` can stand on them and the writers on `changes`. Objects
+lack `kind` and `apiVersion`, as everything that `.wire()` prints. Secrets come closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, false, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from models.job_view import view_job
+from models.store import image_rows, job_rows, namespace_rows, secret_rows, stream_rows
+from models.store.bulk import AnyRow, AnySelect, in_chunks
+from models.store.stream_wires import SHOWN_HISTORY, build_stream_wires
+from models.store.tables.access import NamespaceRow
+from models.store.tables.images import ImageRow
+from models.store.tables.jobs import JobRow
+from models.store.tables.secrets import SecretRow
+from models.store.tables.streams import StreamRow
+
+Key = tuple[str, str]  # namespace (empty for cluster-wide kinds) and name
+WireObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where the objects of one kind stand: the query, its key, and what its rows become."""
+
+    rows: AnySelect
+    name: InstrumentedAttribute[Any]
+    namespace: InstrumentedAttribute[Any] | None
+    build: Callable[[Session, Sequence[AnyRow]], list[WireObject]]
+
+    def behind(self, query: Select[Any], namespace: str | None, after: Key | None) -> Select[Any]:
+        """Only what is of that namespace (None: of all) and comes after that key."""
+        if self.namespace is None:
+            return query if after is None else query.where(self.name > after[1])
+        if namespace is not None:
+            query = query.where(self.namespace == namespace)
+        if after is not None:
+            same = and_(self.namespace == after[0], self.name > after[1])
+            query = query.where(or_(self.namespace > after[0], same))
+        return query
+
+    def in_order(self, query: Select[Any]) -> Select[Any]:
+        if self.namespace is None:
+            return query.order_by(self.name)
+        return query.order_by(self.namespace, self.name)
+
+    def keyed(self, namespace: str, names: Sequence[str]) -> Any:
+        if self.namespace is None:
+            return self.name.in_(names) if not namespace else false()
+        return and_(self.namespace == namespace, self.name.in_(names))
+
+
+SHELVES = {
+    stream_rows.KIND: Shelf(
+        select(*stream_rows.STREAM_COLUMNS),
+        StreamRow.name,
+        StreamRow.namespace,
+        lambda session, rows: build_stream_wires(session, rows, SHOWN_HISTORY),
+    ),
+    image_rows.KIND: Shelf(
+        select(*image_rows.IMAGE_COLUMNS),
+        ImageRow.digest,
+        None,
+        lambda session, rows: [each.wire() for each in image_rows.build_images(session, rows)],
+    ),
+    namespace_rows.KIND: Shelf(
+        namespace_rows.NAMESPACES,
+        NamespaceRow.name,
+        None,
+        lambda _, rows: [namespace_rows.build_namespace(row).wire() for row in rows],
+    ),
+    secret_rows.KIND: Shelf(
+        secret_rows.SECRETS,
+        SecretRow.name,
+        SecretRow.namespace,
+        lambda _, rows: [secret_rows.closed_wire(row) for row in rows],
+    ),
+    job_rows.KIND: Shelf(
+        select(*job_rows.JOB_COLUMNS),
+        JobRow.name,
+        JobRow.namespace,
+        lambda _, rows: [view_job(job_rows.build_job(row)).wire() for row in rows],
+    ),
+}
+
+
+def load_objects(session: Session, kind: str, keys: Iterable[Key]) -> dict[Key, WireObject]:
+    """Those of the objects that are stored, by key."""
+    shelf = SHELVES[kind]
+    by_namespace: dict[str, list[str]] = {}
+    for namespace, name in dict.fromkeys(keys):
+        by_namespace.setdefault(namespace, []).append(name)
+    found: dict[Key, WireObject] = {}
+    for namespace, names in by_namespace.items():
+        for chunk in in_chunks(names):
+            rows = session.execute(shelf.rows.where(shelf.keyed(namespace, chunk))).all()
+            found.update({key_of(each): each for each in shelf.build(session, rows)})
+    return found
+
+
+def list_objects(
+    session: Session,
+    kind: str,
+    *,
+    namespace: str | None = None,
+    after: Key | None = None,
+    limit: int,
+) -> list[WireObject]:
+    """A page of a kind's objects in the order of namespace and name, as they are now."""
+    shelf = SHELVES[kind]
+    page = shelf.in_order(shelf.behind(shelf.rows, namespace, after)).limit(limit)
+    return shelf.build(session, session.execute(page).all())
+
+
+def count_objects(
+    session: Session, kind: str, *, namespace: str | None = None, after: Key | None = None
+) -> int:
+    """How many objects of a kind lie behind `after`."""
+    shelf = SHELVES[kind]
+    counted = shelf.behind(select(func.count(shelf.name)), namespace, after)
+    return session.scalar(counted) or 0
+
+
+def key_of(found: WireObject) -> Key:
+    """Namespace and name of an object."""
+    metadata = found["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
