@@ -6,7 +6,6 @@ Parameters that we do not know are ignored, as are those that mean nothing here 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,7 +116,7 @@ def parse_delete_options(query: Query, body: Mapping[str, Any] | None) -> Delete
         errors.append(FieldError.invalid("propagationPolicy", _cut(policy), detail))
     elif policy is not None and policy not in _POLICIES:
         known = (*_POLICIES, "nil")
-        errors.append(_not_supported("propagationPolicy", _cut(policy), known))
+        errors.append(FieldError.not_supported("propagationPolicy", _cut(policy), *known))
     errors.extend(_check_dry_run(dry_run))
     _raise("DeleteOptions", errors)
     return DeleteOptions(
@@ -160,7 +159,7 @@ def _check_list(options: ListOptions) -> list[FieldError]:
         detail = "resourceVersionMatch is forbidden with continue"
         errors.append(FieldError.forbidden(field, detail))
     if match not in {"", "Exact", "NotOlderThan"}:
-        errors.append(_not_supported(field, _cut(match), ("Exact", "NotOlderThan", "")))
+        errors.append(FieldError.not_supported(field, _cut(match), "Exact", "NotOlderThan", ""))
     if match == "Exact" and options.resource_version == "0":
         detail = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         errors.append(FieldError.forbidden(field, detail))
@@ -179,7 +178,7 @@ def _check_watch(options: ListOptions) -> list[FieldError]:
         detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         errors.append(FieldError.forbidden(field, detail))
     if match not in {"", "NotOlderThan"}:
-        errors.append(_not_supported(field, _cut(match), ("NotOlderThan",)))
+        errors.append(FieldError.not_supported(field, _cut(match), "NotOlderThan"))
     return errors
 
 
@@ -191,7 +190,7 @@ def _write_options(
     mode = _first(query, "fieldValidation")
     found = [*(errors or ()), *_check_manager(manager), *_check_dry_run(query.get("dryRun", []))]
     if mode not in _MODES:
-        found.append(_not_supported("fieldValidation", _cut(mode), _MODES))
+        found.append(FieldError.not_supported("fieldValidation", _cut(mode), *_MODES))
     _raise(kind, found)
     return {
         "dry_run": bool(query.get("dryRun")),
@@ -216,13 +215,7 @@ def _check_manager(manager: str) -> list[FieldError]:
 def _check_dry_run(values: list[str]) -> list[FieldError]:
     if all(each == "All" for each in values):
         return []
-    shown = json.dumps([_cut(each) for each in values[:10]], ensure_ascii=False)
-    text = f'Unsupported value: {shown}: supported values: "All"'
-    return [FieldError("dryRun", "FieldValueNotSupported", text)]
-
-
-def _not_supported(field: str, value: str, known: tuple[str, ...]) -> FieldError:
-    return FieldError.not_supported(field, value, *known)
+    return [FieldError.not_supported("dryRun", [_cut(each) for each in values[:10]], "All")]
 
 
 def _raise(kind: str, errors: list[FieldError]) -> None:
