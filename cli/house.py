@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from models.settings import Settings
+    from models.store.cipher import Cipher
 
 
 def read_settings(data: Path | None) -> Settings:
@@ -92,6 +93,28 @@ def open_counter(settings: Settings, engine: Engine) -> Iterator[Celery]:
             yield app
     finally:
         close_runtime(app)
+
+
+def open_settings_cipher(settings: Settings) -> Cipher:
+    """What seals the secrets of this server."""
+    from models.store.cipher import open_cipher
+
+    return open_cipher(
+        key=settings.key,
+        key_file=settings.key_file,
+        data_dir=settings.data_dir,
+        embedded=settings.embedded,
+    )
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST:PORT of a `--listen` option. UsageError for anything else."""
+    from api.server import parse_listen
+
+    try:
+        return parse_listen(text)
+    except ValueError as error:
+        raise UsageError(f"--listen: {error}") from None
 
 
 def who_asks() -> str:

@@ -20,6 +20,7 @@ WRONG_USAGE = 2
 INTERRUPTED = 130
 # Each verb has a module of its own, which is imported when the verb is spoken.
 VERBS = {
+    "up": "up",
     "import": "import_",
     "get": "get",
     "describe": "describe",
@@ -30,6 +31,7 @@ VERBS = {
     "secret": "secret",
     "token": "token",
     "db": "db",
+    "api": "api",
     "worker": "worker",
     "completion": "completion",
     "version": "version",

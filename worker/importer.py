@@ -147,7 +147,7 @@ def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
 
 def _read(job: Job, runtime: Runtime) -> _Reading:
     request = default_import(job.request.request, mode=runtime.settings.default_import_mode)
-    check_import(request, runtime.rules)
+    check_import(request, runtime.rules, exempt=job.request.exempt)
     with transaction(runtime.engine, write=False) as session:
         stream = load_stream(session, job.request.namespace, job.request.stream)
         check_precondition(request, stream)
@@ -207,14 +207,16 @@ def _save(session: Session, job: Job, runtime: Runtime, fetched: _Fetched) -> Jo
         usage=usage,
     )
     result = _result_of(applied)
-    saved = save_import(
-        session,
-        old=stream,
-        applied=applied,
-        served=fetched.served.scopes(),
-        now=fetched.now,
-        max_history=rules.max_history,
-    )
+    saved = applied.stream
+    if not job.request.dry_run:
+        saved = save_import(
+            session,
+            old=stream,
+            applied=applied,
+            served=fetched.served.scopes(),
+            now=fetched.now,
+            max_history=rules.max_history,
+        )
     answer = None
     if job.request.wants_answer:
         shown = replace(applied, stream=saved) if saved is not None else applied

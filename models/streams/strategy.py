@@ -105,12 +105,10 @@ def _tags_equal(old: TagReference, new: TagReference) -> bool:
 
 def decorate(stream: ImageStream, rules: ImportRules) -> ImageStream:
     """The stream with the addresses that are derived on every read and write (6.1)."""
-    place = f"{stream.metadata.namespace or 'default'}/{stream.metadata.name}"
-    repository = stream.spec.docker_image_repository
-    if rules.internal_hostname:
-        repository = f"{rules.internal_hostname}/{place}"
-    public = f"{rules.external_hostnames[0]}/{place}" if rules.external_hostnames else ""
-    status = stream.status
+    metadata, status = stream.metadata, stream.status
+    repository, public = derive_addresses(
+        rules, metadata.namespace, metadata.name, stream.spec.docker_image_repository
+    )
     if (status.docker_image_repository, status.public_docker_image_repository) == (
         repository,
         public,
@@ -121,6 +119,17 @@ def decorate(stream: ImageStream, rules: ImportRules) -> ImageStream:
             docker_image_repository=repository, public_docker_image_repository=public
         )
     )
+
+
+def derive_addresses(
+    rules: ImportRules, namespace: str, name: str, repository: str
+) -> tuple[str, str]:
+    """A stream's own and public repository (`api.md` B2.5); empty where there is none."""
+    place = f"{namespace or 'default'}/{name}"
+    if rules.internal_hostname:
+        repository = f"{rules.internal_hostname}/{place}"
+    public = f"{rules.external_hostnames[0]}/{place}" if rules.external_hostnames else ""
+    return repository, public
 
 
 def settle_status(old: ImageStream, new: ImageStream) -> ImageStream:

@@ -150,14 +150,19 @@ def _name_mismatch(name: str) -> list[str]:
 
 
 def validate_stream(
-    stream: ImageStream, *, old: ImageStream | None = None, allow_list: AllowList | None = None
+    stream: ImageStream,
+    *,
+    old: ImageStream | None = None,
+    allow_list: AllowList | None = None,
+    of_status: bool = False,
 ) -> list[FieldError]:
     """All that is wrong with a stream (`import.md` 6.6).
 
     Whatever `old` refers to already stays allowed. Tags that are the very objects of `old` were
-    checked when they came, and are not looked at again.
+    checked when they came, and are not looked at again. `of_status`: the status alone was written,
+    so that what it said before may go on saying it (`api.md` B7).
     """
-    checker = _StreamChecker(stream, old, allow_list)
+    checker = _StreamChecker(stream, old, allow_list, of_status=of_status)
     return [*validate_stream_meta(stream.metadata), *checker.check()]
 
 
@@ -170,8 +175,18 @@ def validate_tag(
 
 class _StreamChecker:
     def __init__(
-        self, stream: ImageStream, old: ImageStream | None, allow_list: AllowList | None
+        self,
+        stream: ImageStream,
+        old: ImageStream | None,
+        allow_list: AllowList | None,
+        *,
+        of_status: bool = False,
     ) -> None:
+        self._of_status = of_status
+        self._said: set[str] = set()
+        if of_status and old is not None:
+            events = (event for tag in old.status.tags for event in tag.items or ())
+            self._said = {event.docker_image_reference for event in events}
         self._stream = stream
         self._old = old
         self._allowed = allow_list
@@ -239,10 +254,14 @@ class _StreamChecker:
 
     def _check_history(self, history: NamedTagEventList, *, insecure: bool) -> Iterator[FieldError]:
         for position, event in enumerate(history.items or ()):
-            if id(event) in self._seen:
+            text = event.docker_image_reference
+            if id(event) in self._seen or text in self._said:
                 continue
             field = f"status.tags[{history.tag}].items[{position}].dockerImageReference"
-            yield from self._check_pull_spec(event.docker_image_reference, field, insecure=insecure)
+            if self._of_status and not text:
+                yield from _unparsable(text, field)
+            else:
+                yield from self._check_pull_spec(text, field, insecure=insecure)
 
     def _check_pull_spec(self, text: str, field: str, *, insecure: bool) -> Iterator[FieldError]:
         if not text:

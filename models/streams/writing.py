@@ -52,7 +52,8 @@ def apply_status_write(
     old: ImageStream, new: ImageStream, *, rules: ImportRules, usage: StreamUsage = NO_USAGE
 ) -> ImageStream:
     """The stream that a write of its status comes to: the spec stays, nothing follows (6.8)."""
-    return _check(old, decorate(settle_status(old, new), rules), [], rules=rules, usage=usage)
+    settled = decorate(settle_status(old, new), rules)
+    return _check(old, settled, [], rules=rules, usage=usage, of_status=True)
 
 
 def _check(
@@ -62,8 +63,10 @@ def _check(
     *,
     rules: ImportRules,
     usage: StreamUsage,
+    of_status: bool = False,
 ) -> ImageStream:
-    errors = [*errors, *validate_stream(new, old=old, allow_list=rules.allow_list)]
+    wrong = validate_stream(new, old=old, allow_list=rules.allow_list, of_status=of_status)
+    errors = [*errors, *wrong]
     if errors:
         raise InvalidObjectError(kind="ImageStream", name=new.metadata.name, errors=errors)
     check_limits(old, new, rules=rules, usage=usage)

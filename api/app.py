@@ -1,0 +1,172 @@
+"""The ASGI application: who asks, for what, may they; then the verb, and every failure a Status.
+
+Nothing is looked at before the caller is known, and nothing is told before the caller's right is
+(`api.md` C2, D.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import structlog
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from api.audit import record_mutation
+from api.health import answer_health
+from api.house import House
+from api.kinds.table import KINDS
+from api.open_doors import answer_open
+from api.reply import Reply, refuse
+from api.request import Call, read_body, read_headers, read_query
+from api.routes import find_target, split_path
+from api.special import SPECIAL
+from api.verbs.reading import get_object, list_objects
+from api.verbs.removing import delete_collection, delete_object
+from api.verbs.watching import watch_objects
+from api.verbs.writing import create_object, patch_object, replace_object
+from models.errors import StoreAwayError, TagstreamError
+from models.refusals import MethodNotAllowedError, NoSuchResourceError, UnavailableError
+
+log = structlog.get_logger()
+
+_CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_READERS = {"get": get_object, "list": list_objects, "watch": watch_objects}
+_WRITERS = {
+    "create": create_object,
+    "update": replace_object,
+    "patch": patch_object,
+    "delete": delete_object,
+    "deletecollection": delete_collection,
+}
+
+
+def build_api(
+    house: House, *, lifespan: Callable[[], AsyncIterator[None]] | None = None
+) -> Starlette:
+    """The application of one process. `lifespan` runs around its life."""
+
+    @asynccontextmanager
+    async def live(_app: Starlette) -> AsyncIterator[None]:
+        if lifespan is None:
+            yield
+            return
+        async with asynccontextmanager(lifespan)():
+            yield
+
+    return Starlette(routes=[Mount("", app=Door(house))], lifespan=live)
+
+
+class Door:
+    """Where every request comes in."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        audit_id = str(uuid4())
+        try:
+            reply = await self._answer(scope, receive, audit_id)
+        except StoreAwayError as error:
+            log.warning("api.store_away", error=str(error), audit_id=audit_id)
+            reply = refuse(UnavailableError("the database is away or busy; try again"))
+        except TagstreamError as error:
+            reply = refuse(error, as_yaml=_wants_yaml(scope))
+        except Exception as error:  # one of the three places that may
+            log.exception("api.bug", path=scope.get("path", ""), audit_id=audit_id)
+            reply = refuse(error)
+        await reply.send(send, audit_id=audit_id, head=scope["method"] == "HEAD")
+
+    async def _answer(self, scope: Scope, receive: Receive, audit_id: str) -> Reply:
+        segments = split_path(scope.get("raw_path") or scope["path"].encode())
+        if segments and segments[0] in {"healthz", "livez", "readyz"}:
+            return await answer_health(self._house, segments, read_query(scope))
+        headers = read_headers(scope)
+        peer = (scope.get("client") or ("", 0))[0]
+        caller = await self._house.gatekeeper.admit(headers, peer)
+        target = find_target(segments)
+        if target is None:
+            return answer_open(caller, scope["method"], segments, headers, read_query(scope))
+        call = Call(
+            self._house,
+            caller,
+            target,
+            scope["method"],
+            headers,
+            read_query(scope),
+            datetime.now(UTC).replace(microsecond=0),
+        )
+        return await _serve(call, receive, audit_id)
+
+
+async def _serve(call: Call, receive: Receive, audit_id: str) -> Reply:
+    verb = call.target.verb(call.method, watch=call.wants_watch)
+    try:
+        reply = await _carry_out(call, verb, receive)
+    except BaseException as error:
+        if verb in _CHANGES:
+            code = error.http if isinstance(error, TagstreamError) else 500
+            record_mutation(
+                call.caller, verb, call.target, code=code, audit_id=audit_id, reason=str(error)
+            )
+        raise
+    if verb in _CHANGES:
+        record_mutation(
+            call.caller,
+            verb,
+            call.target,
+            code=reply.code,
+            audit_id=audit_id,
+            dry_run="dryRun" in call.query,
+        )
+    return reply
+
+
+async def _carry_out(call: Call, verb: str, receive: Receive) -> Reply:
+    target = call.target
+    special = SPECIAL.get((target.group, target.full_resource))
+    if special is None or not special.open_to_all:
+        call.caller = await call.house.gatekeeper.authorise(
+            call.caller,
+            verb=verb,
+            group=target.group,
+            resource=target.resource,
+            subresource=target.subresource,
+            namespace=target.namespace,
+            name=target.name,
+        )
+    if target.info is None or not target.serves:
+        if target.info is not None and not target.watched and not target.name:
+            raise MethodNotAllowedError
+        raise NoSuchResourceError
+    if call.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
+        raise MethodNotAllowedError
+    if call.method != "GET":
+        call.body = await read_body(receive, call.headers)
+    if special is not None:
+        return await special.answer(call, verb)
+    return await _by_verb(call, verb)
+
+
+async def _by_verb(call: Call, verb: str) -> Reply:
+    info = call.target.info
+    assert info is not None
+    kind = KINDS[info.group, info.resource]
+    if verb == "watch":
+        return await watch_objects(call, kind)
+    if verb not in info.verbs or (call.method == "POST" and call.target.name):
+        raise MethodNotAllowedError
+    reader: Callable[..., Awaitable[Reply]] | None = _READERS.get(verb)
+    if reader is not None:
+        return await reader(call, kind)
+    return await call.house.threads.run(_WRITERS[verb], call, kind)
+
+
+def _wants_yaml(scope: Scope) -> bool:
+    accept = dict(scope["headers"]).get(b"accept", b"")
+    return bool(accept.startswith(b"application/yaml"))

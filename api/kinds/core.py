@@ -1,0 +1,191 @@
+"""Namespaces, projects and secrets (`api.md` C21, E)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.kinds.base import Work, metadata_of
+from api.kinds.stored import StoredKind
+from api.options import DeleteOptions
+from api.resources import NAMESPACES, PROJECTS, SECRETS, ResourceInfo
+from api.secret_rules import prepare_secret
+from models.access.roles import Caller, visible_namespaces
+from models.errors import ForbiddenError
+from models.resources.base import Wire
+from models.resources.core import ACTIVE, Namespace, NamespaceSpec, NamespaceStatus, Project
+from models.resources.meta import Secret
+from models.store.access import unbind_namespace
+from models.store.namespaces import (
+    count_namespaces,
+    delete_namespace,
+    list_namespaces,
+    load_namespace,
+    save_namespace,
+)
+from models.store.secrets import (
+    count_secrets,
+    delete_secret,
+    list_secrets,
+    load_secret,
+    save_secret,
+)
+
+_KEPT = frozenset({"default", "kube-system", "kube-public"})
+_NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+class NamespaceKind(StoredKind):
+    """A tenant's room; deleting it empties it first."""
+
+    info: ResourceInfo = NAMESPACES
+    name_rule = "label"
+    needs_version = False
+    selectable = ("metadata.name", "status.phase")
+    model: type[Namespace | Project] = Namespace
+
+    def load(
+        self,
+        work: Work,
+        namespace: str,
+        name: str,
+        *,
+        lock: bool = False,
+    ) -> Wire | None:
+        found = load_namespace(work.session, name, for_update=lock)
+        return None if found is None else self._seen(found)
+
+    def page(
+        self,
+        work: Work,
+        namespace: str,
+        *,
+        limit: int,
+        after: tuple[str, str] | None,
+    ) -> list[dict[str, Any]]:
+        found = list_namespaces(work.session, limit=limit, after=after[1] if after else None)
+        return [self.show(self._seen(each)) for each in found]
+
+    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+        return count_namespaces(work.session, after=after[1] if after else None)
+
+    def check(self, work: Work, old: Wire | None, new: Wire) -> Wire:
+        metadata = metadata_of(new)
+        labels = {**metadata.labels, _NAME_LABEL: metadata.name}
+        new = new.replace(metadata=metadata.replace(labels=labels))
+        if old is None:
+            return new.replace(
+                spec=NamespaceSpec(finalizers=["kubernetes"]), status=NamespaceStatus(phase=ACTIVE)
+            )
+        return new.replace(spec=old.spec, status=old.status)  # type: ignore[attr-defined]
+
+    def save(self, work: Work, old: Wire | None, new: Wire) -> Wire:
+        before = None if old is None else _plain(old)
+        return self._seen(save_namespace(work.session, before, _plain(new), now=work.now))
+
+    def remove(self, work: Work, old: Wire) -> None:
+        name = metadata_of(old).name
+        delete_namespace(work.session, name, now=work.now)
+        unbind_namespace(work.session, name)
+
+    def delete(
+        self, work: Work, namespace: str, name: str, options: DeleteOptions
+    ) -> dict[str, Any]:
+        if name in _KEPT:
+            raise ForbiddenError(
+                "this namespace may not be deleted",
+                resource=self.info.resource,
+                name=name,
+                group=self.info.group,
+            )
+        return super().delete(work, namespace, name, options)
+
+    def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
+        return super().fields(shown) | {"status.phase": shown["status"].get("phase", "")}
+
+    def _seen(self, found: Namespace) -> Wire:
+        return found
+
+
+class ProjectKind(NamespaceKind):
+    """A namespace as OpenShift's clients see it: only those that the caller has a role in."""
+
+    info = PROJECTS
+
+    @property
+    def logged_as(self) -> str:
+        return NAMESPACES.kind
+
+    @staticmethod
+    def show_logged(logged: dict[str, Any]) -> dict[str, Any]:
+        """A namespace of the log as a project."""
+        return {**logged, "kind": PROJECTS.kind, "apiVersion": PROJECTS.api_version}
+
+    def visible(self, caller: Caller) -> set[str] | None:
+        return visible_namespaces(caller)
+
+    def page(
+        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[dict[str, Any]]:
+        visible = visible_namespaces(work.caller)
+        if visible is None:
+            return super().page(work, namespace, limit=limit, after=after)
+        names = sorted(name for name in visible if after is None or name > after[1])
+        found = (load_namespace(work.session, name) for name in names)
+        return [self.show(self._seen(each)) for each in found if each is not None][:limit]
+
+    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+        if visible_namespaces(work.caller) is None:
+            return super().count(work, namespace, after=after)
+        return len(self.page(work, namespace, limit=1_000_000, after=after))
+
+    def _seen(self, found: Namespace) -> Wire:
+        return Project(metadata=found.metadata, spec=found.spec, status=found.status)
+
+
+class SecretKind(StoredKind):
+    """Secrets, their data in full for those who may read them."""
+
+    info = SECRETS
+    name_rule = "subdomain"
+    needs_version = False
+    selectable = ("metadata.name", "metadata.namespace", "type")
+
+    def load(self, work: Work, namespace: str, name: str, *, lock: bool = False) -> Secret | None:
+        return load_secret(work.session, namespace, name, cipher=work.house.cipher, for_update=lock)
+
+    def page(
+        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[dict[str, Any]]:
+        found = list_secrets(
+            work.session, namespace or None, cipher=work.house.cipher, limit=limit, after=after
+        )
+        return [self.show(each) for each in found]
+
+    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+        return count_secrets(work.session, namespace or None, after=after)
+
+    def check(self, work: Work, old: Wire | None, new: Wire) -> Secret:
+        assert isinstance(new, Secret)
+        assert old is None or isinstance(old, Secret)
+        return prepare_secret(old, new)
+
+    def save(self, work: Work, old: Wire | None, new: Wire) -> Secret:
+        assert isinstance(new, Secret)
+        if old is not None:
+            # The row is locked, so what was read is what is replaced.
+            version = metadata_of(old).resource_version
+            new = new.replace(metadata=new.metadata.replace(resource_version=version))
+        return save_secret(work.session, new, cipher=work.house.cipher, now=work.now)
+
+    def remove(self, work: Work, old: Wire) -> None:
+        metadata = metadata_of(old)
+        delete_secret(work.session, metadata.namespace, metadata.name, now=work.now)
+
+    def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
+        return super().fields(shown) | {"type": shown.get("type", "")}
+
+
+def _plain(item: Wire) -> Namespace:
+    assert isinstance(item, Namespace | Project)
+    return Namespace(metadata=item.metadata, spec=item.spec, status=item.status)

@@ -1,0 +1,121 @@
+"""Images, and the signatures that live inside them (`api.md` B4, B5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from api.kinds.base import Kind, Work, metadata_of
+from api.kinds.stored import StoredKind
+from api.options import DeleteOptions
+from api.reply import status_success
+from api.resources import IMAGES, SIGNATURES
+from models.errors import FieldError, InvalidObjectError
+from models.images.validation import parse_signature_name
+from models.images.writes import (
+    add_signature,
+    prepare_image_create,
+    prepare_image_update,
+    remove_signature,
+)
+from models.refusals import BadRequestError
+from models.resources.base import Wire
+from models.resources.image import Image, ImageSignature
+from models.store.images import (
+    count_images,
+    delete_image,
+    list_images,
+    load_image,
+    save_images,
+    update_image,
+)
+
+
+class ImageKind(StoredKind):
+    """Cluster-wide; what an image is made of is never changed by a write."""
+
+    info = IMAGES
+
+    def load(self, work: Work, namespace: str, name: str, *, lock: bool = False) -> Image | None:
+        return load_image(work.session, name, for_update=lock)
+
+    def page(
+        self,
+        work: Work,
+        namespace: str,
+        *,
+        limit: int,
+        after: tuple[str, str] | None,
+    ) -> list[dict[str, Any]]:
+        found = list_images(work.session, limit=limit, after=after[1] if after else None)
+        return [self.show(each) for each in found]
+
+    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+        return count_images(work.session, after=after[1] if after else None)
+
+    def check(self, work: Work, old: Wire | None, new: Wire) -> Image:
+        assert isinstance(new, Image)
+        if old is None:
+            return prepare_image_create(new, now=work.now)
+        assert isinstance(old, Image)
+        return prepare_image_update(old, new, now=work.now)
+
+    def save(self, work: Work, old: Wire | None, new: Wire) -> Image:
+        assert isinstance(new, Image)
+        if old is None:
+            save_images(work.session, [new], now=work.now)
+            stored = load_image(work.session, new.name)
+            assert stored is not None
+            return stored
+        assert isinstance(old, Image)
+        return update_image(work.session, old, new, now=work.now)
+
+    def remove(self, work: Work, old: Wire) -> None:
+        assert isinstance(old, Image)
+        delete_image(work.session, old.name, now=work.now)
+
+
+class SignatureKind(Kind):
+    """Create and delete only; the write to the image is the server's."""
+
+    info = SIGNATURES
+    has_table = False
+
+    def check_name(self, name: str) -> None:
+        """`<image>@<signature>`; anything else is a bad request."""
+        if parse_signature_name(name) is None:
+            raise BadRequestError(
+                "ImageSignatures must be accessed with <imageName>@<signatureName>"
+            )
+
+    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
+        assert isinstance(body, ImageSignature)
+        metadata = metadata_of(body)
+        if not metadata.name:
+            raise InvalidObjectError(
+                kind="ImageSignature",
+                name="",
+                errors=[FieldError.required("metadata.name")],
+            )
+        parsed = parse_signature_name(metadata.name)
+        old = None if parsed is None else load_image(work.session, parsed[0], for_update=True)
+        new = add_signature(old, body, str(uuid4()), work.now)
+        assert old is not None
+        saved = update_image(work.session, old, new, now=work.now)
+        stored = next(each for each in saved.signatures if each.metadata.name == metadata.name)
+        return self.show(stored)
+
+    def delete(
+        self,
+        work: Work,
+        namespace: str,
+        name: str,
+        options: DeleteOptions,
+    ) -> dict[str, Any]:
+        parsed = parse_signature_name(name)
+        assert parsed is not None
+        old = load_image(work.session, parsed[0], for_update=True)
+        new = remove_signature(old, name)
+        assert old is not None
+        update_image(work.session, old, new, now=work.now)
+        return status_success()

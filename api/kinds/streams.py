@@ -1,0 +1,142 @@
+"""ImageStreams and their status (`api.md` B6, B7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.kinds.base import Work
+from api.kinds.stored import StoredKind
+from api.resources import STREAM_STATUS, STREAMS
+from models.access.roles import may_pull
+from models.jobs import Asker, JobRequest, Lane
+from models.resources.base import Wire
+from models.resources.stream import ImageStream
+from models.store.jobs import create_job
+from models.store.stream_wires import SHOWN_HISTORY, list_stream_wires
+from models.store.streams import (
+    count_streams,
+    delete_stream,
+    load_stream,
+    load_usage,
+    save_stream,
+)
+from models.streams.defaults import default_stream
+from models.streams.strategy import decorate
+from models.streams.trigger import due_import
+from models.streams.writing import NO_USAGE, apply_status_write, apply_write
+
+
+class StreamKind(StoredKind):
+    """The stream itself: its spec is the client's, its status the server's."""
+
+    info = STREAMS
+    name_rule = "stream"
+    selectable = (
+        "metadata.name",
+        "metadata.namespace",
+        "spec.dockerImageRepository",
+        "status.dockerImageRepository",
+    )
+
+    def load(
+        self, work: Work, namespace: str, name: str, *, lock: bool = False
+    ) -> ImageStream | None:
+        return load_stream(work.session, namespace, name, history=SHOWN_HISTORY, for_update=lock)
+
+    def page(
+        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[dict[str, Any]]:
+        wires = list_stream_wires(
+            work.session, namespace=namespace or None, limit=limit, after=after
+        )
+        return [self.show_stored(work.house, wire) for wire in wires]
+
+    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+        return count_streams(work.session, namespace=namespace or None, after=after)
+
+    def check(self, work: Work, old: Wire | None, new: Wire) -> ImageStream:
+        assert isinstance(new, ImageStream)
+        assert old is None or isinstance(old, ImageStream)
+        return write_stream(work, old, new)
+
+    def save(self, work: Work, old: Wire | None, new: Wire) -> ImageStream:
+        assert isinstance(new, ImageStream)
+        assert old is None or isinstance(old, ImageStream)
+        return store_stream(work, old, new)
+
+    def remove(self, work: Work, old: Wire) -> None:
+        assert isinstance(old, ImageStream)
+        delete_stream(work.session, old.metadata.namespace, old.metadata.name, now=work.now)
+
+    def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
+        return super().fields(shown) | {
+            "spec.dockerImageRepository": shown["spec"].get("dockerImageRepository", ""),
+            "status.dockerImageRepository": shown["status"].get("dockerImageRepository", ""),
+        }
+
+
+class StatusKind(StreamKind):
+    """The stream seen through `/status`: what was observed may be written, the spec may not."""
+
+    info = STREAM_STATUS
+    has_table = False
+
+    def check(self, work: Work, old: Wire | None, new: Wire) -> ImageStream:
+        assert isinstance(old, ImageStream)
+        assert isinstance(new, ImageStream)
+        kept = new.replace(spec=old.spec)
+        return apply_status_write(old, kept, rules=work.house.rules, usage=_usage(work, old))
+
+
+def write_stream(
+    work: Work, old: ImageStream | None, new: ImageStream, *, keep_status: bool = False
+) -> ImageStream:
+    """A user's write of a stream, by all the rules (`api.md` B3, B6)."""
+    mode = work.house.settings.default_import_mode
+    return apply_write(
+        old,
+        default_stream(new, mode=mode),
+        now=work.now,
+        rules=work.house.rules,
+        keep_status=keep_status,
+        usage=_usage(work, old),
+        lookup=lambda namespace, name: load_stream(
+            work.session, namespace, name, history=SHOWN_HISTORY
+        ),
+        review=lambda namespace, name: _refusal(work, namespace, name),
+    )
+
+
+def store_stream(work: Work, old: ImageStream | None, new: ImageStream) -> ImageStream:
+    """Save a stream; what its spec makes due is put on the counter with it (`api.md` B13.6)."""
+    saved = save_stream(work.session, old, new, now=work.now)
+    if saved is not old:
+        request_due(work, saved)
+    return decorate(saved, work.house.rules)
+
+
+def request_due(work: Work, stream: ImageStream) -> None:
+    """The job that the stream's spec makes due, if any."""
+    request = due_import(stream)
+    if request is None or work.dry_run:
+        return
+    wanted = JobRequest(
+        request,
+        asker=Asker.API,
+        lane=Lane.INTERACTIVE,
+        user=work.caller.user,
+        coalesce=True,
+    )
+    work.knocks.append(create_job(work.session, wanted, now=work.now))
+
+
+def _refusal(work: Work, namespace: str, name: str) -> str | None:
+    """Why the caller may not tag from another namespace; None where it may (`api.md` D.4)."""
+    return None if may_pull(work.caller, namespace, name) else ""
+
+
+def _usage(work: Work, old: ImageStream | None) -> Any:
+    if old is None or not work.house.rules.max_images:
+        return NO_USAGE
+    return load_usage(work.session, old.metadata.namespace, old.metadata.name)

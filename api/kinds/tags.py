@@ -1,0 +1,256 @@
+"""ImageStreamTags and ImageTags: views of one tag, whose writes edit the stream (B8, B9)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.kinds.base import Kind, Work, try_again
+from api.kinds.stored import require_namespace
+from api.kinds.streams import store_stream, write_stream
+from api.options import DeleteOptions
+from api.reply import status_success
+from api.resources import IMAGE_TAGS, STREAM_TAGS
+from models.access.roles import allowed
+from models.errors import ForbiddenError, StreamConflictError
+from models.reference import DEFAULT_TAG
+from models.refusals import BadRequestError
+from models.resources.base import Wire
+from models.resources.image import Image
+from models.resources.meta import ObjectMeta
+from models.resources.stream import ImageStream, ImageStreamTag, ImageTag
+from models.store.images import load_image
+from models.store.stream_wires import SHOWN_HISTORY
+from models.store.streams import list_streams, load_stream
+from models.streams.strategy import decorate
+from models.streams.tag_writes import (
+    TagWrite,
+    create_imagetag,
+    create_istag,
+    current_imagetag,
+    current_istag,
+    delete_tag,
+    put_imagetag,
+    put_istag,
+)
+from models.streams.views import (
+    list_imagetags,
+    list_istags,
+    parse_tag_name,
+    read_imagetag,
+    read_istag,
+    view_imagetag,
+    view_istag,
+    wanted_image,
+)
+
+STEP = 500
+
+
+class _TagKind(Kind):
+    """What both views share: the stream behind them."""
+
+    def check_name(self, name: str) -> None:
+        parse_tag_name(name, self.info.kind)
+
+    def list_all(self, work: Work, namespace: str) -> list[dict[str, Any]]:
+        """Every tag, sorted by namespace, stream and tag; images are not loaded."""
+        found: list[dict[str, Any]] = []
+        after = None
+        while True:
+            streams = list_streams(
+                work.session,
+                namespace=namespace or None,
+                limit=STEP,
+                after=after,
+                history=self._listed_history,
+            )
+            for stream in streams:
+                seen = decorate(stream, work.house.rules)
+                found.extend(self.show(each) for each in self._list(seen))
+            if len(streams) < STEP:
+                return found
+            after = (streams[-1].metadata.namespace, streams[-1].metadata.name)
+
+    def delete(
+        self, work: Work, namespace: str, name: str, options: DeleteOptions
+    ) -> dict[str, Any]:
+        stream_name, _ = parse_tag_name(name, self.info.kind)
+        stream = self._load(work, namespace, stream_name, lock=True)
+        new = delete_tag(
+            stream,
+            name=name,
+            kind=self.info.kind,
+            uid=options.uid,
+            resource_version=options.resource_version,
+        )
+        assert stream is not None
+        store_stream(work, stream, write_stream(work, stream, new, keep_status=True))
+        return status_success()
+
+    _listed_history: int | None = 1
+
+    def _list(self, stream: ImageStream) -> list[Any]:
+        raise NotImplementedError
+
+    def _load(
+        self, work: Work, namespace: str, name: str, *, lock: bool = False
+    ) -> ImageStream | None:
+        found = load_stream(work.session, namespace, name, history=SHOWN_HISTORY, for_update=lock)
+        return None if found is None else decorate(found, work.house.rules)
+
+    def _save(
+        self, work: Work, namespace: str, old: ImageStream | None, new: ImageStream
+    ) -> ImageStream:
+        if old is None:
+            require_namespace(work, self, ObjectMeta(name=new.metadata.name, namespace=namespace))
+            if not allowed(
+                work.caller,
+                verb="create",
+                group=self.info.group,
+                resource=self.info.resource,
+                namespace=namespace,
+                name=new.metadata.name,
+            ):
+                raise ForbiddenError(
+                    f'User "{work.caller.user}" cannot create resource "{self.info.resource}" in '
+                    f'API group "{self.info.group}" in the namespace "{namespace}"',
+                    resource=self.info.resource,
+                    name=new.metadata.name,
+                )
+        if new is old:
+            return new
+        try:
+            return store_stream(work, old, write_stream(work, old, new))
+        except StreamConflictError as error:
+            if old is None:  # somebody made the stream in this very moment
+                raise try_again("create", self.info) from error
+            raise
+
+    def _image(self, work: Work, stream: ImageStream | None, tag: str) -> Image | None:
+        digest = wanted_image(stream, tag)
+        return load_image(work.session, digest) if digest else None
+
+
+class StreamTagKind(_TagKind):
+    """ImageStreamTag: one tag with the image it means now."""
+
+    info = STREAM_TAGS
+
+    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        stream_name, tag = parse_tag_name(name)
+        stream = self._load(work, namespace, stream_name)
+        image = self._image(work, stream, tag)
+        return self.show(read_istag(stream, stream_name, tag, image))
+
+    def _list(self, stream: ImageStream) -> list[Any]:
+        return list(list_istags(stream))
+
+    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
+        assert isinstance(body, ImageStreamTag)
+        placed = _place(body.metadata, namespace)
+        name, _, tag = placed.name.partition(":")
+        old = self._load(work, namespace, name, lock=True)
+        new = create_istag(
+            old,
+            body.replace(metadata=placed),
+            namespace=namespace,
+            allow_list=work.house.rules.allow_list,
+        )
+        saved = self._save(work, namespace, old, new)
+        tag = tag or DEFAULT_TAG
+        return self.show(view_istag(saved, tag, self._image(work, saved, tag)))
+
+    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        stream_name, _ = parse_tag_name(name)
+        stream = self._load(work, namespace, stream_name, lock=True)
+        return self.show(current_istag(stream, namespace=namespace, name=name))
+
+    def put(
+        self,
+        work: Work,
+        namespace: str,
+        name: str,
+        body: Wire,
+        *,
+        patched: bool = False,
+    ) -> tuple[dict[str, Any], bool]:
+        assert isinstance(body, ImageStreamTag)
+        stream_name, tag = parse_tag_name(name, self.info.kind)
+        old = self._load(work, namespace, stream_name, lock=True)
+        written: TagWrite = put_istag(
+            old,
+            body,
+            namespace=namespace,
+            name=name,
+            allow_list=work.house.rules.allow_list,
+        )
+        saved = self._save(work, namespace, old, written.stream)
+        shown = self.show(view_istag(saved, tag, self._image(work, saved, tag)))
+        return shown, written.created
+
+
+class ImageTagKind(_TagKind):
+    """ImageTag: one tag's wish, history and image."""
+
+    info = IMAGE_TAGS
+    _listed_history = SHOWN_HISTORY
+
+    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        stream_name, tag = parse_tag_name(name, self.info.kind)
+        stream = self._load(work, namespace, stream_name)
+        image = self._image(work, stream, tag)
+        return self.show(read_imagetag(stream, stream_name, tag, image))
+
+    def _list(self, stream: ImageStream) -> list[Any]:
+        return list(list_imagetags(stream))
+
+    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
+        assert isinstance(body, ImageTag)
+        placed = _place(body.metadata, namespace)
+        name, _, tag = placed.name.partition(":")
+        old = self._load(work, namespace, name, lock=True)
+        new = create_imagetag(
+            old,
+            body.replace(metadata=placed),
+            namespace=namespace,
+            allow_list=work.house.rules.allow_list,
+        )
+        saved = self._save(work, namespace, old, new)
+        tag = tag or DEFAULT_TAG
+        return self.show(view_imagetag(saved, tag, self._image(work, saved, tag)))
+
+    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        stream_name, _ = parse_tag_name(name, self.info.kind)
+        stream = self._load(work, namespace, stream_name, lock=True)
+        return self.show(current_imagetag(stream, namespace=namespace, name=name))
+
+    def put(
+        self,
+        work: Work,
+        namespace: str,
+        name: str,
+        body: Wire,
+        *,
+        patched: bool = False,
+    ) -> tuple[dict[str, Any], bool]:
+        assert isinstance(body, ImageTag)
+        stream_name, tag = parse_tag_name(name, self.info.kind)
+        old = self._load(work, namespace, stream_name, lock=True)
+        written: TagWrite = put_imagetag(
+            old,
+            body,
+            namespace=namespace,
+            name=name,
+            allow_list=work.house.rules.allow_list,
+        )
+        saved = self._save(work, namespace, old, written.stream)
+        shown = self.show(view_imagetag(saved, tag, self._image(work, saved, tag)))
+        return shown, written.created
+
+
+def _place(metadata: ObjectMeta, namespace: str) -> ObjectMeta:
+    if metadata.namespace not in {"", namespace}:
+        raise BadRequestError(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    return metadata.replace(namespace=namespace)

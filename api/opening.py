@@ -1,0 +1,55 @@
+"""Opens an API process: what it holds, and what runs beside it as long as it serves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from celery import Celery
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+
+from api.app import build_api
+from api.auth import Gatekeeper
+from api.follower import Feed, Follower
+from api.house import House
+from api.hub import Hub, Page
+from api.stored_form import opener
+from api.threads import Threads
+from models.choices import build_rules
+from models.settings import Settings
+from models.store.cipher import Cipher
+
+
+def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery) -> Starlette:
+    """The application, ready to be served; the follower lives as long as it does."""
+    rules = build_rules(settings)
+    threads = Threads()
+    feed = Feed(engine, open_object=opener(rules, cipher))
+
+    async def read_past(kind: str, after: int) -> Page:
+        return await threads.run(feed.read, kind, after)
+
+    hub = Hub(read_past)
+    house = House(
+        settings=settings,
+        engine=engine,
+        rules=rules,
+        cipher=cipher,
+        counter=counter,
+        threads=threads,
+        gatekeeper=Gatekeeper(engine, threads),
+        hub=hub,
+        open_object=opener(rules, cipher),
+    )
+
+    async def live() -> AsyncIterator[None]:
+        follower = Follower(engine, hub, feed)
+        follower.start()
+        try:
+            yield
+        finally:
+            hub.close()
+            await threads.run(follower.stop)
+            threads.close()
+
+    return build_api(house, lifespan=live)

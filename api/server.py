@@ -1,0 +1,123 @@
+"""Serving the application: TLS, keep-alive, many connections, and a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+KEEP_ALIVE = 90  # seconds that a silent connection is kept
+GRACE = 20  # seconds that running requests have at the end
+BACKLOG = 2048
+MOST_HEADERS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen, and with which certificate; without one it is plain http."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """`127.0.0.1:8443`, `[::1]:8443` or `:8443`. ValueError for anything else."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - `:8443` says all addresses
+
+
+class ApiServer:
+    """One uvicorn server; `run` returns when it was asked to stop."""
+
+    def __init__(self, app: ASGIApp, listen: Listen) -> None:
+        config = uvicorn.Config(
+            app,
+            host=listen.host,
+            port=listen.port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACE,
+            backlog=BACKLOG,
+            ssl_certfile=listen.certificate,
+            ssl_keyfile=listen.key,
+            ssl_version=ssl.PROTOCOL_TLS_SERVER,
+        )
+        self._server = uvicorn.Server(config)
+        self._listen = listen
+        self._socket = _bind(listen)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where 0 was asked for."""
+        found: int = self._socket.getsockname()[1]
+        return found
+
+    @property
+    def started(self) -> bool:
+        return self._server.started
+
+    def run(self, *, ready: Callable[[], None] | None = None) -> bool:
+        """Serve until SIGTERM, SIGINT or `stop`; whether it ever got going."""
+        if ready is not None:
+            threading.Thread(target=self._tell, args=(ready,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            self._server.run(sockets=[self._socket])
+        return self._server.started
+
+    def stop(self) -> None:
+        """Let running requests end, take no new ones."""
+        self._server.should_exit = True
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Serve on a thread of its own, for as long as the block lasts."""
+        thread = threading.Thread(target=self.run, name="api", daemon=True)
+        thread.start()
+        while not self._server.started and thread.is_alive():
+            threading.Event().wait(0.01)
+        try:
+            yield
+        finally:
+            self.stop()
+            thread.join(GRACE + 10)
+
+    def _tell(self, ready: Callable[[], None]) -> None:
+        pause = threading.Event()
+        while not self._server.started:
+            if self._server.should_exit:
+                return
+            pause.wait(0.02)
+        ready()
+
+
+def _bind(listen: Listen) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((listen.host, listen.port))
+    except OSError:
+        found.close()
+        raise
+    found.listen(BACKLOG)
+    found.setblocking(False)
+    return found

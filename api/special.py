@@ -1,0 +1,181 @@
+"""Resources that are no stored objects: reviews, users, requests, imports, lists of secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from api.decode import decode_body
+from api.imports import post_import
+from api.kinds.base import Work, do_work, reading
+from api.kinds.core import SecretKind
+from api.negotiate import negotiate
+from api.options import parse_create_options, parse_list_options
+from api.projects import describe_user, may_request_project, request_project
+from api.reply import Reply, encode_json, encode_yaml
+from api.request import Call
+from api.resources import (
+    ACCESS,
+    IMAGE,
+    LOCAL_ACCESS,
+    PROJECT_REQUESTS,
+    SELF,
+    SELF_ACCESS,
+    SELF_RULES,
+    STREAM_IMPORTS,
+    STREAM_SECRETS,
+    USERS,
+    ResourceInfo,
+)
+from api.reviews import (
+    review_access,
+    review_local_access,
+    review_self,
+    review_self_access,
+    review_self_rules,
+)
+from api.verbs.reading import Selects, selection_of
+from models.refusals import MethodNotAllowedError
+from models.store.changes import latest_version
+from models.store.secrets import EXCLUDED, PULL_TYPES
+
+Respond = Callable[[Call, str], Awaitable[Reply]]
+Answer = tuple[int, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """How a resource is answered. `open_to_all`: its own code decides who may."""
+
+    answer: Respond
+    open_to_all: bool = False
+
+
+async def _imports(call: Call, verb: str) -> Reply:
+    if verb != "create" or call.target.name:
+        raise MethodNotAllowedError
+    return await post_import(call)
+
+
+async def _stream_secrets(call: Call, verb: str) -> Reply:
+    """The pull secrets of the stream's namespace; the stream itself need not exist (B14)."""
+    if verb != "get":
+        raise MethodNotAllowedError
+    media = negotiate(call.accept, table=False, partial=None)
+    options = parse_list_options(call.query)
+    kind = SecretKind()
+    selects = selection_of(call, kind, options)
+    value = await call.house.threads.run(_list_secrets, call, kind, selects, options.limit)
+    body = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
+    return Reply(200, body, media.content_type)
+
+
+def _list_secrets(call: Call, kind: SecretKind, selects: Selects, limit: int) -> dict[str, Any]:
+    with reading(call.house, call.caller, now=call.now) as work:
+        found = kind.page(work, call.target.namespace, limit=100_000, after=None)
+        version = latest_version(work.session)
+    items = [
+        {key: value for key, value in each.items() if key not in {"kind", "apiVersion"}}
+        for each in found
+        if each.get("type") in PULL_TYPES
+        and each["metadata"].get("annotations", {}).get(EXCLUDED) != "true"
+        and (selects.matches is None or selects.matches(each))
+    ]
+    return {
+        "kind": "SecretList",
+        "apiVersion": f"{IMAGE}/v1",
+        "metadata": {"resourceVersion": str(version)},
+        "items": items[:limit] if limit else items,
+    }
+
+
+def _review(info: ResourceInfo, review: Callable[[Work, dict[str, Any], Call], Answer]) -> Respond:
+    async def answer(call: Call, verb: str) -> Reply:
+        if verb != "create" or call.target.name:
+            raise MethodNotAllowedError
+        media = negotiate(call.accept, table=False, partial=None)
+        parse_create_options(call.query)
+        body = decode_body(
+            call.content_type,
+            call.body,
+            kind=info.kind,
+            group=info.group,
+            version=info.version,
+            model=None,
+        ).object
+
+        def step() -> Answer:
+            with reading(call.house, call.caller, now=call.now) as work:
+                return review(work, body, call)
+
+        code, value = await call.house.threads.run(step)
+        encoded = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
+        return Reply(code, encoded, media.content_type)
+
+    return answer
+
+
+async def _project_requests(call: Call, verb: str) -> Reply:
+    media = negotiate(call.accept, table=False, partial=None)
+    if verb == "list":
+        code, value = may_request_project(call.caller)
+    elif verb == "create" and not call.target.name:
+        options = parse_create_options(call.query)
+        info = PROJECT_REQUESTS
+        body = decode_body(
+            call.content_type,
+            call.body,
+            kind=info.kind,
+            group=info.group,
+            version=info.version,
+            model=None,
+        ).object
+        code, value = await call.house.threads.run(
+            do_work,
+            call.house,
+            call.caller,
+            lambda work: request_project(work.session, body, work.caller, now=work.now),
+            now=call.now,
+            dry_run=options.dry_run,
+        )
+        call.house.gatekeeper.forget(call.caller)
+    else:
+        raise MethodNotAllowedError
+    encoded = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
+    return Reply(code, encoded, media.content_type)
+
+
+async def _users(call: Call, verb: str) -> Reply:
+    if verb != "get" or call.target.name != "~":
+        raise MethodNotAllowedError
+    code, value = describe_user(call.caller)
+    return Reply(code, encode_json(value))
+
+
+SPECIAL: dict[tuple[str, str], Special] = {
+    (STREAM_IMPORTS.group, STREAM_IMPORTS.resource): Special(_imports),
+    (STREAM_SECRETS.group, STREAM_SECRETS.resource): Special(_stream_secrets),
+    (PROJECT_REQUESTS.group, PROJECT_REQUESTS.resource): Special(_project_requests),
+    (USERS.group, USERS.resource): Special(_users),
+    (SELF.group, SELF.resource): Special(
+        _review(SELF, lambda _work, body, call: review_self(body, call.caller))
+    ),
+    (SELF_ACCESS.group, SELF_ACCESS.resource): Special(
+        _review(SELF_ACCESS, lambda _work, body, call: review_self_access(body, call.caller))
+    ),
+    (SELF_RULES.group, SELF_RULES.resource): Special(
+        _review(SELF_RULES, lambda _work, body, call: review_self_rules(body, call.caller))
+    ),
+    (ACCESS.group, ACCESS.resource): Special(
+        _review(ACCESS, lambda work, body, call: review_access(work.session, body, call.caller))
+    ),
+    (LOCAL_ACCESS.group, LOCAL_ACCESS.resource): Special(
+        _review(
+            LOCAL_ACCESS,
+            lambda work, body, call: review_local_access(
+                work.session, body, call.caller, call.target.namespace
+            ),
+        )
+    ),
+}

@@ -1,0 +1,29 @@
+"""Where async code waits for sync code: the one seam between handlers and the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+COUNT = 8
+
+
+class Threads:
+    """A few threads, as many as the database has connections for this process."""
+
+    def __init__(self, count: int = COUNT) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="api")
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of `work`, carried out on a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let running work end; no more is taken."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,94 @@
+"""GET with `watch`: what changes from now on, or from a version on (`api.md` C15)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.kinds.base import Kind, reading
+from api.kinds.stored import StoredKind
+from api.negotiate import Media, negotiate
+from api.options import ListOptions, parse_list_options
+from api.reply import JSON, Reply
+from api.request import Call
+from api.tables import build_table, parse_include
+from api.verbs.reading import Selects, collect, parse_version_parameter, selection_of
+from api.watch import WatchRequest, watch_body
+from api.watch_lines import Shape
+from models.refusals import MethodNotAllowedError
+
+
+async def watch_objects(call: Call, kind: Kind) -> Reply:
+    """A stream of events, one JSON document a line."""
+    if not isinstance(kind, StoredKind) or "watch" not in kind.info.verbs:
+        raise _cannot_watch(kind)
+    media = negotiate(call.accept, table=kind.has_table, partial=None, watch=True)
+    options = parse_list_options(call.query, watching=True)
+    selects = selection_of(call, kind, options)
+    start = parse_version_parameter(options.resource_version)
+
+    async def list_now() -> tuple[list[dict[str, Any]], int]:
+        return await call.house.threads.run(_snapshot, call, kind, selects)
+
+    request = WatchRequest(
+        kind=kind.logged_as,
+        shape=_shape(call, kind, media),
+        namespace=call.target.namespace,
+        name=selects.name or "",
+        matches=_visible(call, kind, selects),
+        start=start,
+        timeout=options.timeout_seconds,
+        bookmarks=options.bookmarks,
+        initial_events=bool(options.send_initial_events),
+    )
+    return Reply(200, watch_body(call.house.hub, request, list_now), JSON)
+
+
+def _shape(call: Call, kind: StoredKind, media: Media) -> Shape:
+    info = kind.info
+    if media.kind != "table":
+        return Shape(info.kind, info.kind, info.api_version, show=kind.show_logged)
+    include = parse_include(call.parameter("includeObject"))
+
+    def table(
+        objects: list[dict[str, Any]], metadata: dict[str, Any], with_columns: bool
+    ) -> dict[str, Any]:
+        return build_table(
+            info.kind,
+            objects,
+            list_metadata=metadata,
+            include=include,
+            now=call.now,
+            columns=with_columns,
+            version=media.table_version,
+        )
+
+    key = f"{info.kind} table {media.table_version} {include}"
+    return Shape(key, info.kind, info.api_version, show=kind.show_logged, table=table)
+
+
+def _visible(call: Call, kind: StoredKind, selects: Selects) -> Any:
+    """The selectors, and what the caller may see of a kind that shows each their own."""
+    seen = kind.visible(call.caller)
+    matches = selects.matches
+    if seen is None:
+        return matches
+
+    def both(shown: Mapping[str, Any]) -> bool:
+        return shown["metadata"]["name"] in seen and (matches is None or matches(shown))
+
+    return both
+
+
+def _snapshot(call: Call, kind: StoredKind, selects: Selects) -> tuple[list[dict[str, Any]], int]:
+    with reading(call.house, call.caller, now=call.now) as work:
+        listing = collect(work, call, kind, ListOptions(), selects)
+    return listing.items, listing.version
+
+
+def _cannot_watch(kind: Kind) -> MethodNotAllowedError:
+    info = kind.info
+    return MethodNotAllowedError(
+        f'watch is not supported on resources of kind "{info.qualified}"',
+        {"group": info.group, "kind": info.resource},
+    )

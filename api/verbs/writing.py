@@ -1,0 +1,204 @@
+"""POST, PUT and PATCH: decode, carry out in one transaction, show what is stored now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.apply_patch import apply_object
+from api.auth import require
+from api.decode import check_findings, decode_applied, decode_body, find_unknown, read_object
+from api.kinds.base import Kind, Work, do_work
+from api.managed import own_changes
+from api.negotiate import negotiate
+from api.options import (
+    CreateOptions,
+    PatchOptions,
+    parse_create_options,
+    parse_patch_options,
+    parse_update_options,
+)
+from api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from api.reply import Reply
+from api.request import Call
+from api.shape import shape_object
+from models.refusals import BadRequestError, InvalidPatchError
+from models.resources.base import Wire
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def create_object(call: Call, kind: Kind) -> Reply:
+    """POST to a collection (`api.md` C6): 201 with the stored object."""
+    media = negotiate(call.accept, table=kind.has_table, partial="object")
+    options = parse_create_options(call.query)
+    body = _read_body(call, kind, options)
+
+    def step(work: Work) -> dict[str, Any]:
+        return kind.post(work, call.target.namespace, body)
+
+    shown = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
+    return shape_object(call, media, kind, shown, code=201)
+
+
+def replace_object(call: Call, kind: Kind) -> Reply:
+    """PUT to an item (C7): 200, or 201 where it was not there before."""
+    media = negotiate(call.accept, table=kind.has_table, partial="object")
+    options = parse_update_options(call.query)
+    kind.check_name(call.target.name)
+    body = _read_body(call, kind, options)
+
+    def step(work: Work) -> tuple[dict[str, Any], bool]:
+        return kind.put(work, call.target.namespace, call.target.name, _placed(call, kind, body))
+
+    shown, created = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
+    return shape_object(call, media, kind, shown, code=201 if created else 200)
+
+
+def patch_object(call: Call, kind: Kind) -> Reply:
+    """PATCH of an item, by four kinds of patches (C8, C9)."""
+    media = negotiate(call.accept, table=kind.has_table, partial="object")
+    content_type = call.content_type.partition(";")[0].strip().lower()
+    options = parse_patch_options(call.query, content_type)
+    kind.check_name(call.target.name)
+
+    def step(work: Work) -> tuple[dict[str, Any], bool]:
+        return _patch(work, call, kind, content_type, options)
+
+    shown, created = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
+    return shape_object(call, media, kind, shown, code=201 if created else 200)
+
+
+def _read_body(call: Call, kind: Kind, options: CreateOptions) -> Wire:
+    info = kind.info
+    assert info.model is not None
+    decoded = decode_body(
+        call.content_type,
+        call.body,
+        kind=info.kind,
+        group=info.group,
+        version=info.version,
+        model=info.model,
+    )
+    call.warnings.extend(check_findings(decoded.findings, options.field_validation, kind=info.kind))
+    return read_object(decoded.object, info.model)
+
+
+def _placed(call: Call, kind: Kind, body: Wire) -> Wire:
+    """The body with the place of its URL; BadRequestError where it names another (C7)."""
+    metadata = body.metadata  # type: ignore[attr-defined]
+    name, namespace = call.target.name, call.target.namespace
+    if metadata.name and metadata.name != name:
+        raise BadRequestError(
+            f"the name of the object ({metadata.name}) does not match the name on the URL ({name})"
+        )
+    if kind.info.namespaced and metadata.namespace not in {"", namespace}:
+        raise BadRequestError(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    placed = metadata.replace(name=name, namespace=namespace if kind.info.namespaced else "")
+    return body.replace(metadata=placed)
+
+
+def _patch(
+    work: Work, call: Call, kind: Kind, content_type: str, options: PatchOptions
+) -> tuple[dict[str, Any], bool]:
+    info = kind.info
+    assert info.model is not None
+    if content_type == APPLY_PATCH:
+        return _apply(work, call, kind, options)
+    current = kind.base(work, call.target.namespace, call.target.name)
+    if content_type == JSON_PATCH:
+        patched = apply_json_patch(current, call.body)
+    elif content_type == MERGE_PATCH:
+        patched = apply_merge_patch(current, call.body)
+    else:
+        patched = apply_strategic_patch(current, call.body, info.kind)
+    for key in ("kind", "apiVersion"):
+        if patched.get(key) != current[key]:
+            raise InvalidPatchError(f"{key} may not be changed by a patch")
+    _check_unknown(call, patched, kind, options)
+    patched = own_changes(
+        current,
+        patched,
+        manager=options.field_manager or _agent(call),
+        operation="Update",
+        now=work.now,
+    )
+    return _put_patched(work, call, kind, current, patched)
+
+
+def _put_patched(
+    work: Work, call: Call, kind: Kind, current: dict[str, Any], patched: dict[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    assert kind.info.model is not None
+    body = _placed(call, kind, read_object(patched, kind.info.model))
+    metadata = body.metadata  # type: ignore[attr-defined]
+    if metadata.resource_version == current["metadata"].get("resourceVersion", ""):
+        body = body.replace(metadata=metadata.replace(resource_version=""))
+    return kind.put(work, call.target.namespace, call.target.name, body, patched=True)
+
+
+def _apply(
+    work: Work, call: Call, kind: Kind, options: PatchOptions
+) -> tuple[dict[str, Any], bool]:
+    info = kind.info
+    assert info.model is not None
+    decoded = decode_applied(
+        call.body,
+        kind=info.kind,
+        group=info.group,
+        version=info.version,
+        model=info.model,
+        place=f"{call.target.namespace}/{call.target.name}",
+    )
+    call.warnings.extend(check_findings(decoded.findings, options.field_validation, kind=info.kind))
+    current = kind.find_base(work, call.target.namespace, call.target.name)
+    applied = apply_object(
+        current,
+        decoded.object,
+        manager=options.field_manager,
+        force=options.force,
+        kind=info.kind,
+        now=work.now,
+    )
+    if current is None:
+        require(
+            call.caller,
+            verb="create",
+            group=info.group,
+            resource=info.resource,
+            namespace=call.target.namespace,
+            name=call.target.name,
+        )
+        body = _placed(call, kind, read_object(applied, info.model))
+        return kind.post(work, call.target.namespace, body), True
+    return _put_patched(work, call, kind, current, applied)
+
+
+def _check_unknown(call: Call, patched: dict[str, Any], kind: Kind, options: PatchOptions) -> None:
+    assert kind.info.model is not None
+    unknown = [f'unknown field "{path}"' for path in find_unknown(patched, kind.info.model)]
+    if not unknown:
+        return
+    if options.field_validation == "Strict":
+        text = f"strict decoding error: {', '.join(unknown)}"
+        raise InvalidPatchError(
+            f'{kind.info.kind}.{kind.info.group} "{call.target.name}" is invalid: patch: '
+            f"Invalid value: {text}",
+            {
+                "name": call.target.name,
+                "group": kind.info.group,
+                "kind": kind.info.kind,
+                "causes": [{"reason": "FieldValueInvalid", "message": text, "field": "patch"}],
+            },
+        )
+    if options.field_validation == "Warn":
+        call.warnings.extend(unknown)
+
+
+def _agent(call: Call) -> str:
+    """The manager of an update that names none: the client's name (C9)."""
+    return call.headers.get("user-agent", "").partition("/")[0][:128] or "unknown"

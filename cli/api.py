@@ -1,0 +1,71 @@
+"""`tagstream api`: the API role alone, as a server runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("api", short_help="Serve the API (server role).")
+@click.option(
+    "--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where."
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Certificate chain, PEM.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Its key, PEM.",
+)
+@click.option("--plain-http", is_flag=True, help="No TLS: only behind a proxy that has it.")
+@click.pass_obj
+def command(
+    data: Path | None,
+    *,
+    listen: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    plain_http: bool,
+) -> int:
+    """Serve image.openshift.io/v1 until ctrl-C or SIGTERM; imports are carried by the workers.
+
+    Needs TAGSTREAM_BROKER_URL and TAGSTREAM_DATABASE_URL. Without a certificate one is made in the
+    data directory, signed by a CA beside it. Clients send tokens over TLS only.
+    """
+    from cli.house import open_settings_cipher, parse_address, read_settings
+    from models.errors import UsageError
+
+    settings = read_settings(data)
+    if settings.broker_url is None or settings.database_url is None:
+        raise UsageError(
+            "the API role needs TAGSTREAM_BROKER_URL and TAGSTREAM_DATABASE_URL; for everything "
+            "in one process there is `tagstream up`"
+        )
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key belong together")
+    host, port = parse_address(listen)
+    from api.certificates import ensure_certificates
+    from api.opening import open_api
+    from api.server import ApiServer, Listen
+    from models.store.session import open_engine
+    from worker.app import build_app
+
+    if plain_http:
+        tls_cert = tls_key = None
+    elif tls_cert is None:
+        import socket
+
+        names = {"localhost", "127.0.0.1", "::1", socket.gethostname()}
+        files = ensure_certificates(settings.data_dir / "pki", sorted(names))
+        tls_cert, tls_key = files.certificate, files.key
+    engine = open_engine(settings.effective_database_url)
+    app = open_api(settings, engine, open_settings_cipher(settings), build_app(settings))
+    served = ApiServer(app, Listen(host, port, tls_cert, tls_key)).run()
+    engine.dispose()
+    return 0 if served else 1

@@ -1,0 +1,116 @@
+"""A real API server on a real port with TLS, and clients that speak to it as somebody."""
+
+import contextlib
+import ssl
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from api.certificates import ensure_certificates
+from api.opening import open_api
+from api.server import ApiServer, Listen
+from models.access.roles import EVERYWHERE, USER_KIND
+from models.settings import Settings
+from models.store.access import bind, create_token
+from models.store.cipher import open_cipher
+from models.store.namespaces import ensure_namespace
+from models.store.session import open_engine, transaction, upgrade
+from worker.app import build_app
+from worker.process import embedded_worker
+from worker.runtime import adopt_runtime, close_runtime, open_runtime
+
+IMAGE_API = "/apis/image.openshift.io/v1"
+
+
+class ApiWorld:
+    """The server, its database, and whoever speaks to it. `worker` says whether jobs are done."""
+
+    def __init__(self, home, database_url=None, *, worker=False, **choices):
+        self.home = Path(home)
+        self.settings = Settings(
+            data_dir=self.home,
+            database_url=None if database_url is None else SecretStr(database_url),
+            internal_registry_hostname=choices.pop("internal_registry_hostname", "reg.local:5000"),
+            **choices,
+        )
+        self.engine = open_engine(self.settings.effective_database_url)
+        upgrade(self.engine)
+        self.counter = build_app(self.settings)
+        cipher = open_cipher(key=None, key_file=None, data_dir=self.home / "keys", embedded=True)
+        self.files = ensure_certificates(self.home / "pki", ["localhost", "127.0.0.1"])
+        api = open_api(self.settings, self.engine, cipher, self.counter)
+        listen = Listen("127.0.0.1", 0, self.files.certificate, self.files.key)
+        self.server = ApiServer(api, listen)
+        self.cipher = cipher
+        self.url = f"https://127.0.0.1:{self.server.port}"
+        self._worker = worker
+        self._stack = contextlib.ExitStack()
+        self._clients = []
+
+    def __enter__(self):
+        now = datetime.now(UTC)
+        with transaction(self.engine) as session:
+            for name in ("ns1", "ns2"):
+                ensure_namespace(session, name, now=now)
+        self.token = self.make_token("admin-user", ("admin", EVERYWHERE))
+        if self._worker:
+            runtime = open_runtime(self.settings, engine=self.engine)
+            runtime.cipher = self.cipher
+            adopt_runtime(self.counter, runtime)
+            self._stack.callback(close_runtime, self.counter)
+            self._stack.enter_context(embedded_worker(self.counter))
+        self._stack.enter_context(self.server.beside())
+        self.admin = self.client(self.token)
+        return self
+
+    def __exit__(self, *_):
+        for client in self._clients:
+            client.close()
+        self._stack.close()
+        self.engine.dispose()
+
+    def make_token(self, name, *roles):
+        """A token of the user `name`; roles are (role, namespace) or (role, namespace, stream)."""
+        now = datetime.now(UTC)
+        with transaction(self.engine) as session:
+            token = create_token(session, name=name, user=name, now=now)
+            for role, namespace, *rest in roles:
+                stream = rest[0] if rest else ""
+                bind(session, USER_KIND, name, role, namespace, stream=stream, now=now)
+        return token
+
+    def client(self, token=None):
+        """An HTTP client that trusts the server and brings `token`."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        client = httpx.Client(
+            base_url=self.url,
+            verify=ssl.create_default_context(cafile=self.files.authority),
+            headers=headers,
+            timeout=30,
+        )
+        self._clients.append(client)
+        return client
+
+    def user(self, name, *roles):
+        """A client of a fresh user with these roles."""
+        return self.client(self.make_token(name, *roles))
+
+    def kubeconfig(self, token=None, namespace="ns1"):
+        """The path of a kubeconfig for kubectl, oc and the Python clients."""
+        from cli.kubeconfig import write_kubeconfig
+
+        path = self.home / f"kubeconfig-{threading.get_ident()}-{len(self._clients)}"
+        write_kubeconfig(
+            path, server=self.url, authority=self.files.authority, token=token or self.token
+        )
+        text = path.read_text().replace("namespace: default", f"namespace: {namespace}")
+        path.write_text(text)
+        return path
+
+
+def streams(namespace="ns1"):
+    """The path of a namespace's streams."""
+    return f"{IMAGE_API}/namespaces/{namespace}/imagestreams"
