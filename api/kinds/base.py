@@ -31,7 +31,10 @@ SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 @dataclass(slots=True)
 class Work:
-    """One verb's work on the store. `knocks` are jobs to tell the workers of after the commit."""
+    """One verb's work on the store. `knocks` are jobs to tell the workers of after the commit.
+
+    `held` are objects that were read under lock, so that nobody else changes them meanwhile.
+    """
 
     session: Session
     house: House
@@ -39,6 +42,7 @@ class Work:
     now: datetime
     dry_run: bool = False
     knocks: list[Job] = field(default_factory=list)
+    held: dict[tuple[str, str, str], Wire | None] = field(default_factory=dict)
 
 
 class _UndoneError(Exception):

@@ -108,7 +108,7 @@ class StoredKind(Kind):
     def put(
         self, work: Work, namespace: str, name: str, body: Wire, *, patched: bool = False
     ) -> tuple[dict[str, Any], bool]:
-        old = self.load(work, namespace, name, lock=True)
+        old = self.hold(work, namespace, name)
         if old is None:
             raise self.not_found(name)
         sent = metadata_of(body)
@@ -121,7 +121,7 @@ class StoredKind(Kind):
         return self.show(self.save(work, old, new)), False
 
     def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        old = self.load(work, namespace, name, lock=True)
+        old = self.hold(work, namespace, name)
         if old is None:
             raise self.not_found(name)
         return self.show(old)
@@ -129,7 +129,7 @@ class StoredKind(Kind):
     def delete(
         self, work: Work, namespace: str, name: str, options: DeleteOptions
     ) -> dict[str, Any]:
-        old = self.load(work, namespace, name, lock=True)
+        old = self.hold(work, namespace, name)
         if old is None:
             raise self.not_found(name)
         check_preconditions(self, old, options)
@@ -154,6 +154,13 @@ class StoredKind(Kind):
         return status_success({key: value for key, value in details.items() if value})
 
     # -- steps --
+
+    def hold(self, work: Work, namespace: str, name: str) -> Wire | None:
+        """The object, read once and locked until the transaction ends."""
+        key = (self.info.kind, namespace, name)
+        if key not in work.held:
+            work.held[key] = self.load(work, namespace, name, lock=True)
+        return work.held[key]
 
     def _create(self, work: Work, new: Wire) -> dict[str, Any]:
         metadata = metadata_of(new)

@@ -8,7 +8,8 @@ from api.apply_patch import apply_object
 from api.auth import require
 from api.decode import check_findings, decode_applied, decode_body, find_unknown, read_object
 from api.kinds.base import Kind, Work, do_work
-from api.managed import own_changes
+from api.managed import choose_manager, own_changes
+from api.merge_keys import is_tracked
 from api.negotiate import negotiate
 from api.options import (
     CreateOptions,
@@ -21,20 +22,24 @@ from api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
 from api.reply import Reply
 from api.request import Call
 from api.shape import shape_object
-from models.refusals import BadRequestError, InvalidPatchError
+from models.refusals import BadRequestError, InvalidPatchError, UnsupportedMediaTypeError
 from models.resources.base import Wire
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+_PATCHES = frozenset({JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH})
 
 
 def create_object(call: Call, kind: Kind) -> Reply:
     """POST to a collection (`api.md` C6): 201 with the stored object."""
     media = negotiate(call.accept, table=kind.has_table, partial="object")
     options = parse_create_options(call.query)
-    body = _read_body(call, kind, options)
+    sent = own_changes(
+        None, _read_body(call, kind, options), manager=_manager(call, options), now=call.now
+    )
+    body = read_object(sent, _model(kind))
 
     def step(work: Work) -> dict[str, Any]:
         return kind.post(work, call.target.namespace, body)
@@ -48,10 +53,16 @@ def replace_object(call: Call, kind: Kind) -> Reply:
     media = negotiate(call.accept, table=kind.has_table, partial="object")
     options = parse_update_options(call.query)
     kind.check_name(call.target.name)
-    body = _read_body(call, kind, options)
+    sent = _read_body(call, kind, options)
+    body = _placed(call, kind, read_object(sent, _model(kind)))
 
     def step(work: Work) -> tuple[dict[str, Any], bool]:
-        return kind.put(work, call.target.namespace, call.target.name, _placed(call, kind, body))
+        wanted = body
+        if is_tracked(kind.info.kind):
+            current = kind.find_base(work, call.target.namespace, call.target.name)
+            owned = own_changes(current, sent, manager=_manager(call, options), now=call.now)
+            wanted = _placed(call, kind, read_object(owned, _model(kind)))
+        return kind.put(work, call.target.namespace, call.target.name, wanted)
 
     shown, created = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
     return shape_object(call, media, kind, shown, code=201 if created else 200)
@@ -61,6 +72,8 @@ def patch_object(call: Call, kind: Kind) -> Reply:
     """PATCH of an item, by four kinds of patches (C8, C9)."""
     media = negotiate(call.accept, table=kind.has_table, partial="object")
     content_type = call.content_type.partition(";")[0].strip().lower()
+    if content_type not in _PATCHES:
+        raise UnsupportedMediaTypeError("415: Unsupported Media Type", {})
     options = parse_patch_options(call.query, content_type)
     kind.check_name(call.target.name)
 
@@ -71,19 +84,23 @@ def patch_object(call: Call, kind: Kind) -> Reply:
     return shape_object(call, media, kind, shown, code=201 if created else 200)
 
 
-def _read_body(call: Call, kind: Kind, options: CreateOptions) -> Wire:
+def _read_body(call: Call, kind: Kind, options: CreateOptions) -> dict[str, Any]:
     info = kind.info
-    assert info.model is not None
     decoded = decode_body(
         call.content_type,
         call.body,
         kind=info.kind,
         group=info.group,
         version=info.version,
-        model=info.model,
+        model=_model(kind),
     )
     call.warnings.extend(check_findings(decoded.findings, options.field_validation, kind=info.kind))
-    return read_object(decoded.object, info.model)
+    return decoded.object
+
+
+def _model(kind: Kind) -> type[Wire]:
+    assert kind.info.model is not None
+    return kind.info.model
 
 
 def _placed(call: Call, kind: Kind, body: Wire) -> Wire:
@@ -123,9 +140,9 @@ def _patch(
     patched = own_changes(
         current,
         patched,
-        manager=options.field_manager or _agent(call),
-        operation="Update",
+        manager=_manager(call, options),
         now=work.now,
+        subresource=call.target.subresource,
     )
     return _put_patched(work, call, kind, current, patched)
 
@@ -163,6 +180,7 @@ def _apply(
         force=options.force,
         kind=info.kind,
         now=work.now,
+        subresource=call.target.subresource,
     )
     if current is None:
         require(
@@ -199,6 +217,5 @@ def _check_unknown(call: Call, patched: dict[str, Any], kind: Kind, options: Pat
         call.warnings.extend(unknown)
 
 
-def _agent(call: Call) -> str:
-    """The manager of an update that names none: the client's name (C9)."""
-    return call.headers.get("user-agent", "").partition("/")[0][:128] or "unknown"
+def _manager(call: Call, options: CreateOptions) -> str:
+    return choose_manager(options.field_manager, call.headers.get("user-agent", ""))
