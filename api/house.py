@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from api.auth import Gatekeeper
 from api.hub import Hub
 from api.threads import Threads
+from api.watch_guard import WatchGuard
 from models.settings import Settings
 from models.store.changes import FeedEvent
 from models.store.cipher import Cipher
@@ -33,4 +34,5 @@ class House:
     threads: Threads
     gatekeeper: Gatekeeper
     hub: Hub
+    guard: WatchGuard
     open_object: Callable[[FeedEvent], dict[str, Any]]

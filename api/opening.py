@@ -15,6 +15,7 @@ from api.house import House
 from api.hub import Hub, Page
 from api.stored_form import opener
 from api.threads import Threads
+from api.watch_guard import WatchGuard
 from models.choices import build_rules
 from models.settings import Settings
 from models.store.cipher import Cipher
@@ -30,6 +31,7 @@ def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery
         return await threads.run(feed.read, kind, after)
 
     hub = Hub(read_past)
+    gatekeeper = Gatekeeper(engine, threads)
     house = House(
         settings=settings,
         engine=engine,
@@ -37,8 +39,9 @@ def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery
         cipher=cipher,
         counter=counter,
         threads=threads,
-        gatekeeper=Gatekeeper(engine, threads),
+        gatekeeper=gatekeeper,
         hub=hub,
+        guard=WatchGuard(gatekeeper),
         open_object=opener(rules, cipher),
     )
 

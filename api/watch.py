@@ -14,6 +14,7 @@ from typing import Any
 
 from api.events import Matches, Seen
 from api.hub import Hub, Subscription
+from api.watch_guard import Lease
 from api.watch_lines import Shape, join_lines, print_error
 from models.errors import TagstreamError
 
@@ -32,7 +33,7 @@ class WatchRequest:
     `kind` is the kind in the log (a watch of Projects reads of Namespaces), `shape` how it is
     printed. `matches` sees the selectable part of an object (`api.events.selectable`).
     `start` is the version to go on from; 0 shows what there is first, as `initial_events` does
-    with any start. `start` None: whatever comes from now on.
+    with any start. `start` None: whatever comes from now on. A `lease` that ends, ends the watch.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class WatchRequest:
     bookmarks: bool = False
     initial_events: bool = False
     bookmark_every: float = BOOKMARK_SECONDS
+    lease: Lease | None = None
 
 
 async def watch_body(hub: Hub, request: WatchRequest, list_now: ListNow) -> AsyncIterator[bytes]:
@@ -70,6 +72,8 @@ async def watch_body(hub: Hub, request: WatchRequest, list_now: ListNow) -> Asyn
             matches=request.matches,
             after=after,
         )
+        if request.lease is not None:
+            request.lease.wake = subscription.wake
         with subscription:
             while not watch.over:
                 for piece in watch.print_next(await watch.next(subscription), subscription):
@@ -107,7 +111,8 @@ class _Watch:
         """The events' lines, and a bookmark when its time has come, or the watch's end."""
         yield from join_lines(map(self._print_event, events))
         now = self._loop.time()
-        self.over = subscription.ended or now >= self.deadline
+        lease = self._request.lease
+        self.over = subscription.ended or now >= self.deadline or (lease is not None and lease.over)
         if now >= self._bookmark_at or (self.over and self._request.bookmarks):
             self._bookmark_at = self._next_bookmark(now)
             yield self._print_bookmark(subscription.version)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from api.auth import may
 from api.kinds.base import Kind, reading
 from api.kinds.stored import StoredKind
 from api.negotiate import Media, negotiate
 from api.options import ListOptions, parse_list_options
 from api.reply import JSON, Reply
 from api.request import Call
+from api.routes import Target
 from api.tables import build_table, parse_include
 from api.verbs.reading import Selects, collect, parse_version_parameter, selection_of
 from api.watch import WatchRequest, watch_body
+from api.watch_guard import Lease
 from api.watch_lines import Shape
+from models.access.roles import Caller
 from models.refusals import MethodNotAllowedError
 
 
@@ -30,6 +34,7 @@ async def watch_objects(call: Call, kind: Kind) -> Reply:
     async def list_now() -> tuple[list[dict[str, Any]], int]:
         return await call.house.threads.run(_snapshot, call, kind, selects)
 
+    lease = Lease(_may_watch(call.target))
     request = WatchRequest(
         kind=kind.logged_as,
         shape=_shape(call, kind, media),
@@ -40,8 +45,25 @@ async def watch_objects(call: Call, kind: Kind) -> Reply:
         timeout=options.timeout_seconds,
         bookmarks=options.bookmarks,
         initial_events=bool(options.send_initial_events),
+        lease=lease,
     )
-    return Reply(200, watch_body(call.house.hub, request, list_now), JSON)
+    body = watch_body(call.house.hub, request, list_now)
+    return Reply(200, call.house.guard.guard(body, call.caller, lease), JSON)
+
+
+def _may_watch(target: Target) -> Callable[[Caller], bool]:
+    def may_watch(caller: Caller) -> bool:
+        return may(
+            caller,
+            verb="watch",
+            group=target.group,
+            resource=target.resource,
+            subresource=target.subresource,
+            namespace=target.namespace,
+            name=target.name,
+        )
+
+    return may_watch
 
 
 def _shape(call: Call, kind: StoredKind, media: Media) -> Shape:
