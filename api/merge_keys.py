@@ -93,6 +93,13 @@ def api_version_of(kind: str) -> str:
     return next((info.api_version for info in RESOURCES if info.kind == kind), "")
 
 
+@cache
+def resource_of(kind: str) -> tuple[str, str]:
+    """The resource and the group of a kind, as errors name them."""
+    found = ((info.resource, info.group) for info in RESOURCES if info.kind == kind)
+    return next(found, (kind.lower(), ""))
+
+
 def is_tracked(kind: str) -> bool:
     """Whether objects of a kind remember who owns which field: views of streams do not (B8)."""
     return kind in _TRACKED

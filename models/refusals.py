@@ -7,10 +7,12 @@ ExpiredError                   410    TooLargeError                  413
 UnsupportedMediaTypeError      415    InvalidPatchError              422
 TooManyRequestsError           429    ServerTimeoutError             500
 UnavailableError               503    RequestTimeoutError            504
+ApplyConflictError             409
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from models.errors import IMAGE_GROUP, TagstreamError
@@ -111,6 +113,33 @@ class InvalidPatchError(_RefusalError):
         extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(text, extra or {})
+
+
+class ApplyConflictError(_RefusalError):
+    """Fields that somebody applies are another manager's; `conflicts` are owner and field (C9)."""
+
+    reason = "Conflict"
+    http = 409
+
+    def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
+        fields: dict[str, list[str]] = {}
+        for owner, field in conflicts:
+            fields.setdefault(owner, []).append(field)
+        if len(conflicts) == 1:
+            owner, field = conflicts[0]
+            text = f"Apply failed with 1 conflict: conflict with {owner}: {field}"
+        else:
+            lines = [
+                line
+                for owner in sorted(fields)
+                for line in (f"conflicts with {owner}:", *(f"- {each}" for each in fields[owner]))
+            ]
+            text = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
+        causes = [
+            {"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": field}
+            for owner, field in conflicts
+        ]
+        super().__init__(text, {"causes": causes})
 
 
 class TooManyRequestsError(_RefusalError):

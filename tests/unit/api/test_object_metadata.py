@@ -162,7 +162,7 @@ def test_a_bad_label_value_is_told_in_upstreams_words():
     [
         ("/a", "prefix part must be non-empty"),
         ("x.io/", "name part must be non-empty"),
-        ("X/a", "prefix part a lowercase RFC 1123 subdomain must consist of"),
+        ("-x/a", "prefix part a lowercase RFC 1123 subdomain must consist of"),
         ("a/b/c", "a qualified name must consist of"),
         ("a" * 64, "name part must be no more than 63 characters"),
         ("a" * 254 + "/b", "prefix part must be no more than 253 characters"),
