@@ -118,7 +118,7 @@ class StoredKind(Kind):
         if metadata.deletion_timestamp is not None and not metadata.finalizers:
             self.remove(work, old)
             return self.show(new), False
-        return self.show(self.save(work, old, new)), False
+        return self._shown(work, old, self.save(work, old, new)), False
 
     def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
         old = self.hold(work, namespace, name)
@@ -143,7 +143,7 @@ class StoredKind(Kind):
                 return self.show(old)
             generation = metadata.generation + 1 if metadata.generation else 0
             marked = metadata.replace(deletion_timestamp=work.now, generation=generation)
-            return self.show(self.save(work, old, old.replace(metadata=marked)))
+            return self._shown(work, old, self.save(work, old, old.replace(metadata=marked)))
         self.remove(work, old)
         details = {
             "name": metadata.name,
@@ -170,13 +170,15 @@ class StoredKind(Kind):
         if old is not None:
             raise self._exists(metadata, old)
         try:
-            return self._shown_new(work, self.save(work, None, new))
+            return self._shown(work, None, self.save(work, None, new))
         except StreamConflictError:
             raise self._exists(metadata, None) from None
 
-    def _shown_new(self, work: Work, saved: Wire) -> dict[str, Any]:
+    def _shown(self, work: Work, old: Wire | None, saved: Wire) -> dict[str, Any]:
+        """What was saved; a trial gives out no new version (C10)."""
         if work.dry_run:
-            metadata = metadata_of(saved).replace(resource_version="")
+            version = "" if old is None else metadata_of(old).resource_version
+            metadata = metadata_of(saved).replace(resource_version=version)
             saved = saved.replace(metadata=metadata)
         return self.show(saved)
 
