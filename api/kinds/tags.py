@@ -120,11 +120,15 @@ class _TagKind(Kind):
         if new is old:
             return new
         try:
-            return store_stream(work, old, write_stream(work, old, new))
+            saved = store_stream(work, old, write_stream(work, old, new))
         except StreamConflictError as error:
             if old is None:  # somebody made the stream in this very moment
                 raise try_again("create", self.info) from error
             raise
+        if not work.dry_run:
+            return saved
+        version = "" if old is None else old.metadata.resource_version
+        return saved.replace(metadata=saved.metadata.replace(resource_version=version))
 
     def _image(self, work: Work, stream: ImageStream | None, tag: str) -> Image | None:
         digest = wanted_image(stream, tag)

@@ -1,0 +1,595 @@
+"""ImageStreamTags, views of one tag each (`api.md` B8): cases 149 to 174, 224, 230."""
+
+import threading
+
+import pytest
+
+from tests.apiserver import IMAGE_API
+from tests.integration.api.conftest import follows, tag_from
+from tests.integration.api.test_images import at, pushed_image, read
+from tests.integration.api.test_streams_created import causes
+
+BARE_SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+ONLY_ANNOTATIONS = "may not update fields other than metadata.annotations"
+NO_IMAGE = {
+    "metadata": {},
+    "dockerImageMetadata": {
+        "kind": "DockerImage",
+        "apiVersion": "image.openshift.io/1.0",
+        "Id": "",
+        "Created": None,
+        "ContainerConfig": {},
+    },
+    "dockerImageMetadataVersion": "1.0",
+}
+
+
+def istag(name, source="registry.invalid/x/y:v1", **more):
+    """The body of a POST or PUT; no source: no tag."""
+    tag = {} if source is None else {"tag": {"from": {"kind": "DockerImage", "name": source}}}
+    return {"metadata": {"name": name}} | tag | more
+
+
+def post(room, *args, params=None, **more):
+    return room.post("imagestreamtags", istag(*args, **more), params=params)
+
+
+def put(room, name, body, **params):
+    return room.put("imagestreamtags", name, body, params=params)
+
+
+def get(room, name):
+    return room.get("imagestreamtags", name)
+
+
+def patch(room, name, body, kind="merge", **params):
+    return room.patch("imagestreamtags", name, body, kind, params=params)
+
+
+def spec_tags(room, stream="web"):
+    spec = room.get("imagestreams", stream).json()["spec"]
+    return {tag["name"]: tag for tag in spec.get("tags", [])}
+
+
+def histories(room, stream="web"):
+    status = room.get("imagestreams", stream).json()["status"]
+    return {tag["tag"]: tag["items"] for tag in status.get("tags", [])}
+
+
+@pytest.fixture
+def pushed(room, digest):
+    """A stream `web` with labels, whose wished-for tag `v1` means an image; its digest."""
+    name = digest()
+    body = {
+        "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"of": "stream"}},
+        "spec": {"tags": [follows("v1", "later")]},
+    }
+    assert room.post("imagestreams", body).status_code == 201
+    assert room.map("web", "v1", name).status_code == 201
+    return name
+
+
+@pytest.mark.case("api 149")
+def test_a_tag_brings_its_stream_with_it(room):
+    answer = post(room, "web:v1")
+    found = answer.json()
+    assert answer.status_code == 201
+    assert (found["kind"], found["apiVersion"]) == ("ImageStreamTag", "image.openshift.io/v1")
+    assert found["metadata"]["name"] == "web:v1"
+    assert found["tag"]["generation"] == 1
+    assert found["generation"] == 0
+    assert found["image"] == NO_IMAGE
+    assert found["lookupPolicy"] == {"local": False}
+    stream = room.get("imagestreams", "web").json()
+    assert [tag["name"] for tag in stream["spec"]["tags"]] == ["v1"]
+    assert not {"labels", "annotations"} & set(stream["metadata"])
+    assert found["metadata"]["resourceVersion"]
+    for field in ("uid", "creationTimestamp", "namespace"):
+        assert found["metadata"][field] == stream["metadata"][field]
+
+
+@pytest.mark.case("api 150")
+def test_a_tag_is_not_created_twice(room):
+    assert post(room, "web:v1").status_code == 201
+    answer = post(room, "web:v1")
+    assert (answer.status_code, answer.json()["reason"]) == (409, "AlreadyExists")
+    expected = 'imagestreamtag.image.openshift.io "web:v1" already exists'
+    assert answer.json()["message"] == expected
+
+
+def test_a_tag_that_was_only_seen_can_still_be_wished_for(room, pushed, digest):
+    room.map("web", "seen", digest())
+    assert post(room, "web:seen").status_code == 201
+
+
+@pytest.mark.case("api 151")
+def test_a_tag_is_not_found_before_its_import_but_its_wish_is(room):
+    post(room, "web:v1")
+    answer = get(room, "web:v1")
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+    expected = 'imagestreamtags.image.openshift.io "web:v1" not found'
+    assert answer.json()["message"] == expected
+    assert answer.json()["details"] == {
+        "name": "web:v1",
+        "group": "image.openshift.io",
+        "kind": "imagestreamtags",
+    }
+
+
+@pytest.mark.case("api 151")
+def test_an_imagetag_is_found_before_its_import(room):
+    room.stream("web", follows("v1", "later"))
+    answer = room.get("imagetags", "web:v1")
+    assert answer.status_code == 200
+    assert answer.json()["spec"]["name"] == "v1"
+    assert (answer.json()["status"], answer.json()["image"]) == (None, None)
+
+
+@pytest.mark.case("api 152")
+@pytest.mark.parametrize("name", ["app", "a@b", "a:b:c", "a:", ":b"])
+def test_a_name_that_is_no_tags_is_a_bad_request(room, name):
+    answer = get(room, name)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+    expected = "ImageStreamTags must be retrieved with <name>:<tag>"
+    assert answer.json()["message"] == expected
+
+
+@pytest.mark.case("api 153")
+def test_of_a_missing_stream_only_the_stream_is_named(room):
+    answer = get(room, "nope:x")
+    assert answer.status_code == 404
+    assert answer.json()["message"] == 'imagestreamtags.image.openshift.io "nope" not found'
+
+
+@pytest.mark.case("api 154")
+def test_the_name_of_the_object_is_the_name_of_the_tag(room):
+    source = {"kind": "DockerImage", "name": "q/x:1"}
+    answer = post(room, "web:v2", tag={"name": "other", "from": source})
+    assert (answer.status_code, answer.json()["tag"]["name"]) == (201, "v2")
+    assert set(spec_tags(room)) == {"v2"}
+
+
+@pytest.mark.case("api 155")
+def test_annotations_of_a_tag_are_those_of_the_object(room):
+    source = {"kind": "DockerImage", "name": "q/x:1"}
+    tag = {"from": source, "annotations": {"x": "y"}}
+    answer = post(room, "web:v1", tag=tag)
+    assert answer.status_code == 422
+    assert causes(answer) == {
+        "tag.annotations": 'Invalid value: "map[x:y]": tag annotations must not be provided or '
+        "must be equal to the object meta annotations"
+    }
+    same = post(room, "web:v1", tag=tag, metadata={"name": "web:v1", "annotations": {"x": "y"}})
+    assert (same.status_code, same.json()["tag"]["annotations"]) == (201, {"x": "y"})
+
+
+def test_annotations_of_the_object_become_the_tags(room):
+    answer = post(room, "web:v1", metadata={"name": "web:v1", "annotations": {"x": "y"}})
+    assert answer.status_code == 201
+    assert answer.json()["metadata"]["annotations"] == {"x": "y"}
+    assert spec_tags(room)["v1"]["annotations"] == {"x": "y"}
+
+
+@pytest.mark.case("api 156")
+def test_a_tag_of_a_stream_that_cannot_be_names_the_stream(room):
+    answer = post(room, "BAD!:x")
+    assert answer.status_code == 422
+    assert answer.json()["message"] == (
+        'ImageStream.image.openshift.io "BAD!" is invalid: metadata.name: Invalid value: "BAD!": '
+        'must match "[a-z0-9]+(?:[._-][a-z0-9]+)*"'
+    )
+    details = answer.json()["details"]
+    assert (details["kind"], details["name"]) == ("ImageStream", "BAD!")
+
+
+@pytest.mark.parametrize("name", ["web", ":v1", "web:v1:more"])
+def test_a_name_that_is_no_tags_cannot_be_created(room, name):
+    answer = post(room, name)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+    assert answer.json()["message"] == f'"{name}" must be of the form <stream_name>:<tag>'
+
+
+def test_a_tag_without_a_name_is_the_latest(room):
+    answer = post(room, "web:")
+    assert (answer.status_code, answer.json()["metadata"]["name"]) == (201, "web:latest")
+    assert set(spec_tags(room)) == {"latest"}
+
+
+def test_a_tag_is_not_created_in_a_namespace_that_is_not_there(room):
+    answer = room.post("imagestreamtags", istag("web:v1"), ns="zz")
+    assert answer.status_code == 404
+    assert answer.json()["message"] == 'namespaces "zz" not found'
+
+
+def test_a_wrong_tag_is_refused_where_it_is_wrong(room):
+    tag = {"from": {"kind": "Foo", "name": "x"}, "referencePolicy": {"type": "Bar"}}
+    answer = post(room, "web:v1", tag=tag)
+    assert answer.status_code == 422
+    assert answer.json()["details"]["kind"] == "ImageStreamTag"
+    found = causes(answer)
+    kinds = "valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'"
+    assert found["tag.from.kind"] == f"Required value: {kinds}"
+    text = 'Invalid value: "Bar": valid values are "Source", "Local"'
+    assert found["tag.referencePolicy.type"] == text
+
+
+@pytest.mark.case("api 157")
+def test_without_a_tag_only_the_stream_comes_to_be(room):
+    answer = post(room, "web:v1", None)
+    assert (answer.status_code, answer.json()["tag"]) == (201, None)
+    assert spec_tags(room) == {}
+
+
+@pytest.mark.case("api 158")
+def test_a_tag_shows_its_image_in_the_frame_of_its_stream(room, pushed):
+    found = get(room, "web:v1").json()
+    stream = room.get("imagestreams", "web").json()
+    [event] = histories(room)["v1"]
+    assert found["generation"] == event["generation"]
+    assert found["image"]["metadata"]["name"] == pushed
+    assert found["image"]["dockerImageReference"] == f"quay.io/x/y@{pushed}"
+    assert not {"kind", "apiVersion"} & set(found["image"])
+    metadata = found["metadata"]
+    assert metadata["labels"] == {"app": "web"}
+    assert metadata["resourceVersion"] == stream["metadata"]["resourceVersion"]
+    assert metadata["uid"] == stream["metadata"]["uid"]
+    assert metadata["creationTimestamp"] == event["created"]
+    assert not {"annotations", "generation", "managedFields"} & set(metadata)
+    assert found["tag"] == stream["spec"]["tags"][0]
+
+
+def test_a_tag_shows_no_manifest(room):
+    image = pushed_image()
+    room.stream("web")
+    name = image.pop("metadata")["name"]
+    assert room.map("web", "v1", name, **image).status_code == 201
+    assert "dockerImageManifest" in read(room, name)
+    found = get(room, "web:v1").json()["image"]
+    assert not {"dockerImageManifest", "dockerImageConfig"} & set(found)
+    assert len(found["dockerImageLayers"]) == 3
+
+
+@pytest.mark.case("api 159")
+def test_annotations_of_a_tag_are_shown_in_three_places(room, pushed):
+    body = get(room, "web:v1").json()
+    body["metadata"]["annotations"] = {"n": "w"}
+    answer = put(room, "web:v1", body)
+    assert answer.status_code == 200
+    for found in (answer.json(), get(room, "web:v1").json()):
+        assert found["metadata"]["annotations"] == {"n": "w"}
+        assert found["tag"]["annotations"] == {"n": "w"}
+        assert found["image"]["metadata"]["annotations"] == {"n": "w"}
+    assert "annotations" not in read(room, pushed)["metadata"]
+
+
+@pytest.mark.case("api 160")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"app": "other"}},
+        {"uid": "00000000-0000-0000-0000-000000000000"},
+        {"finalizers": ["a.io/b"]},
+    ],
+)
+def test_of_the_metadata_only_annotations_can_be_put(room, pushed, change):
+    body = get(room, "web:v1").json()
+    body["metadata"] |= change
+    answer = put(room, "web:v1", body)
+    assert answer.status_code == 422
+    assert causes(answer) == {"metadata": f'Invalid value: "": {ONLY_ANNOTATIONS}'}
+    expected = f'"web:v1" is invalid: metadata: Invalid value: "": {ONLY_ANNOTATIONS}'
+    assert answer.json()["message"].endswith(expected)
+
+
+@pytest.mark.case("api 161")
+def test_labels_and_version_may_be_left_out(room, pushed):
+    body = get(room, "web:v1").json()
+    del body["metadata"]["labels"]
+    del body["metadata"]["resourceVersion"]
+    answer = put(room, "web:v1", body)
+    assert answer.status_code == 200
+    assert answer.json()["metadata"]["labels"] == {"app": "web"}
+
+
+@pytest.mark.case("api 162")
+def test_another_version_than_the_streams_is_a_conflict(room, pushed):
+    body = get(room, "web:v1").json()
+    current = body["metadata"]["resourceVersion"]
+    body["metadata"]["resourceVersion"] = "1"
+    answer = put(room, "web:v1", body)
+    assert (answer.status_code, answer.json()["reason"]) == (409, "Conflict")
+    assert answer.json()["message"] == (
+        'Operation cannot be fulfilled on imagestreamtags.image.openshift.io "web:v1": another '
+        f"caller has updated the resource version to {current}"
+    )
+
+
+@pytest.mark.case("api 163")
+def test_no_tag_means_the_tag_that_there_is(room, pushed):
+    before = spec_tags(room)["v1"]
+    answer = put(room, "web:v1", {"metadata": {"name": "web:v1"}, "tag": None})
+    assert (answer.status_code, answer.json()["tag"]) == (200, before)
+    assert spec_tags(room)["v1"] == before
+
+
+def test_what_the_server_tells_of_a_tag_cannot_be_put(room, pushed):
+    before = get(room, "web:v1").json()
+    changed = before | {
+        "lookupPolicy": {"local": True},
+        "generation": 99,
+        "image": {"metadata": {"name": "other"}},
+        "conditions": [{"type": "ImportSuccess", "status": "False"}],
+    }
+    answer = put(room, "web:v1", changed)
+    assert answer.status_code == 200
+    assert answer.json() == before
+
+
+@pytest.mark.case("api 164")
+def test_a_put_creates_tag_and_stream(room):
+    room.stream("web")
+    assert put(room, "web:new", istag("web:new")).status_code == 201
+    assert put(room, "brand:new", istag("brand:new")).status_code == 201
+    assert set(spec_tags(room, "brand")) == {"new"}
+    body = istag("brand2:new", metadata={"name": "brand2:new", "resourceVersion": "5"})
+    answer = put(room, "brand2:new", body)
+    assert answer.status_code == 404
+    expected = 'imagestreamtags.image.openshift.io "brand2:new" not found'
+    assert answer.json()["message"] == expected
+
+
+@pytest.mark.case("api 165")
+def test_a_put_without_a_tag_creates_nothing(room):
+    room.stream("web")
+    answer = put(room, "web:new2", istag("web:new2", None))
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+    assert answer.json()["message"] == (
+        f"imagestreamtag new2 is not a spec tag in imagestream {room.ns}/web, cannot be updated"
+    )
+
+
+@pytest.mark.case("api 166")
+def test_a_tag_that_was_only_seen_cannot_be_annotated(room, pushed, digest):
+    room.map("web", "seen", digest())
+    body = get(room, "web:seen").json()
+    body["metadata"]["annotations"] = {"a": "b"}
+    answer = put(room, "web:seen", body)
+    assert answer.status_code == 400
+    assert answer.json()["message"] == (
+        f"imagestreamtag seen is not a spec tag in imagestream {room.ns}/web, cannot be updated"
+    )
+
+
+@pytest.mark.case("api 167")
+def test_a_patch_is_applied_to_the_view_and_put(room, pushed):
+    annotated = patch(room, "web:v1", {"metadata": {"annotations": {"n": "w"}}})
+    assert (annotated.status_code, annotated.json()["tag"]["annotations"]) == (200, {"n": "w"})
+    labelled = patch(room, "web:v1", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled.status_code == 422
+    assert causes(labelled) == {"metadata": f'Invalid value: "": {ONLY_ANNOTATIONS}'}
+    before = room.get("imagestreams", "web").json()["metadata"]["generation"]
+    moved = [{"op": "replace", "path": "/tag/from/name", "value": "elsewhere"}]
+    answer = patch(room, "web:v1", moved, "json")
+    assert answer.status_code == 200
+    assert answer.json()["tag"]["from"]["name"] == "elsewhere"
+    assert answer.json()["tag"]["generation"] == before + 1
+    tag = {"from": {"kind": "DockerImage", "name": "registry.invalid/x/y:2"}}
+    for absent in ("web:absent", "begun:v1"):
+        created = patch(room, absent, {"tag": {"name": "x"} | tag}, "strategic")
+        assert created.status_code == 201, created.text
+    assert set(spec_tags(room)) == {"v1", "absent"}
+    nothing = patch(room, "web:nothing", {"metadata": {"annotations": {"a": "b"}}})
+    assert nothing.status_code == 400
+
+
+def test_a_patch_of_the_tags_own_annotations_has_no_effect(room, pushed):
+    patch(room, "web:v1", {"metadata": {"annotations": {"n": "w"}}})
+    before = get(room, "web:v1").json()
+    for body in ({"tag": {"annotations": {"other": "x"}}}, {"tag": None}):
+        answer = patch(room, "web:v1", body)
+        assert (answer.status_code, answer.json()) == (200, before)
+
+
+def test_a_tag_can_be_applied(room):
+    body = {"apiVersion": "image.openshift.io/v1", "kind": "ImageStreamTag", **istag("web:v1")}
+    created = patch(room, "web:v1", body, "apply", fieldManager="me")
+    assert created.status_code == 201, created.text
+    body["metadata"]["annotations"] = {"a": "b"}
+    changed = patch(room, "web:v1", body, "apply", fieldManager="me")
+    assert changed.status_code == 200, changed.text
+    assert changed.json()["tag"]["annotations"] == {"a": "b"}
+    assert "managedFields" not in changed.json()["metadata"]
+
+
+@pytest.mark.case("api 168")
+def test_a_local_tag_is_pulled_from_our_own_registry(room, pushed):
+    answer = patch(room, "web:v1", {"tag": {"referencePolicy": {"type": "Local"}}})
+    assert answer.status_code == 200
+    expected = f"reg.local:5000/{room.ns}/web@{pushed}"
+    assert answer.json()["image"]["dockerImageReference"] == expected
+    assert get(room, "web:v1").json()["image"]["dockerImageReference"] == expected
+
+
+@pytest.mark.case("api 169")
+def test_the_tag_command_asks_for_the_tag_anew(room, pushed):
+    before = room.get("imagestreams", "web").json()["metadata"]["generation"]
+    body = {
+        "kind": "ImageStreamTag",
+        "apiVersion": "image.openshift.io/v1",
+        "metadata": {"name": "web:v1", "namespace": room.ns},
+        "tag": {
+            "name": "v1",
+            "annotations": None,
+            "from": {"kind": "DockerImage", "name": "registry.invalid/app:v3"},
+            "generation": 0,
+            "importPolicy": {"importMode": "Legacy"},
+            "referencePolicy": {"type": "Source"},
+        },
+        "generation": 0,
+        "lookupPolicy": {"local": False},
+        "image": {"metadata": {}, "dockerImageMetadata": None},
+    }
+    for generation in (before + 1, before + 2):
+        answer = put(room, "web:v1", body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["tag"]["generation"] == generation
+        stream = room.get("imagestreams", "web").json()
+        assert stream["metadata"]["generation"] == generation
+
+
+@pytest.mark.case("api 170")
+def test_a_tag_goes_with_its_history_and_without_its_image(room, pushed):
+    answer = room.delete("imagestreamtags", "web:v1")
+    assert (answer.status_code, answer.json()) == (200, BARE_SUCCESS)
+    assert "v1" not in spec_tags(room)
+    assert "v1" not in histories(room)
+    assert read(room, pushed)["metadata"]["name"] == pushed
+    again = room.delete("imagestreamtags", "web:v1")
+    assert again.status_code == 404
+    expected = 'imagestreamtags.image.openshift.io "web:v1" not found'
+    assert again.json()["message"] == expected
+    nowhere = room.delete("imagestreamtags", "nope:v1")
+    assert nowhere.json()["message"] == 'imagestreamtags.image.openshift.io "nope" not found'
+    assert room.delete("imagestreamtags", "web").status_code == 400
+
+
+@pytest.mark.case("api 171")
+def test_a_tag_is_deleted_only_as_its_stream_is_known_to_be(room, pushed):
+    tried = room.delete("imagestreamtags", "web:v1", params={"dryRun": "All"})
+    assert (tried.status_code, tried.json()) == (200, BARE_SUCCESS)
+    assert get(room, "web:v1").status_code == 200
+
+    def delete(**preconditions):
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
+        return room.delete("imagestreamtags", "web:v1", json=body)
+
+    answer = delete(uid="00000000-0000-0000-0000-000000000000")
+    assert (answer.status_code, answer.json()["reason"]) == (409, "Conflict")
+    assert answer.json()["message"] == (
+        'Operation cannot be fulfilled on imagestreamtags.image.openshift.io "web:v1": the UID '
+        "precondition was not met"
+    )
+    assert delete(resourceVersion="1").status_code == 409
+    metadata = room.get("imagestreams", "web").json()["metadata"]
+    found = delete(uid=metadata["uid"], resourceVersion=metadata["resourceVersion"])
+    assert found.status_code == 200
+
+
+@pytest.mark.case("api 172")
+def test_a_tag_outlives_its_image_only_in_lists(room, pushed, digest):
+    gone = digest("7")
+    room.map("web", "gone", gone)
+    assert room.admin.delete(at(gone)).status_code == 200
+    answer = get(room, "web:gone")
+    assert answer.status_code == 404
+    expected = f'imagestreamtags.image.openshift.io "{gone}" not found'
+    assert answer.json()["message"] == expected
+    imagetag = room.get("imagetags", "web:gone")
+    assert (imagetag.status_code, imagetag.json()["image"]) == (200, None)
+    listed = room.get("imagestreamtags").json()["items"]
+    names = {each["metadata"]["name"]: each["image"]["metadata"]["name"] for each in listed}
+    assert names == {"web:gone": gone, "web:v1": pushed}
+
+
+@pytest.mark.case("api 173")
+def test_all_tags_with_an_image_are_listed_and_selected(room, pushed, digest):
+    room.stream("app", tag_from("ref", "q/x:1", reference=True))
+    room.map("app", "v2", digest())
+    room.map("app", "v1", digest())
+
+    def listed(path=None, **params):
+        answer = room.admin.get(path or room.path("imagestreamtags"), params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def names(found):
+        return [each["metadata"]["name"] for each in found["items"]]
+
+    every = ["app:v1", "app:v2", "web:v1"]
+    found = listed()
+    assert names(found) == every
+    assert (found["kind"], found["apiVersion"]) == ("ImageStreamTagList", "image.openshift.io/v1")
+    for each in found["items"]:
+        assert not {"kind", "apiVersion"} & set(each)
+        assert set(each["image"]) == {*NO_IMAGE, "dockerImageReference"}
+    limited = listed(limit="1")
+    assert names(limited) == every or limited["metadata"]["continue"]
+    assert names(listed(fieldSelector="metadata.name=web:v1")) == ["web:v1"]
+    assert names(listed(fieldSelector=f"metadata.namespace!={room.ns}")) == []
+    assert names(listed(labelSelector="app=web")) == ["web:v1"]
+    everywhere = listed(f"{IMAGE_API}/imagestreamtags")["items"]
+    ours = [each for each in everywhere if each["metadata"]["namespace"] == room.ns]
+    assert names({"items": ours}) == every
+    places = [tuple(each["metadata"][key] for key in ("namespace", "name")) for each in everywhere]
+    assert places == sorted(places, key=lambda place: (place[0], *place[1].split(":")))
+
+
+@pytest.mark.case("api 174")
+def test_tags_cannot_be_watched(room):
+    answer = room.get("imagestreamtags", params={"watch": "1"})
+    assert (answer.status_code, answer.json()["reason"]) == (405, "MethodNotAllowed")
+    expected = 'watch is not supported on resources of kind "imagestreamtags.image.openshift.io"'
+    assert answer.json()["message"] == expected
+    assert answer.json()["details"] == {"group": "image.openshift.io", "kind": "imagestreamtags"}
+    assert room.admin.delete(room.path("imagestreamtags")).status_code == 405
+
+
+@pytest.mark.case("api 224")
+def test_an_encoded_name_names_the_same(room, pushed):
+    raw = get(room, "web:v1").json()
+    assert get(room, "web%3Av1").json() == raw
+    assert get(room, "web%3av1").json() == raw
+    image = room.get("imagestreamimages", f"web@{pushed}")
+    assert image.status_code == 200
+    encoded = f"web%40{pushed.replace(':', '%3A')}"
+    assert room.get("imagestreamimages", encoded).json() == image.json()
+    assert put(room, "web%3Av1", {"metadata": {"name": "web:v1"}}).status_code == 200
+    assert room.get("imagetags", "web%3Av1").status_code == 200
+    assert room.delete("imagestreamtags", "web%3Av1").status_code == 200
+
+
+def test_trials_with_tags_store_nothing(room, pushed):
+    before = room.get("imagestreams", "web").json()
+    trial = {"dryRun": "All"}
+    created = post(room, "web:v9", params=trial)
+    assert created.status_code == 201
+    version = before["metadata"]["resourceVersion"]
+    assert created.json()["metadata"]["resourceVersion"] == version
+    begun = post(room, "begun:v1", params=trial)
+    assert begun.status_code == 201
+    assert begun.json()["metadata"]["uid"]
+    assert "resourceVersion" not in begun.json()["metadata"]
+    assert put(room, "begun:v1", istag("begun:v1"), **trial).status_code == 201
+    assert put(room, "web:v1", istag("web:v1"), **trial).status_code == 200
+    patched = patch(room, "web:v1", {"metadata": {"annotations": {"a": "b"}}}, **trial)
+    assert (patched.status_code, patched.json()["tag"]["annotations"]) == (200, {"a": "b"})
+    assert post(room, "web:v1", params=trial).status_code == 409
+    assert room.get("imagestreams", "web").json() == before
+    assert room.get("imagestreams", "begun").status_code == 404
+
+
+@pytest.mark.case("api 230")
+def test_two_tags_of_a_stream_can_be_put_at_the_same_time(room):
+    room.stream("web")
+    names = [f"v{number}" for number in range(8)]
+    clients = [room.world.client(room.world.token) for _ in names]
+    start = threading.Barrier(len(names))
+    answers = {}
+
+    def write(name, client):
+        path = room.path("imagestreamtags", f"web:{name}")
+        body = istag(f"web:{name}", "registry.invalid/x/y:1")
+        start.wait()
+        answers[name] = client.put(path, json=body)
+
+    threads = [
+        threading.Thread(target=write, args=pair) for pair in zip(names, clients, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
+        names, 201
+    )
+    assert set(spec_tags(room)) == set(names)
