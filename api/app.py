@@ -20,7 +20,7 @@ from api.audit import record_mutation
 from api.health import answer_health
 from api.house import House
 from api.kinds.table import KINDS
-from api.open_doors import answer_open
+from api.open_doors import answer_empty_list, answer_open
 from api.reply import Reply, refuse
 from api.request import Call, read_body, read_headers, read_query
 from api.routes import find_target, split_path
@@ -141,9 +141,7 @@ async def _carry_out(call: Call, verb: str, receive: Receive) -> Reply:
             name=target.name,
         )
     if target.info is None or not target.serves:
-        if target.info is not None and not target.watched and not target.name:
-            raise MethodNotAllowedError
-        raise NoSuchResourceError
+        return _stand_in(call)
     if call.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
         raise MethodNotAllowedError
     if call.method != "GET":
@@ -159,12 +157,23 @@ async def _by_verb(call: Call, verb: str) -> Reply:
     kind = KINDS[info.group, info.resource]
     if verb == "watch":
         return await watch_objects(call, kind)
-    if verb not in info.verbs or (call.method == "POST" and call.target.name):
+    if not call.target.allows(call.method):
         raise MethodNotAllowedError
     reader: Callable[..., Awaitable[Reply]] | None = _READERS.get(verb)
     if reader is not None:
         return await reader(call, kind)
     return await call.house.threads.run(_WRITERS[verb], call, kind)
+
+
+def _stand_in(call: Call) -> Reply:
+    """For what we do not serve: nothing, but for the workloads that pruning asks for."""
+    target = call.target
+    found = None
+    if call.method == "GET" and not target.name and not target.watched:
+        found = answer_empty_list(target.group, target.version, target.resource)
+    if found is None:
+        raise NoSuchResourceError
+    return found
 
 
 def _wants_yaml(scope: Scope) -> bool:

@@ -42,16 +42,27 @@ class Target:
         """Whether the path exists, for whatever method."""
         if self.info is None:
             return False
+        verbs = set(self.info.verbs)
         if self.info.namespaced and not self.namespace:
             # Over all namespaces there are only lists.
-            return not self.name and "list" in self.info.verbs
+            return not self.name and ("watch" if self.watched else "list") in verbs
         if not self.info.namespaced and self.namespace:
             return False
         if self.watched:
-            return "watch" in self.info.verbs
+            return "watch" in verbs
         if self.name:
-            return bool({"get", "delete", "update"} & set(self.info.verbs))
-        return bool({"list", "create", "deletecollection"} & set(self.info.verbs))
+            return bool({"get", "delete", "update"} & verbs)
+        return bool({"list", "create", "deletecollection"} & verbs)
+
+    def allows(self, method: str) -> bool:
+        """Whether a path that exists takes this method; a slip must not empty all namespaces."""
+        assert self.info is not None
+        verb = self.verb(method, watch=False)
+        if self.watched or (self.info.namespaced and not self.namespace):
+            return method == "GET"
+        if method == "POST" and self.name:
+            return False
+        return verb in self.info.verbs and (bool(self.name) or verb not in {"update", "patch"})
 
     def verb(self, method: str, *, watch: bool) -> str:
         """The word that rights are asked for."""

@@ -11,8 +11,16 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """A server on SQLite, with a worker beside it."""
-    with ApiWorld(tmp_path_factory.mktemp("api"), worker=True) as found:
+    """A server on SQLite. Nobody does its jobs, so streams stay as they were written."""
+    with ApiWorld(tmp_path_factory.mktemp("api")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def busy_world(tmp_path_factory):
+    """Another, with a worker beside it; only five tags of a repository are taken."""
+    home = tmp_path_factory.mktemp("busy")
+    with ApiWorld(home, worker=True, max_tags_per_repository=5) as found:
         yield found
 
 
@@ -97,6 +105,12 @@ def follows(name, source, kind="ImageStreamTag", **more):
 @pytest.fixture
 def room(world):
     return Room(world)
+
+
+@pytest.fixture
+def workroom(busy_world):
+    """A room whose imports are carried out."""
+    return Room(busy_world)
 
 
 @pytest.fixture
