@@ -1,5 +1,7 @@
 """What fell is picked up: queued jobs that nobody heard of, running jobs that nobody carries.
 
+And what nobody needs any more is put away: changes that no watcher may still ask for.
+
 The row is the truth and a message only knocks, so knocking once too often costs one look.
 """
 
@@ -16,6 +18,7 @@ from sqlalchemy import Engine
 from models.errors import LeaseLostError, TagstreamError, status_of
 from models.jobs import Job, JobResult, JobState
 from models.settings import Settings
+from models.store.changes import forget_changes, stale_changes
 from models.store.jobs import dropped_jobs, finish_job
 from models.store.session import transaction
 from worker.queue import knock, utc_now
@@ -45,9 +48,22 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
     given_up = sum(1 for job in lost if _give_up(engine, job, now=now))
     # With the broker away no knock is heard: the next sweep will do.
     knocked = len(list(takewhile(lambda job: knock(engine, app, job), alive)))
+    prune_log(engine, now=now)
     if dropped:
         log.info("sweep.finished", knocked=knocked, given_up=given_up)
     return Swept(knocked, given_up)
+
+
+def prune_log(engine: Engine, *, now: datetime) -> int:
+    """Forget old changes; how many. Who only looks, and finds none, keeps no writer waiting."""
+    with transaction(engine, write=False) as session:
+        stale = stale_changes(session, now=now)
+    if not stale:
+        return 0
+    with transaction(engine) as session:
+        gone = forget_changes(session, stale)
+    log.info("changes.pruned", changes=gone)
+    return gone
 
 
 def _give_up(engine: Engine, job: Job, *, now: datetime) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, Table
+from sqlalchemy import CursorResult, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,7 @@ from models.store.tables.base import Base
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
+AnyResult = CursorResult[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
 CHUNK = 500  # names in one IN (…); SQLite of old allows 999 parameters

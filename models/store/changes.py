@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,7 +23,7 @@ from sqlalchemy import case, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
-from models.store.objects import Key, WireObject, key_of, list_objects, load_objects
+from models.store.objects import SHELVES, Key, WireObject, key_of, list_objects, load_objects
 from models.store.tables.changes import ChangeRow, CounterRow
 from models.store.waking import announce
 
@@ -217,27 +217,42 @@ def list_as_of(
         after = last
 
 
-def prune_changes(
+def stale_changes(
     session: Session, *, now: datetime, keep: timedelta = KEEP, keep_each: int = KEEP_EACH
-) -> int:
-    """Forget changes older than `keep`, but the `keep_each` newest of each kind; how many went."""
-    gone = 0
-    for kind in session.scalars(select(ChangeRow.kind).distinct()).all():
+) -> dict[str, int]:
+    """Up to which version changes may be forgotten, by kind; kinds without such are left out.
+
+    They are older than `keep`, and not among the `keep_each` newest of their kind.
+    """
+    found: dict[str, int] = {}
+    for kind in SHELVES:
         mine = ChangeRow.kind == kind
         newest = select(ChangeRow.version).where(mine).order_by(ChangeRow.version.desc())
-        kept = session.scalar(newest.offset(keep_each - 1).limit(1)) if keep_each else None
-        old = select(func.max(ChangeRow.version)).where(mine, ChangeRow.at < now - keep)
-        if keep_each:
-            if kept is None:
-                continue
-            old = old.where(ChangeRow.version < kept)
-        last = session.scalar(old)
+        last = session.scalar(newest.offset(keep_each).limit(1))
         if last is None:
             continue
-        forgotten = delete(ChangeRow).where(mine, ChangeRow.version <= last)
+        stale = select(func.max(ChangeRow.version)).where(mine, ChangeRow.version <= last)
+        last = session.scalar(stale.where(ChangeRow.at < now - keep))
+        if last is not None:
+            found[kind] = last
+    return found
+
+
+def forget_changes(session: Session, stale: Mapping[str, int]) -> int:
+    """Take the changes of each kind up to its version off the record; how many those were."""
+    gone = 0
+    for kind, last in stale.items():
+        forgotten = delete(ChangeRow).where(ChangeRow.kind == kind, ChangeRow.version <= last)
         gone += session.connection().execute(forgotten).rowcount
         raise_floor(session, last, kind=kind)
     return gone
+
+
+def prune_changes(
+    session: Session, *, now: datetime, keep: timedelta = KEEP, keep_each: int = KEEP_EACH
+) -> int:
+    """Forget what is stale; how many changes went."""
+    return forget_changes(session, stale_changes(session, now=now, keep=keep, keep_each=keep_each))
 
 
 def raise_floor(session: Session, version: int, *, kind: str = "") -> None:
@@ -248,11 +263,6 @@ def raise_floor(session: Session, version: int, *, kind: str = "") -> None:
     )
     raised = new.on_conflict_do_update(index_elements=[CounterRow.name], set_={"value": higher})
     session.connection().execute(raised)
-
-
-def oldest_change(session: Session) -> int | None:
-    """The version of the oldest change still on record."""
-    return session.scalar(select(func.min(ChangeRow.version)))
 
 
 def _states_at(

@@ -6,25 +6,51 @@ as a resource. What comes out equals `load_stream(…).wire()`, which a test hol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import String, and_, bindparam, func, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
-from models.store.bulk import AnyRow, AnySelect, in_chunks
+from models.store.bulk import AnyResult, AnyRow, AnySelect, in_chunks
 from models.store.metadata import metadata_wire
-from models.store.stream_rows import STREAM_COLUMNS, TAG_COLUMNS
+from models.store.stream_rows import STREAM_COLUMNS
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 
 DIALECTS = ("postgresql", "sqlite")
 SHOWN_HISTORY = 100  # events of a tag that clients see, and that the undo log keeps
-
 Key = tuple[str, str]
+WireObject = dict[str, Any]
 
+_FETCH = 1000
+_RARE_SOURCE = (
+    ("uid", "uid"),
+    ("api_version", "apiVersion"),
+    ("resource_version", "resourceVersion"),
+    ("field_path", "fieldPath"),
+)
 STREAMS = select(*STREAM_COLUMNS)
 _TAGS = (
-    select(*TAG_COLUMNS)
+    select(
+        TagRow.id,
+        TagRow.stream_id,
+        TagRow.name,
+        TagRow.wanted,
+        TagRow.seen,
+        TagRow.conditions,
+        TagRow.spec_annotations,
+        TagRow.from_kind,
+        TagRow.from_namespace,
+        TagRow.from_name,
+        TagRow.from_rest,
+        TagRow.spec_reference,
+        TagRow.spec_generation,
+        TagRow.insecure,
+        TagRow.scheduled,
+        TagRow.import_mode,
+        TagRow.reference_policy,
+    )
     .where(TagRow.stream_id.in_(bindparam("streams", expanding=True)))
     .order_by(TagRow.stream_id, TagRow.name)
 )
@@ -37,7 +63,7 @@ def list_stream_wires(
     limit: int,
     after: Key | None = None,
     history: int | None = SHOWN_HISTORY,
-) -> list[dict[str, Any]]:
+) -> list[WireObject]:
     """A page of streams in the order of namespace and name; `after` is the last one seen."""
     page = select_streams(namespace, after).limit(limit)
     return build_stream_wires(session, session.execute(page).all(), history)
@@ -56,20 +82,22 @@ def select_streams(namespace: str | None, after: Key | None) -> AnySelect:
 
 def build_stream_wires(
     session: Session, rows: Sequence[AnyRow], history: int | None
-) -> list[dict[str, Any]]:
+) -> list[WireObject]:
     """The wires of rows of STREAM_COLUMNS."""
-    wishes: dict[int, list[dict[str, Any]]] = {row.id: [] for row in rows}
-    histories: dict[int, list[dict[str, Any]]] = {row.id: [] for row in rows}
+    wishes: dict[int, list[WireObject]] = {row.id: [] for row in rows}
+    histories: dict[int, list[WireObject]] = {row.id: [] for row in rows}
     for ids in in_chunks(wishes):
         items = _load_items(session, ids, history) if history != 0 else {}
-        for tag in session.execute(_TAGS, {"streams": ids}):
-            if tag.wanted:
-                wishes[tag.stream_id].append(_wish_wire(tag))
-            if tag.seen:
-                seen: dict[str, Any] = {"tag": tag.name, "items": items.get(tag.id)}
-                if tag.conditions:
-                    seen["conditions"] = tag.conditions
-                histories[tag.stream_id].append(seen)
+        tags = session.connection().execute(_TAGS, {"streams": ids})
+        # Columns by place: by name each would cost as much as the rest of its line.
+        for tag_id, stream_id, name, wanted, seen, conditions, *wish in _by_many(tags):
+            if wanted:
+                wishes[stream_id].append(_wish_wire(name, wish))
+            if seen:
+                found: WireObject = {"tag": name, "items": items.get(tag_id)}
+                if conditions:
+                    found["conditions"] = conditions
+                histories[stream_id].append(found)
     return [_stream_wire(row, wishes[row.id], histories[row.id]) for row in rows]
 
 
@@ -79,19 +107,21 @@ def newest_events(dialect: str, columns: Sequence[Any], *, bounded: bool = True)
     Each tag costs as many steps of one index, however many events lie behind them.
     """
     mine = TagRow.stream_id.in_(bindparam("streams", expanding=True))
-    wanted = select(EventRow.tag_id, EventRow.id, *columns)
+    wanted = select(EventRow.tag_id, *columns)
     if not bounded:
         joined = wanted.join(TagRow, TagRow.id == EventRow.tag_id)
         return joined.where(mine).order_by(EventRow.tag_id, EventRow.id.desc())
     if dialect == "postgresql":
         newest = (
-            wanted.where(EventRow.tag_id == TagRow.id)
+            wanted.add_columns(EventRow.id.label("place"))
+            .where(EventRow.tag_id == TagRow.id)
             .order_by(EventRow.id.desc())
             .limit(bindparam("history"))
             .lateral("newest")
         )
-        lateral = select(*newest.c).select_from(TagRow).join(newest, newest.c.tag_id == TagRow.id)
-        return lateral.where(mine).order_by(newest.c.tag_id, newest.c.id.desc())
+        kept = [column for column in newest.c if column.name != "place"]
+        lateral = select(*kept).select_from(TagRow).join(newest, newest.c.tag_id == TagRow.id)
+        return lateral.where(mine).order_by(newest.c.tag_id, newest.c.place.desc())
     older = EventRow.__table__.alias("older")
     oldest = (
         select(older.c.id)
@@ -122,14 +152,14 @@ _EVERY = {name: newest_events(name, _event_columns(name), bounded=False) for nam
 
 def _load_items(
     session: Session, stream_ids: list[int], history: int | None
-) -> dict[int, list[dict[str, Any]]]:
+) -> dict[int, list[WireObject]]:
     dialect = session.get_bind().dialect.name
     statement = (_EVERY if history is None else _NEWEST)[dialect]
-    rows = session.execute(statement, {"streams": stream_ids, "history": history})
+    rows = session.connection().execute(statement, {"streams": stream_ids, "history": history})
     zulu = dialect == "postgresql"
-    items: dict[int, list[dict[str, Any]]] = {}
-    last, mine = None, list[dict[str, Any]]()
-    for tag_id, _, created, reference, image, generation in rows:
+    items: dict[int, list[WireObject]] = {}
+    last, mine = None, list[WireObject]()
+    for tag_id, created, reference, image, generation in _by_many(rows):
         if tag_id != last:
             last, mine = tag_id, []
             items[tag_id] = mine
@@ -144,15 +174,18 @@ def _load_items(
     return items
 
 
-def _stream_wire(
-    row: AnyRow, wishes: list[dict[str, Any]], histories: list[dict[str, Any]]
-) -> dict[str, Any]:
-    spec: dict[str, Any] = {"lookupPolicy": {"local": row.lookup_local}}
+def _by_many(rows: AnyResult) -> Iterator[AnyRow]:
+    """All rows, fetched many at a time: one by one each would be a call into the driver."""
+    return chain.from_iterable(rows.partitions(_FETCH))
+
+
+def _stream_wire(row: AnyRow, wishes: list[WireObject], histories: list[WireObject]) -> WireObject:
+    spec: WireObject = {"lookupPolicy": {"local": row.lookup_local}}
     if row.spec_repository:
         spec["dockerImageRepository"] = row.spec_repository
     if wishes:
         spec["tags"] = wishes
-    status: dict[str, Any] = {"dockerImageRepository": row.status_repository}
+    status: WireObject = {"dockerImageRepository": row.status_repository}
     if row.public_repository:
         status["publicDockerImageRepository"] = row.public_repository
     if histories:
@@ -161,31 +194,37 @@ def _stream_wire(
     return {"metadata": metadata, "spec": spec, "status": status}
 
 
-def _wish_wire(tag: AnyRow) -> dict[str, Any]:
-    wish: dict[str, Any] = {"name": tag.name, "annotations": tag.spec_annotations}
-    if tag.from_kind is not None:
-        rest = tag.from_rest or {}
-        source = {
-            "kind": tag.from_kind,
-            "namespace": tag.from_namespace,
-            "name": tag.from_name,
-            "uid": rest.get("uid"),
-            "apiVersion": rest.get("api_version"),
-            "resourceVersion": rest.get("resource_version"),
-            "fieldPath": rest.get("field_path"),
-        }
+def _wish_wire(tag: str, columns: Sequence[Any]) -> WireObject:
+    (
+        annotations,
+        kind,
+        namespace,
+        name,
+        rest,
+        reference,
+        generation,
+        insecure,
+        scheduled,
+        mode,
+        policy,
+    ) = columns
+    wish: WireObject = {"name": tag, "annotations": annotations}
+    if kind is not None:
+        source = {"kind": kind, "namespace": namespace, "name": name}
+        if rest:
+            source |= {key: rest.get(field) for field, key in _RARE_SOURCE}
         source = {key: value for key, value in source.items() if value}
         if source:
             wish["from"] = source
-    if tag.spec_reference:
+    if reference:
         wish["reference"] = True
-    wish["generation"] = tag.spec_generation
-    policy: dict[str, Any] = {}
-    if tag.insecure:
-        policy["insecure"] = True
-    if tag.scheduled:
-        policy["scheduled"] = True
-    policy["importMode"] = tag.import_mode or "Legacy"
-    wish["importPolicy"] = policy
-    wish["referencePolicy"] = {"type": tag.reference_policy or "Source"}
+    wish["generation"] = generation
+    how: WireObject = {}
+    if insecure:
+        how["insecure"] = True
+    if scheduled:
+        how["scheduled"] = True
+    how["importMode"] = mode or "Legacy"
+    wish["importPolicy"] = how
+    wish["referencePolicy"] = {"type": policy or "Source"}
     return wish

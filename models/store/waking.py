@@ -85,8 +85,8 @@ class Waker:
     def _listen(self) -> bool:
         try:
             pooled = self._engine.raw_connection()
-            pooled.detach()
             driver = pooled.driver_connection
+            pooled.detach()
             assert isinstance(driver, psycopg.Connection)
             driver.rollback()
             driver.autocommit = True

@@ -2,20 +2,27 @@
 
 import pytest
 
+from models.errors import StreamConflictError
 from models.images.packed import PackedImage, pack_image
 from models.resources.image import ImageSignature
 from models.store.changes import load_changes
 from models.store.images import (
+    count_images,
+    delete_image,
     images_with_layer,
     images_with_manifest,
+    list_images,
     load_held,
     load_image,
     load_images,
     save_held,
     save_images,
+    update_image,
 )
 from models.store.session import transaction
 from tests.integration.store.things import NOW, after, digest, image, index, packed
+
+ORDER = {"image.openshift.io/dockerLayersOrder": "ascending"}
 
 
 def save(engine, *images, now=NOW):
@@ -139,3 +146,76 @@ def test_a_size_beyond_32_bits_is_kept(engine):
     layer = big.docker_image_layers[0].replace(size=2**53 - 1)
     save(engine, pack_image(big.replace(docker_image_layers=[layer])))
     assert load(engine, "a").docker_image_layers == [layer]
+
+
+def update(engine, old, new, *, now=NOW):
+    with transaction(engine) as session:
+        return update_image(session, old, new, now=now)
+
+
+def test_an_updated_image_is_stored_whole_under_a_new_version(engine):
+    save(engine, image("a"))
+    old = load(engine, "a")
+    new = old.replace(
+        metadata=old.metadata.replace(labels={"a": "b"}, annotations={"c": "d", **ORDER}),
+        docker_image_reference="else.where/x@" + digest("a"),
+        docker_image_manifest="{}",
+        docker_image_layers=[],
+        docker_image_manifests=index("list", "x", "y").docker_image_manifests,
+        signatures=[ImageSignature(type="AtomicImageV1", content="AA==")],
+    )
+    changed = update(engine, old, new, now=after(60))
+    assert changed == load(engine, "a")
+    assert int(changed.metadata.resource_version) > int(old.metadata.resource_version)
+    same = changed.metadata.replace(resource_version=old.metadata.resource_version)
+    assert changed.replace(metadata=same) == new
+    with transaction(engine, write=False) as session:
+        assert images_with_layer(session, digest("base")) == []
+        assert images_with_manifest(session, digest("x")) == [digest("a")]
+
+
+def test_an_update_without_a_difference_writes_nothing_and_a_lost_race_is_a_conflict(engine):
+    save(engine, image("a"))
+    old = load(engine, "a")
+    assert update(engine, old, old, now=after(60)) == old
+    changed = update(engine, old, old.replace(docker_image_manifest="{}"))
+    assert load(engine, "a") == changed
+    with pytest.raises(StreamConflictError, match="images"):
+        update(engine, old, old)
+    with pytest.raises(StreamConflictError):
+        update(engine, image("b"), image("b"))
+
+
+@pytest.mark.case("import 3-47")
+def test_an_import_leaves_an_updated_image_as_it_is(engine):
+    save(engine, packed("a"))
+    old = load(engine, "a")
+    changed = update(engine, old, old.replace(docker_image_manifest="{}"))
+    assert save(engine, packed("a")) == 0
+    assert load(engine, "a") == changed
+
+
+def test_a_deleted_image_is_gone_with_its_parts_and_may_come_again(engine):
+    save(engine, image("a"), index("list", "x"))
+    old = load(engine, "a")
+    with transaction(engine) as session:
+        save_held(session, "quay.io/team/app", "", [digest("a")])
+        assert delete_image(session, digest("a"), now=NOW)
+        assert delete_image(session, digest("a"), now=NOW) == 0
+        assert images_with_layer(session, digest("base")) == []
+        assert load_held(session, "quay.io/team/app", [""]) == []
+    assert load(engine, "a") is None
+    save(engine, image("a"))
+    assert load(engine, "a").metadata.uid != old.metadata.uid
+
+
+def test_images_are_paged_in_the_order_of_digests_and_counted(engine):
+    names = sorted(digest(f"{number}") for number in range(7))
+    save(engine, *(image(f"{number}") for number in range(7)))
+    found, last = [], None
+    with transaction(engine, write=False) as session:
+        while page := list_images(session, limit=3, after=last):
+            found += page
+            last = page[-1].name
+        assert found == [load_image(session, name) for name in names]
+        assert (count_images(session), count_images(session, after=names[4])) == (7, 2)

@@ -1,27 +1,35 @@
 """The row is the truth about a job, and only the attempt that holds it may write."""
 
+import threading
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from models.errors import LeaseLostError, NotFoundError
+from models.errors import AlreadyExistsError, LeaseLostError, NotFoundError, TagstreamError
 from models.jobs import Asker, JobRequest, JobResult, JobState, Lane, TargetResult
+from models.store.changes import load_feed
+from models.store.images import save_images
 from models.store.jobs import (
     ask_cancel,
     claim_job,
+    count_jobs,
     create_job,
     dropped_jobs,
+    find_job,
     finish_job,
+    forget_job,
     list_jobs,
     load_answer,
     load_job,
     mark_knocked,
+    page_jobs,
     release_job,
     renew_job,
+    settle_parent,
 )
 from models.store.session import transaction
-from tests.integration.store.things import NOW, after, request
+from tests.integration.store.things import NOW, START, after, image, request
 
 LEASE = timedelta(seconds=60)
 
@@ -41,6 +49,12 @@ class Counter:
         wanted = JobRequest(request(name, namespace=namespace, source=source), **fields)
         with transaction(self.engine) as session:
             return create_job(session, wanted, now=now)
+
+    def again(self, name, *, namespace="ns", **fields):
+        """A job that is called by that name."""
+        wanted = JobRequest(request(namespace=namespace), name=name, **fields)
+        with transaction(self.engine) as session:
+            return create_job(session, wanted, now=NOW)
 
     def claim(self, job, *, now=NOW, worker="w1"):
         with transaction(self.engine) as session:
@@ -255,3 +269,178 @@ def test_a_missing_job_is_none(engine):
     with transaction(engine, write=False) as session:
         assert load_job(session, uuid4()) is None
         assert load_answer(session, uuid4()) is None
+
+
+def told(counter):
+    """What watchers of jobs are told: state and progress after each change."""
+    with transaction(counter.engine, write=False) as session:
+        found = load_feed(session, after=START, limit=99, kinds=["ImportJob"])
+    statuses = [each.object["status"] for each in found]
+    return [(each["state"], each["done"], each["total"]) for each in statuses]
+
+
+def test_every_step_that_clients_can_see_is_a_change_and_no_other(counter):
+    job = counter.claim(counter.create())
+    counter.renew(job, now=after(5))
+    counter.renew(job, done=1, total=2, now=after(6))
+    counter.renew(job, done=1, total=2, now=after(7))
+    counter.cancel(job, now=after(8))
+    with transaction(counter.engine) as session:
+        mark_knocked(session, job.id, now=after(9))
+        release_job(session, job, now=after(9))
+    counter.cancel(job, now=after(10))
+    assert told(counter) == [
+        ("Queued", 0, 0),
+        ("Running", 0, 0),
+        ("Running", 1, 2),
+        ("Queued", 1, 2),
+        ("Cancelled", 1, 2),
+    ]
+    assert counter.load(job).version == START + 5
+
+
+def test_an_equal_wish_that_shares_a_job_is_no_change(counter):
+    first = counter.create(coalesce=True)
+    assert counter.create(coalesce=True) == first
+    assert told(counter) == [("Queued", 0, 0)]
+
+
+def test_a_trial_and_an_exempt_wish_share_nothing_with_a_plain_one(counter):
+    ways = ({}, {"dry_run": True}, {"exempt": True})
+    jobs = [counter.create(coalesce=True, **way) for way in ways]
+    assert len({job.id for job in jobs}) == 3
+    found = [counter.load(job).request for job in jobs]
+    assert [(each.dry_run, each.exempt) for each in found] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_a_job_may_be_named_and_is_found_by_its_name_or_else_by_its_id(counter):
+    named = counter.create()
+    with transaction(counter.engine) as session:
+        wanted = JobRequest(request(), name="nightly", labels={"a": "b"}, annotations={"c": "d"})
+        nightly = create_job(session, wanted, now=NOW)
+    with transaction(counter.engine, write=False) as session:
+        assert find_job(session, "ns", "nightly") == nightly
+        assert find_job(session, "ns", str(named.id)) == named
+        assert find_job(session, "other", "nightly") is None
+    assert nightly.request.labels == {"a": "b"}
+    with pytest.raises(AlreadyExistsError, match='"nightly" already exists'):
+        counter.again("nightly")
+
+
+def test_jobs_are_paged_by_namespace_and_name(counter):
+    for namespace, name in (("b", "x"), ("a", "z"), ("a", "y")):
+        counter.again(name, namespace=namespace)
+    with transaction(counter.engine, write=False) as session:
+        found, last = [], None
+        while page := page_jobs(session, limit=2, after=last):
+            found += [(job.request.namespace, job.request.name) for job in page]
+            last = found[-1]
+        assert found == [("a", "y"), ("a", "z"), ("b", "x")]
+        assert [job.request.name for job in page_jobs(session, namespace="a", limit=9)] == [
+            "y",
+            "z",
+        ]
+        assert (count_jobs(session), count_jobs(session, namespace="a", after=("a", "y"))) == (3, 1)
+
+
+def test_a_forgotten_job_is_gone_and_its_worker_has_lost_it(counter):
+    job = counter.claim(counter.create())
+    with transaction(counter.engine) as session:
+        assert forget_job(session, job.id, now=NOW)
+        assert forget_job(session, job.id, now=NOW) == 0
+    assert counter.load(job) is None
+    with pytest.raises(LeaseLostError):
+        counter.renew(job, done=1, total=1)
+    with pytest.raises(LeaseLostError):
+        counter.finish(job)
+
+
+def family(counter, number=2):
+    """A reimport and its children."""
+    parent = counter.again("all", selector={"onlyFailed": True})
+    children = [counter.again(f"child{each}", parent=parent.id) for each in range(number)]
+    with transaction(counter.engine) as session:
+        settle_parent(session, parent.id, now=NOW)
+    return parent, children
+
+
+def test_a_reimport_is_as_far_as_its_children_and_ends_with_the_last(counter):
+    parent, children = family(counter)
+    assert counter.load(parent).state is JobState.RUNNING
+    for step, child in enumerate(children, start=1):
+        counter.finish(counter.claim(child), result=JobResult(imported=3, failed=step))
+        found = counter.load(parent)
+        assert (found.done, found.total) == (step, 2)
+    assert found.state is JobState.SUCCEEDED
+    assert (found.result.imported, found.result.failed) == (6, 3)
+    assert found.finished == NOW
+
+
+def test_a_reimport_that_found_nothing_to_do_has_succeeded(counter):
+    parent, _ = family(counter, 0)
+    assert counter.load(parent).state is JobState.SUCCEEDED
+
+
+def test_a_reimport_of_which_nothing_came_has_failed(counter):
+    parent, children = family(counter)
+    for child in children:
+        counter.finish(counter.claim(child), state=JobState.FAILED)
+    found = counter.load(parent)
+    assert found.state is JobState.FAILED
+    assert "look at the jobs" in found.result.error["message"]
+
+
+def test_no_worker_takes_a_reimport_and_nobody_knocks_for_it(counter):
+    parent = counter.again("all", selector={})
+    assert counter.claim(parent) is None
+    assert counter.dropped(now=after(99), queued_before=after(99)) == []
+
+
+def test_who_cancels_a_reimport_cancels_its_children(counter):
+    parent, (first, second) = family(counter)
+    running = counter.claim(first)
+    counter.cancel(parent)
+    assert counter.load(second).state is JobState.CANCELLED
+    assert counter.renew(running) is True
+    assert counter.load(parent).state is JobState.RUNNING
+    counter.finish(running, state=JobState.CANCELLED)
+    assert counter.load(parent).state is JobState.CANCELLED
+
+
+def test_progress_and_an_import_that_ends_do_not_embrace(counter):
+    """Whoever locks both takes the counter of changes before the row of a job."""
+    failures = []
+
+    def beat(job):
+        step = 0
+        try:
+            while True:
+                step += 1
+                counter.renew(job, done=step, total=step)
+                counter.cancel(job)
+        except LeaseLostError:
+            return
+        except TagstreamError as error:
+            failures.append(error)
+
+    for number in range(8):
+        job = counter.claim(counter.create())
+        beating = threading.Thread(target=beat, args=(job,))
+        beating.start()
+        with transaction(counter.engine) as session:
+            save_images(session, [image(f"{number}")], now=NOW)
+            finish_job(
+                session,
+                job,
+                state=JobState.SUCCEEDED,
+                result=JobResult(),
+                with_errors=False,
+                answer=None,
+                now=NOW,
+            )
+        beating.join()
+    assert failures == []

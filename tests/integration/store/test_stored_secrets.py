@@ -1,6 +1,7 @@
 """Secrets are unreadable at rest, and only pull secrets that were not excluded are offered."""
 
 import base64
+import zlib
 
 import pytest
 from cryptography.fernet import Fernet
@@ -11,6 +12,7 @@ from models.resources.meta import ObjectMeta, Secret
 from models.store.changes import load_changes
 from models.store.cipher import Cipher
 from models.store.secrets import (
+    count_secrets,
     delete_secret,
     list_secrets,
     load_secret,
@@ -155,3 +157,59 @@ def test_keys_are_exchanged_without_a_change_to_any_secret(engine):
             break
     assert pages == 3
     assert [load(engine, name, cipher=Cipher([NEW_KEY])) for name in ("a", "b", "c")] == saved
+
+
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def test_what_a_client_wrote_of_a_secret_into_its_annotations_is_sealed_too(engine):
+    """`kubectl apply` copies the whole secret there."""
+    made = secret(annotations={APPLIED: f'{{"data": "{CANARY}"}}', "a": "b"})
+    saved = save(engine, made)
+    save(engine, saved.replace(type="Opaque"))
+    with engine.connect() as connection:
+        rows = [
+            *connection.execute(text("SELECT * FROM secrets")),
+            *connection.execute(text("SELECT * FROM changes")),
+        ]
+    for value in (value for row in rows for value in row):
+        seen = value if isinstance(value, bytes) else str(value).encode()
+        for packed in (seen, zlib.decompress(seen) if seen[:1] == b"x" else b""):
+            assert CANARY.encode() not in packed
+            assert base64.b64encode(CANARY.encode()) not in packed
+    found = load(engine)
+    assert found.metadata.annotations == made.metadata.annotations
+    assert list(found.data) == [".dockerconfigjson"]
+    assert save(engine, found) == found
+
+
+def test_an_immutable_secret_stays_marked(engine):
+    made = save(engine, secret().replace(immutable=True))
+    assert made.immutable
+    assert load(engine) == made
+    assert save(engine, made) == made
+    assert made.wire()["immutable"] is True
+
+
+def test_secrets_are_paged_by_namespace_and_name_with_their_data(engine):
+    for namespace, name in (("b", "x"), ("a", "z"), ("a", "y")):
+        save(engine, secret(name, namespace=namespace))
+    with transaction(engine, write=False) as session:
+        found, last = [], None
+        while page := list_secrets(session, cipher=CIPHER, limit=2, after=last):
+            found += page
+            last = (page[-1].metadata.namespace, page[-1].metadata.name)
+        assert [(each.metadata.namespace, each.metadata.name) for each in found] == [
+            ("a", "y"),
+            ("a", "z"),
+            ("b", "x"),
+        ]
+        assert all(each.data == secret().data for each in found)
+        assert count_secrets(session) == 3
+        assert count_secrets(session, "a", after=("a", "y")) == 1
+
+
+def test_a_secret_of_a_lost_key_may_be_deleted(engine):
+    save(engine, secret())
+    with transaction(engine) as session:
+        assert delete_secret(session, "ns", "pull", now=NOW) == START + 2
