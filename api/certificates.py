@@ -6,6 +6,7 @@ name that is needed or nears its end; the CA only when it ends.
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 from collections.abc import Collection
@@ -37,6 +38,13 @@ class ServingFiles:
 def ensure_certificates(directory: Path, names: Collection[str]) -> ServingFiles:
     """The files of a CA and of a leaf for `names` (hosts and addresses), made where missing."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / ".lock").open("w") as lock:
+        # Several processes that share the directory agree on one CA.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _ensure(directory, names)
+
+
+def _ensure(directory: Path, names: Collection[str]) -> ServingFiles:
     files = ServingFiles(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
     authority_key = directory / "ca.key"
     now = datetime.now(UTC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import signal
 import socket
 import ssl
 import threading
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -38,6 +39,17 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - `:8443` says all addresses
 
 
+_ENDS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signals: it would end the process by the one that it got."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class ApiServer:
     """One uvicorn server; `run` returns when it was asked to stop."""
 
@@ -61,7 +73,7 @@ class ApiServer:
             ssl_keyfile=listen.key,
             ssl_version=ssl.PROTOCOL_TLS_SERVER,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._listen = listen
         self._socket = _bind(listen)
 
@@ -79,7 +91,7 @@ class ApiServer:
         """Serve until SIGTERM, SIGINT or `stop`; whether it ever got going."""
         if ready is not None:
             threading.Thread(target=self._tell, args=(ready,), daemon=True).start()
-        with contextlib.suppress(KeyboardInterrupt):
+        with self._heeding_signals():
             self._server.run(sockets=[self._socket])
         return self._server.started
 
@@ -99,6 +111,24 @@ class ApiServer:
         finally:
             self.stop()
             thread.join(GRACE + 10)
+
+    @contextmanager
+    def _heeding_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT ask for the end; asked twice, it does not wait for anybody."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            self._server.force_exit = self._server.should_exit
+            self._server.should_exit = True
+
+        before = [(number, signal.signal(number, ask)) for number in _ENDS]
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
 
     def _tell(self, ready: Callable[[], None]) -> None:
         pause = threading.Event()

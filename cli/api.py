@@ -23,6 +23,13 @@ import click
     metavar="FILE",
     help="Its key, PEM.",
 )
+@click.option(
+    "--tls-name",
+    "tls_names",
+    multiple=True,
+    metavar="NAME",
+    help="A host or address that clients use; goes into the certificate that is made.",
+)
 @click.option("--plain-http", is_flag=True, help="No TLS: only behind a proxy that has it.")
 @click.pass_obj
 def command(
@@ -31,6 +38,7 @@ def command(
     listen: str,
     tls_cert: Path | None,
     tls_key: Path | None,
+    tls_names: tuple[str, ...],
     plain_http: bool,
 ) -> int:
     """Serve image.openshift.io/v1 until ctrl-C or SIGTERM; imports are carried by the workers.
@@ -61,7 +69,7 @@ def command(
     elif tls_cert is None:
         import socket
 
-        names = {"localhost", "127.0.0.1", "::1", socket.gethostname()}
+        names = {"localhost", "127.0.0.1", "::1", socket.gethostname(), *tls_names}
         files = ensure_certificates(settings.data_dir / "pki", sorted(names))
         tls_cert, tls_key = files.certificate, files.key
     engine = open_engine(settings.effective_database_url)

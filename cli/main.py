@@ -32,6 +32,7 @@ VERBS = {
     "token": "token",
     "db": "db",
     "api": "api",
+    "ready": "ready",
     "worker": "worker",
     "completion": "completion",
     "version": "version",

@@ -21,7 +21,7 @@ from tests.servers import Postgres, Redis, find_binary
 COMPOSE = yaml.safe_load((HOME / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (HOME / "Dockerfile").read_text()
-OURS = {"migrate", "worker", "scheduler"}
+OURS = {"migrate", "api", "worker", "scheduler"}
 PASSWORD = "s3:cr/t @ home"
 
 
@@ -58,7 +58,12 @@ def test_a_service_waits_for_what_it_needs(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("postgres", "/var/lib/postgresql/data"), ("redis", "/data")]
+    ("name", "place"),
+    [
+        ("postgres", "/var/lib/postgresql/data"),
+        ("redis", "/data"),
+        ("api", "/var/lib/tagstream"),
+    ],
 )
 def test_data_outlives_its_container(name, place):
     [volume] = SERVICES[name]["volumes"]
@@ -111,7 +116,11 @@ class Composed:
         self.roles = {}
         self._postgres = postgres
         self._redis = redis
+        self._port = free_port()
         self._replaced = {
+            "0.0.0.0:8443": f"127.0.0.1:{self._port}",
+            "127.0.0.1:8443": f"127.0.0.1:{self._port}",
+            "/var/lib/tagstream": f"{directory}/api",
             "postgres:5432": postgres.host,
             "redis:6379": redis.host,
             "/run/secrets/": f"{directory}/secrets/",
@@ -161,8 +170,9 @@ class Composed:
 
     def is_healthy(self, name):
         kind, *words = SERVICES[name]["healthcheck"]["test"]
+        words = [self.here(word) for word in words]
         if kind == "CMD-SHELL":
-            words = ["sh", "-c", self.here(words[0])]
+            words = ["sh", "-c", words[0]]
         if name in self.roles:  # in its container it is the first process
             words[-1] = words[-1].replace("-1@", f"-{self.roles[name].pid}@")
         if words[0] == "redis-cli":
@@ -171,6 +181,11 @@ class Composed:
             words, cwd=HOME, env=self.variables(name), capture_output=True, timeout=60
         )
         return done.returncode == 0
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
 
 
 def _postgres_home():
@@ -225,9 +240,11 @@ def test_the_services_come_up_in_turn_and_carry_an_import(composed, fake):
         assert migrated.returncode == 0, migrated.stderr
 
     assert not composed.is_healthy("scheduler")
+    assert not composed.is_healthy("api")
+    api = composed.start("api")
     worker = composed.start("worker")
     scheduler = composed.start("scheduler")
-    for name in ("worker", "scheduler"):
+    for name in ("api", "worker", "scheduler"):
         until(lambda name=name: composed.is_healthy(name), within=40)
 
     imported = composed.run("worker", "import", f"{fake.host}/team/app", "--all")
@@ -237,6 +254,7 @@ def test_the_services_come_up_in_turn_and_carry_an_import(composed, fake):
     assert '"succeeded"' in told.stdout.lower()
     assert PASSWORD not in imported.stderr + worker.output + scheduler.output
 
+    assert api.stop() == 0
     assert worker.stop() == 0
     assert scheduler.stop() == 0
     assert not composed.is_healthy("worker")
