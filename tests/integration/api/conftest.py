@@ -121,3 +121,16 @@ def digest():
         return "sha256:" + f"{next(_numbers):08x}" + letter * 56
 
     return make
+
+
+@pytest.fixture
+def pushed(room, digest):
+    """A stream `web` with labels, whose wished-for tag `v1` means an image; its digest."""
+    name = digest()
+    body = {
+        "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"of": "stream"}},
+        "spec": {"tags": [follows("v1", "later")]},
+    }
+    assert room.post("imagestreams", body).status_code == 201
+    assert room.map("web", "v1", name).status_code == 201
+    return name

@@ -194,3 +194,11 @@ def test_a_verdict_is_whole_or_not_at_all(room, image):
     assert other["signatures[0].imageIdentity"] == (
         'Invalid value: "zz": must be unset for unknown signature state'
     )
+
+
+def test_a_signer_needs_no_right_to_write_images(room, image):
+    signer = room.user(("signer", "*"))
+    body = {"metadata": {"name": f"{image}@s"}, "type": "AtomicImageV1", "content": "aGk="}
+    assert signer.post(SIGNATURES, json=body).status_code == 201
+    assert signer.put(at(image), json=read(room, image)).status_code == 403
+    assert signer.delete(f"{SIGNATURES}/{image}@s").status_code == 200
