@@ -2,6 +2,8 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from uuid import uuid4
 
 import pytest
 from alembic import command
@@ -9,10 +11,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, inspect, text
 
 from models.errors import StoreError
-from models.store.session import open_engine, schema_version, upgrade
+from models.store.changes import floor_version, latest_version, list_as_of, load_feed
+from models.store.jobs import find_job
+from models.store.namespaces import list_namespaces
+from models.store.session import open_engine, schema_version, transaction, upgrade
+from models.store.streams import list_streams
 from models.store.tables.schema import METADATA
 from models.store.upgrade import HEAD, MIGRATIONS, create_schema, migrate_schema
 
@@ -128,3 +134,77 @@ def test_every_constraint_and_index_has_the_name_of_the_convention(empty):
     ]
     # SQLite names no primary key of a table that counts by itself.
     assert all(name.startswith(("ix_", "uq_", "fk_", "pk_")) for name in names if name)
+
+
+def test_what_was_there_before_the_api_becomes_objects_and_the_log_begins_anew(empty):
+    """Jobs are named by their ids, namespaces come into being, and old changes are forgotten."""
+    job = uuid4()
+    with empty.begin() as connection:
+        migrate_schema(connection, "0001")
+        _fill_as_of_old(connection, job)
+    upgrade(empty)
+    with transaction(empty, write=False) as session:
+        names = [each.metadata.name for each in list_namespaces(session, limit=9)]
+        assert names == ["default", "openshift", "team"]
+        (stream,) = list_streams(session, limit=9)
+        assert stream.metadata.resource_version == "7"
+        assert find_job(session, "team", str(job)).version == 7
+        assert floor_version(session) == 7
+        assert latest_version(session) == 9
+        found = load_feed(session, after=7, limit=9)
+        assert [(each.kind, each.name) for each in found] == [
+            ("Namespace", "default"),
+            ("Namespace", "openshift"),
+        ]
+        assert list_as_of(session, "ImageStream", 6, limit=9) is None
+        assert list_as_of(session, "ImageStream", 7, limit=9) == [stream.wire()]
+
+
+def _fill_as_of_old(connection, job):
+    old = MetaData()
+    old.reflect(connection)
+    tables = old.tables
+    then = datetime(2026, 1, 2, 3, 4, 5)
+    connection.execute(tables["counters"].insert(), {"name": "version", "value": 7})
+    change = {"kind": "ImageStream", "namespace": "team", "name": "app", "at": then}
+    connection.execute(
+        tables["changes"].insert(),
+        [{**change, "version": step, "verb": "MODIFIED"} for step in range(1, 8)],
+    )
+    connection.execute(
+        tables["image_streams"].insert(),
+        {
+            "namespace": "team",
+            "name": "app",
+            "uid": uuid4() if connection.dialect.name == "postgresql" else uuid4().hex,
+            "version": 7,
+            "generation": 1,
+            "created": then,
+            "lookup_local": False,
+            "spec_repository": "",
+            "status_repository": "",
+            "public_repository": "",
+        },
+    )
+    connection.execute(
+        tables["jobs"].insert(),
+        {
+            "id": job if connection.dialect.name == "postgresql" else job.hex,
+            "namespace": "team",
+            "stream": "app",
+            "state": "queued",
+            "lane": "bulk",
+            "asker": "user",
+            "asked_by": "",
+            "request": '{"metadata": {"name": "app", "namespace": "team"}}',
+            "wants_answer": False,
+            "coalesce": False,
+            "attempt": 0,
+            "done": 0,
+            "total": 0,
+            "with_errors": False,
+            "cancel_asked": False,
+            "worker": "",
+            "created": then,
+        },
+    )
