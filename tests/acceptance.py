@@ -1,7 +1,8 @@
 """Which test shows which acceptance case. `make docs` writes docs/reference/acceptance.md.
 
-The cases are those of the import specification (import 1-1 to 9-12) and of the registry client
-(registry 1 to 190); a test claims one with `@pytest.mark.case("import 3-1")`.
+The cases are those of the import specification (import 1-1 to 9-12), of the registry client
+(registry 1 to 190) and of the API (api 1 to 230); a test claims one with
+`@pytest.mark.case("import 3-1")`.
 """
 
 import ast
@@ -11,10 +12,15 @@ HOME = Path(__file__).parents[1]
 PAGE = HOME / "docs" / "reference" / "acceptance.md"
 IMPORT_SECTIONS = {1: 10, 2: 53, 3: 50, 4: 27, 5: 36, 6: 40, 7: 23, 8: 11, 9: 12}
 REGISTRY_CASES = 190
-CASES = [
-    *(f"import {s}-{n}" for s, most in IMPORT_SECTIONS.items() for n in range(1, most + 1)),
-    *(f"registry {n}" for n in range(1, REGISTRY_CASES + 1)),
-]
+API_CASES = 230
+SECTIONS = {
+    "Import": [
+        f"import {s}-{n}" for s, most in IMPORT_SECTIONS.items() for n in range(1, most + 1)
+    ],
+    "Registry": [f"registry {n}" for n in range(1, REGISTRY_CASES + 1)],
+    "API": [f"api {n}" for n in range(1, API_CASES + 1)],
+}
+CASES = [case for cases in SECTIONS.values() for case in cases]
 _SCHEDULER = "the scheduler's own pacing; comes with the schedule"
 _SIGNATURES = "the signature controller; comes later"
 NO_REASON = "**no reason given**"
@@ -53,27 +59,26 @@ def _cases_of(node):
 
 
 def render():
-    """The page: a row per case."""
+    """The page: a section per specification, a row per case."""
     tests = claimed()
-    rows = []
-    for case in CASES:
-        if case in tests:
-            shown = "<br>".join(f"`{name}`" for name in sorted(set(tests[case])))
-            rows.append(f"| {case} | {shown} |")
-        else:
-            rows.append(f"| {case} | left out: {LEFT_OUT.get(case, NO_REASON)} |")
-    return "\n".join(
-        [
-            "# Acceptance cases",
-            "",
-            "Each case and the tests that show it. Written by `make docs`; a test compares.",
-            "",
-            "| case | tests, below `tests/` |",
-            "|---|---|",
-            *rows,
-            "",
-        ]
-    )
+    lines = [
+        "# Acceptance cases",
+        "",
+        "Each case and the tests that show it. Written by `make docs`; a test compares.",
+        "",
+    ]
+    for title, cases in SECTIONS.items():
+        lines += [f"## {title}", "", "| case | tests, below `tests/` |", "|---|---|"]
+        lines += [_row(case, tests.get(case)) for case in cases]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(case, names):
+    if names:
+        shown = "<br>".join(f"`{name}`" for name in sorted(set(names)))
+        return f"| {case} | {shown} |"
+    return f"| {case} | left out: {LEFT_OUT.get(case, NO_REASON)} |"
 
 
 if __name__ == "__main__":
