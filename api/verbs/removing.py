@@ -26,7 +26,9 @@ def delete_object(call: Call, kind: Kind) -> Reply:
         return kind.delete(work, call.target.namespace, call.target.name, options)
 
     shown = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
-    return shape_object(call, media, kind, shown)
+    # Accepted, not done: finalizers hold it, and the client said that it knows of them (A.3).
+    waits = shown.get("kind") != "Status" and options.orphan is False
+    return shape_object(call, media, kind, shown, code=202 if waits else 200)
 
 
 def delete_collection(call: Call, kind: Kind) -> Reply:
