@@ -1,59 +1,25 @@
 """Images (`api.md` B1.2, B3.8, B4): cases 126 to 141."""
 
-import hashlib
-import itertools
 import json
-from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
-from tests.apiserver import IMAGE_API
+from tests.integration.api.pushes import (
+    DOCKER_LAYER,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    IMAGES,
+    L1,
+    L2,
+    at,
+    hashed,
+    pushed_image,
+    read,
+)
 from tests.integration.api.test_streams_created import causes
 
-IMAGES = f"{IMAGE_API}/images"
 ORDER = "image.openshift.io/dockerLayersOrder"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-L1, L2 = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-_numbers = itertools.count(1)
-
-
-def hashed(text):
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
-def pushed_image(**fields):
-    """An image as a registry pushes it: layers of 100, 200 and again 200 bytes, 262 of config."""
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": "2024-05-06T07:08:09.987654321Z",
-        "author": f"somebody {next(_numbers)}",
-        "config": {"Env": ["A=b"], "Unknown": 1},
-    }
-    config["comment"] = "x" * (262 - len(json.dumps(config | {"comment": ""})))
-    text = json.dumps(config)
-    assert len(text) == 262
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": DOCKER_MANIFEST,
-            "config": {"mediaType": DOCKER_CONFIG, "size": 262, "digest": hashed(text)},
-            "layers": [
-                {"mediaType": DOCKER_LAYER, "size": size, "digest": digest}
-                for digest, size in ((L1, 100), (L2, 200), (L2, 200))
-            ],
-        }
-    )
-    name = hashed(manifest)
-    return {
-        "metadata": {"name": name},
-        "dockerImageReference": f"quay.io/x/y@{name}",
-        "dockerImageManifest": manifest,
-        "dockerImageConfig": text,
-    } | fields
 
 
 def post(room, body, **params):
@@ -63,16 +29,6 @@ def post(room, body, **params):
 def created(room, body):
     answer = post(room, body)
     assert answer.status_code == 201, answer.text
-    return answer.json()
-
-
-def at(name):
-    return f"{IMAGES}/{quote(name, safe='')}"
-
-
-def read(room, name):
-    answer = room.admin.get(at(name))
-    assert answer.status_code == 200, answer.text
     return answer.json()
 
 
@@ -108,7 +64,7 @@ def test_a_name_that_no_path_could_hold_is_refused(room, name, text):
 
 @pytest.mark.case("api 128")
 def test_any_other_name_will_do(room):
-    name = f"ANY Name_x{next(_numbers)}"
+    name = f"ANY Name_x{uuid4().hex}"
     created(room, {"metadata": {"name": name}, "dockerImageReference": "quay.io/x/y:1"})
     found = room.admin.get(f"{IMAGES}/{name.replace(' ', '%20')}")
     assert (found.status_code, found.json()["metadata"]["name"]) == (200, name)

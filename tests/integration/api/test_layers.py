@@ -4,16 +4,18 @@ import json
 
 import pytest
 
-from tests.integration.api.test_images import (
+from tests.integration.api.pushes import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
+    IMAGES,
     L1,
     L2,
+    OCI_INDEX,
     at,
+    index_of,
     pushed_image,
 )
-from tests.integration.api.test_stream_images import OCI_INDEX, index_of
 
 
 def layers(room, stream="s"):
@@ -69,7 +71,7 @@ def test_a_list_needs_its_children_even_those_that_are_not_there(room, digest):
     room.stream("s")
     child, missing = pushed_image(), digest("d")
     name = child["metadata"]["name"]
-    assert room.admin.post("/apis/image.openshift.io/v1/images", json=child).status_code == 201
+    assert room.admin.post(IMAGES, json=child).status_code == 201
     parent, fields = index_of(name, missing)
     assert room.map("s", "t", parent, **fields).status_code == 201
     found = layers(room)

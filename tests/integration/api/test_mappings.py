@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.api.conftest import follows
-from tests.integration.api.test_images import at, pushed_image, read
+from tests.integration.api.pushes import at, pushed_image, read
 from tests.integration.api.test_stream_tags import histories
 from tests.integration.api.test_streams_created import causes
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.apiserver import IMAGE_API
-from tests.integration.api.test_images import at, read
+from tests.integration.api.pushes import at, read
 from tests.integration.api.test_streams_created import causes
 
 SIGNATURES = f"{IMAGE_API}/imagesignatures"

@@ -1,42 +1,12 @@
 """ImageStreamImages: an image that a stream has or had (`api.md` B10): cases 182 to 185."""
 
-import itertools
-import json
-
 import pytest
 
-from tests.integration.api.test_images import at, hashed, pushed_image
-
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_numbers = itertools.count(1)
+from tests.integration.api.pushes import IMAGES, at, index_of, pushed_image
 
 
 def get(room, name):
     return room.get("imagestreamimages", name)
-
-
-def index_of(*children):
-    """An index as a registry pushes it."""
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
-        "annotations": {"number": str(next(_numbers))},
-        "manifests": [
-            {
-                "mediaType": OCI_MANIFEST,
-                "size": 500,
-                "digest": child,
-                "platform": {"architecture": "amd64", "os": "linux"},
-            }
-            for child in children
-        ],
-    }
-    text = json.dumps(document)
-    return hashed(text), {
-        "dockerImageManifest": text,
-        "dockerImageManifestMediaType": OCI_INDEX,
-    }
 
 
 @pytest.fixture
@@ -124,7 +94,7 @@ def test_of_two_images_with_one_beginning_neither_is_chosen(room, stream, digest
 @pytest.mark.case("api 185")
 def test_the_child_of_a_list_is_an_image_of_the_stream(room, stream):
     child = pushed_image()
-    assert room.admin.post("/apis/image.openshift.io/v1/images", json=child).status_code == 201
+    assert room.admin.post(IMAGES, json=child).status_code == 201
     name = child["metadata"]["name"]
     parent, fields = index_of(name)
     assert room.map(stream, "t", parent, **fields).status_code == 201

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.integration.api.test_images import read
+from tests.integration.api.pushes import read
 from tests.integration.api.test_stream_tags import (
     get,
     histories,
