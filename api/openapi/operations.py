@@ -84,6 +84,8 @@ class Operations:
         word, text = _WORDS[verb]
         kind = f"{info.subresource or ''} of the specified {whole.kind}"
         named = kind.strip() if info.subresource else info.kind
+        if verb == "list" and "watch" not in info.verbs:
+            text = text.replace("list or watch", "list")
         if info.subresource:
             text = text.replace("the specified {kind}", "{kind}")
         article = "an" if info.kind[0] in "AEIOU" else "a"
