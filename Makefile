@@ -8,7 +8,7 @@ SERVERS := docker-registry redis-server postgresql skopeo
 .DEFAULT_GOAL := help
 REF ?=
 
-.PHONY: docs help setup demo servers test fast check fmt lint bench clean
+.PHONY: docs help setup demo servers test fast soak check fmt lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ docs: setup ## Write the pages that are made from the code
 
 fast: setup ## Run the unit tests only
 	@$(BIN)/python -m pytest -q tests/unit
+
+soak: setup servers ## Keep the promise of watches for a minute each, with and without killed processes
+	@SOAK_SECONDS=60 $(BIN)/python -m pytest -q tests/e2e/test_watch_promise.py
 
 check: lint test ## Everything that must be green before a commit lands
 
