@@ -8,7 +8,7 @@ SERVERS := docker-registry redis-server postgresql skopeo
 .DEFAULT_GOAL := help
 REF ?=
 
-.PHONY: docs help setup demo servers test fast soak check fmt lint bench clean
+.PHONY: docs help setup demo servers test fast soak check fmt lint fuzz bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ lint: setup ## Formatting, ruff, mypy strict, the contracts between rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fuzz: setup ## Throw some twenty thousand strange requests at the API (FUZZ_EXAMPLES=200 an operation)
+	@$(BIN)/python -m tests.fuzz
 
 bench: setup servers ## Measure speed and memory, some fifteen minutes (results: bench/results.md)
 	@$(BIN)/python -m bench
