@@ -240,7 +240,7 @@ def _ascii(text):
 def main():
     configure_logs("ERROR", "console", quiet=True)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    audit._logger = structlog.PrintLogger(Path(os.devnull).open("w"))
+    audit._logger = structlog.PrintLogger(Path(os.devnull).open("w"))  # noqa: SIM115
     examples = int(os.environ.get("FUZZ_EXAMPLES", "200"))
     with tempfile.TemporaryDirectory() as home, ApiWorld(Path(home), worker=True) as world:
         fuzz = Fuzz(world, examples)
