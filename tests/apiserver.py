@@ -1,6 +1,7 @@
 """A real API server on a real port with TLS, and clients that speak to it as somebody."""
 
 import contextlib
+import secrets
 import ssl
 import threading
 from datetime import UTC, datetime
@@ -76,7 +77,8 @@ class ApiWorld:
         """A token of the user `name`; roles are (role, namespace) or (role, namespace, stream)."""
         now = datetime.now(UTC)
         with transaction(self.engine) as session:
-            token = create_token(session, name=name, user=name, now=now)
+            label = f"{name}-{secrets.token_hex(4)}"  # of another life of the same store, perhaps
+            token = create_token(session, name=label, user=name, now=now)
             for role, namespace, *rest in roles:
                 stream = rest[0] if rest else ""
                 bind(session, USER_KIND, name, role, namespace, stream=stream, now=now)

@@ -247,8 +247,7 @@ def test_of_a_repository_the_most_important_tags_are_taken(workroom, shop):
             [image("a/b:c", importPolicy={"importMode": "Some"})],
             None,
             "spec.images[0].importPolicy.importMode",
-            "Invalid value: \"Some\": invalid import mode, valid modes are 'Legacy', "
-            "'PreserveOriginal', or empty",
+            "Invalid value: \"Some\": invalid import mode, valid modes are '', 'Legacy', 'Preserve",
         ),
         (
             [],
