@@ -134,6 +134,7 @@ class _Collector:
         self._namespace = namespace
         self._options = options
         self._selects = selects
+        self._visible = kind.visible(work.caller)
         self._current = latest_version(work.session)
         self._version, self._after = self._current, None
         if options.continue_token:
@@ -175,6 +176,8 @@ class _Collector:
         return [shown] if shown is not None and self._matches(shown) else []
 
     def _matches(self, shown: dict[str, Any]) -> bool:
+        if self._visible is not None and shown["metadata"]["name"] not in self._visible:
+            return False
         return self._selects.matches is None or self._selects.matches(shown)
 
     def _page(self, step: int, after: Place | None) -> list[tuple[Place, dict[str, Any]]]:
@@ -183,7 +186,7 @@ class _Collector:
         else:
             past = list_as_of(
                 self._work.session,
-                self._kind.info.kind,
+                self._kind.logged_as,
                 self._version,
                 namespace=self._namespace or None,
                 after=after,

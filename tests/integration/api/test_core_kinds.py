@@ -300,3 +300,26 @@ def test_a_trial_of_a_namespace_makes_none(room):
     answer = room.admin.request("DELETE", f"{NAMESPACES}/{room.ns}", params=params)
     assert answer.status_code == 200
     assert room.admin.get(f"{NAMESPACES}/{room.ns}").status_code == 200
+
+
+def test_pages_of_secrets_are_open_and_of_one_moment(room):
+    for name in ("a", "b", "c"):
+        make_secret(room, name, stringData={"k": name})
+    first = room.admin.get(secrets(room), params={"limit": 1}).json()
+    put_secret(room, "b", stringData={"k": "changed"})
+    room.admin.delete(secrets(room, "c"))
+    token = first["metadata"]["continue"]
+    rest = room.admin.get(secrets(room), params={"continue": token}).json()
+    found = {e["metadata"]["name"]: e["data"]["k"] for e in first["items"] + rest["items"]}
+    texts = {name: base64.b64decode(each).decode() for name, each in found.items()}
+    assert texts == {"a": "a", "b": "b", "c": "c"}
+
+
+def test_pages_of_namespaces_are_of_one_moment(room):
+    first = room.admin.get(NAMESPACES, params={"limit": 1}).json()
+    room.admin.delete(f"{NAMESPACES}/{room.other}")
+    token = first["metadata"]["continue"]
+    rest = room.admin.get(NAMESPACES, params={"continue": token}).json()
+    found = {each["metadata"]["name"]: each for each in first["items"] + rest["items"]}
+    assert found[room.other]["status"] == {"phase": "Active"}
+    assert room.admin.get(f"{NAMESPACES}/{room.other}").status_code == 404

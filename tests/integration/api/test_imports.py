@@ -392,6 +392,53 @@ def test_many_imports_at_once_are_all_answered(workroom, shop):
     assert found == {tag: shop.digests[tag] for tag in TAGS}
 
 
+def test_pages_of_jobs_are_of_one_moment(workroom, shop):
+    for tag in ("v1", "v2", "v3"):
+        imported(workroom, image(f"{shop.app}:{tag}", tag))
+    path = jobs_path(workroom)
+    whole = workroom.admin.get(path).json()["items"]
+    first = workroom.admin.get(path, params={"limit": 1}).json()
+    assert first["metadata"]["remainingItemCount"] == 2
+    imported(workroom, image(f"{shop.app}:v1", "v1"))
+    token = first["metadata"]["continue"]
+    rest = workroom.admin.get(path, params={"continue": token}).json()
+    assert first["items"] + rest["items"] == whole
+
+
+def test_a_namespace_that_goes_while_it_is_imported_into_stays_gone(workroom, shop):
+    shop.delay(1, "/team/app/manifests/v1")
+    headers = {"Prefer": "respond-async"}
+    answer = do_import(workroom, image(f"{shop.app}:v1", "one"), headers=headers)
+    assert answer.status_code == 202
+    until(lambda: shop.requests)
+    assert workroom.admin.delete(f"/api/v1/namespaces/{workroom.ns}").status_code == 200
+    time.sleep(2)  # longer than the registry takes
+    assert workroom.get("imagestreams", "app").status_code == 404
+    assert workroom.admin.get(f"/api/v1/namespaces/{workroom.ns}").status_code == 404
+
+
+def test_a_job_that_is_cancelled_is_an_answer_too(workroom, shop):
+    """Somebody deletes the job while its author waits."""
+    shop.stall("/team/app/manifests/v1")
+    answers = []
+
+    def ask():
+        answers.append(do_import(workroom, image(f"{shop.app}:v1", "one")))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: any("manifests/v1" in line for line in shop.requests))
+    [job] = workroom.admin.get(jobs_path(workroom)).json()["items"]
+    gone = workroom.admin.delete(jobs_path(workroom, job["metadata"]["name"]))
+    assert gone.status_code == 200
+    asking.join(20)
+    [answer] = answers
+    assert answer.status_code >= 400
+    assert answer.json()["kind"] == "Status"
+    assert "cancel" in answer.json()["message"].lower()
+    assert workroom.get("imagestreams", "app").status_code == 404
+
+
 # -- imports that the spec asks for --
 
 

@@ -199,3 +199,34 @@ def test_projects_are_those_that_one_has_a_role_in(room):
 def test_password_login_is_not_offered(room):
     answer = room.admin.get("/.well-known/oauth-authorization-server")
     assert answer.status_code == 404
+
+
+def names(answer):
+    assert answer.status_code == 200, answer.text
+    return [each["metadata"]["name"] for each in answer.json()["items"]]
+
+
+def test_a_project_that_one_has_no_role_in_is_not_found_by_its_name_either(room):
+    viewer = room.user(("view", room.ns))
+    mine, other = ({"fieldSelector": f"metadata.name={n}"} for n in (room.ns, room.other))
+    assert names(viewer.get(PROJECTS, params=mine)) == [room.ns]
+    assert names(viewer.get(PROJECTS, params=other)) == []
+    watch = {"watch": "1", "timeoutSeconds": "1"}
+    assert viewer.get(PROJECTS, params=other | watch).text == ""
+    assert viewer.get(PROJECTS, params=mine | watch).text.count("\n") == 1
+
+
+def test_pages_of_projects_are_of_one_moment_and_ones_own(room):
+    viewer = room.user(("view", room.ns), ("view", room.other))
+    first = viewer.get(PROJECTS, params={"limit": 1})
+    assert names(first) == [room.ns]
+    metadata = first.json()["metadata"]
+    name = f"{room.ns}-new"
+    room.admin.post("/api/v1/namespaces", json={"metadata": {"name": name}})
+    second = viewer.get(PROJECTS, params={"limit": 1, "continue": metadata["continue"]})
+    assert names(second) == [room.other]
+    assert "continue" not in second.json()["metadata"]
+    then = {"resourceVersion": metadata["resourceVersion"], "resourceVersionMatch": "Exact"}
+    assert names(viewer.get(PROJECTS, params=then)) == [room.ns, room.other]
+    item = viewer.get(PROJECTS, params=then).json()["items"][0]
+    assert item["status"] == {"phase": "Active"}
