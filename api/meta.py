@@ -118,6 +118,11 @@ def validate_metadata(
     return errors
 
 
+def check_metadata(meta: ObjectMeta) -> list[FieldError]:
+    """The same for kinds whose names need only fit into a path."""
+    return validate_metadata(meta, rule="segment")
+
+
 def _check_names(meta: ObjectMeta, rule: str) -> Iterator[FieldError]:
     if meta.generate_name:
         # The prefix of a name may end where the name goes on. (Upstream forgot: quirk 12.)

@@ -59,19 +59,22 @@ async def _imports(call: Call, verb: str) -> Reply:
 
 
 async def _stream_secrets(call: Call, verb: str) -> Reply:
-    """The pull secrets of the stream's namespace; the stream itself need not exist (B14)."""
+    """The pull secrets of the stream's namespace; the stream itself need not exist (B14).
+
+    All of them at once: a `limit` may be passed by, but what it left out could not be asked for.
+    """
     if verb != "get":
         raise MethodNotAllowedError
     media = negotiate(call.accept, table=False, partial=None)
     options = parse_list_options(call.query)
     kind = SecretKind()
     selects = selection_of(call, kind, options)
-    value = await call.house.threads.run(_list_secrets, call, kind, selects, options.limit)
+    value = await call.house.threads.run(_list_secrets, call, kind, selects)
     body = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
     return Reply(200, body, media.content_type)
 
 
-def _list_secrets(call: Call, kind: SecretKind, selects: Selects, limit: int) -> dict[str, Any]:
+def _list_secrets(call: Call, kind: SecretKind, selects: Selects) -> dict[str, Any]:
     with reading(call.house, call.caller, now=call.now) as work:
         found = kind.page(work, call.target.namespace, limit=100_000, after=None)
         version = latest_version(work.session)
@@ -86,7 +89,7 @@ def _list_secrets(call: Call, kind: SecretKind, selects: Selects, limit: int) ->
         "kind": "SecretList",
         "apiVersion": f"{IMAGE}/v1",
         "metadata": {"resourceVersion": str(version)},
-        "items": items[:limit] if limit else items,
+        "items": items,
     }
 
 

