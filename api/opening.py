@@ -55,4 +55,6 @@ def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery
             await threads.run(follower.stop)
             threads.close()
 
-    return build_api(house, lifespan=live)
+    api = build_api(house, lifespan=live)
+    api.state.before_end = hub.close  # a server that stops ends its watches first
+    return api

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import ssl
@@ -13,10 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 KEEP_ALIVE = 90  # seconds that a silent connection is kept
 GRACE = 20  # seconds that running requests have at the end
+FAREWELL = 0.5  # seconds that a connection without a request has to close
 BACKLOG = 2048
 MOST_HEADERS = 64 * 1024
 
@@ -43,17 +45,45 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signals: it would end the process by the one that it got."""
+    """uvicorn without its own signals: it would end the process by the one that it got.
+
+    `before_end` is called when the end begins: watches would hold it up for as long as they may.
+    """
+
+    def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_end = before_end
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the watches, then what uvicorn ends."""
+        self._before_end()
+        hanging_up = asyncio.create_task(self._hang_up())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            hanging_up.cancel()
+
+    async def _hang_up(self) -> None:
+        """Drop connections without a request: a client that reads nothing hears no farewell.
+
+        TLS would wait for its answer to the end of the grace.
+        """
+        while True:
+            await asyncio.sleep(FAREWELL)
+            for connection in list(self.server_state.connections):
+                cycle = getattr(connection, "cycle", None)
+                if cycle is None or cycle.response_complete:
+                    connection.transport.abort()
+
 
 class ApiServer:
     """One uvicorn server; `run` returns when it was asked to stop."""
 
-    def __init__(self, app: ASGIApp, listen: Listen) -> None:
+    def __init__(self, app: Starlette, listen: Listen) -> None:
         config = uvicorn.Config(
             app,
             host=listen.host,
@@ -73,7 +103,7 @@ class ApiServer:
             ssl_keyfile=listen.key,
             ssl_version=ssl.PROTOCOL_TLS_SERVER,
         )
-        self._server = _Server(config)
+        self._server = _Server(config, app.state.before_end)
         self._listen = listen
         self._socket = _bind(listen)
 
@@ -145,9 +175,11 @@ def _bind(listen: Listen) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((listen.host, listen.port))
-    except OSError:
+    except OSError as error:
         found.close()
-        raise
+        place = f"[{listen.host}]" if ":" in listen.host else listen.host
+        why = f"cannot listen on {place}:{listen.port}: {error.strerror}"
+        raise OSError(error.errno, why) from error
     found.listen(BACKLOG)
     found.setblocking(False)
     return found

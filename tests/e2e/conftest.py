@@ -79,6 +79,9 @@ class Role:
     def thaw(self):
         self._process.send_signal(signal.SIGCONT)
 
+    def send(self, number):
+        self._process.send_signal(number)
+
     def stop(self, *, within=60):
         """As an operator does; the exit code."""
         self._process.send_signal(signal.SIGTERM)
