@@ -7,7 +7,7 @@ Nothing is looked at before the caller is known, and nothing is told before the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ from api.health import answer_health
 from api.house import House
 from api.kinds.table import KINDS
 from api.open_doors import answer_empty_list, answer_open
+from api.presence import ClientGoneError
 from api.reply import Reply, refuse
 from api.request import Call, read_body, read_headers, read_query
 from api.routes import find_target, split_path
@@ -72,6 +73,8 @@ class Door:
         audit_id = str(uuid4())
         try:
             reply = await self._answer(scope, receive, audit_id)
+        except ClientGoneError:
+            return
         except StoreAwayError as error:
             log.warning("api.store_away", error=str(error), audit_id=audit_id)
             reply = refuse(UnavailableError("the database is away or busy; try again"))
@@ -80,7 +83,8 @@ class Door:
         except Exception as error:  # one of the three places that may
             log.exception("api.bug", path=scope.get("path", ""), audit_id=audit_id)
             reply = refuse(error)
-        await reply.send(send, audit_id=audit_id, head=scope["method"] == "HEAD")
+        with suppress(ClientGoneError):
+            await reply.send(send, receive, audit_id=audit_id, head=scope["method"] == "HEAD")
 
     async def _answer(self, scope: Scope, receive: Receive, audit_id: str) -> Reply:
         segments = split_path(scope.get("raw_path") or scope["path"].encode())
@@ -100,14 +104,15 @@ class Door:
             headers,
             read_query(scope),
             datetime.now(UTC).replace(microsecond=0),
+            receive,
         )
-        return await _serve(call, receive, audit_id)
+        return await _serve(call, audit_id)
 
 
-async def _serve(call: Call, receive: Receive, audit_id: str) -> Reply:
+async def _serve(call: Call, audit_id: str) -> Reply:
     verb = call.target.verb(call.method, watch=call.wants_watch)
     try:
-        reply = await _carry_out(call, verb, receive)
+        reply = await _carry_out(call, verb)
     except BaseException as error:
         if verb in _CHANGES:
             code = error.http if isinstance(error, TagstreamError) else 500
@@ -127,7 +132,7 @@ async def _serve(call: Call, receive: Receive, audit_id: str) -> Reply:
     return reply
 
 
-async def _carry_out(call: Call, verb: str, receive: Receive) -> Reply:
+async def _carry_out(call: Call, verb: str) -> Reply:
     target = call.target
     special = SPECIAL.get((target.group, target.full_resource))
     if special is None or not special.open_to_all:
@@ -145,7 +150,7 @@ async def _carry_out(call: Call, verb: str, receive: Receive) -> Reply:
     if call.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
         raise MethodNotAllowedError
     if call.method != "GET":
-        call.body = await read_body(receive, call.headers)
+        call.body = await read_body(call.receive, call.headers)
     if special is not None:
         return await special.answer(call, verb)
     return await _by_verb(call, verb)

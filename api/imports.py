@@ -18,6 +18,7 @@ from api.kinds.base import Kind, Work, do_work
 from api.kinds.stored import require_namespace
 from api.negotiate import negotiate
 from api.options import parse_create_options
+from api.presence import while_present
 from api.reply import Reply, encode_json
 from api.request import Call
 from api.resources import STREAM_IMPORTS
@@ -64,7 +65,8 @@ async def post_import(call: Call) -> Reply:
     job = await threads.run(_enqueue, call, request, dry_run=options.dry_run)
     if "respond-async" in call.headers.get("prefer", ""):
         return _accepted(call, job)
-    job = await _wait(call, job)
+    async with while_present(call.receive):  # the job goes on without its author
+        job = await _wait(call, job)
     shown = await threads.run(_answer, call, job, request)
     return shape_object(call, media, KIND_OF_IMPORTS, shown, code=201)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from starlette.types import Send
+from starlette.types import Receive, Send
 
+from api.presence import while_present
 from models.errors import TagstreamError, status_of
 
 JSON = "application/json"
@@ -26,8 +27,10 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
-    async def send(self, send: Send, *, audit_id: str, head: bool = False) -> None:
-        """Write it out."""
+    async def send(
+        self, send: Send, receive: Receive, *, audit_id: str, head: bool = False
+    ) -> None:
+        """Write it out. ClientGoneError when a client goes away between two pieces."""
         headers = [
             (b"content-type", self.content_type.encode("latin-1")),
             (b"cache-control", b"no-cache, private"),
@@ -48,8 +51,9 @@ class Reply:
             body = b"" if head else self.body
             await send({"type": "http.response.body", "body": body})
             return
-        async for piece in self.body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with while_present(receive):
+            async for piece in self.body:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -31,6 +31,7 @@ class Call:
     headers: Mapping[str, str]
     query: Mapping[str, list[str]]
     now: datetime
+    receive: Receive
     body: bytes = b""
     warnings: list[str] = field(default_factory=list)
 
