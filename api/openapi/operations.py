@@ -50,6 +50,13 @@ _WORDS = {
 _ITEM = ("get", "update", "patch", "delete")
 _COLLECTION = ("list", "create", "deletecollection")
 _NAMESPACE = path_parameter("namespace", "The namespace of the objects.")
+# Names of parts of a stream or an image say which part of what (`api.md` B2.1).
+_NAMES = {
+    "imagesignatures": "^[^@/%]+@[^@/%]+$",
+    "imagestreamimages": "^[^@/%]+@[^@/%]+$",
+    "imagestreamtags": "^[^:@/%]+:[^:@/%]+$",
+    "imagetags": "^[^:@/%]+:[^:@/%]+$",
+}
 # A Status is the answer where nothing is kept, or nothing is left (B5, B12, C21).
 _STATUS_ANSWERS = {
     (STREAM_MAPPINGS.resource, "create"),
@@ -208,7 +215,8 @@ def _middle(verb: str, info: ResourceInfo, whole: ResourceInfo, place: str) -> s
 def _path_parameters(path: str, info: ResourceInfo) -> list[dict[str, Any]]:
     found = []
     if "{name}" in path:
-        found.append(path_parameter("name", f"name of the {info.kind}"))
+        pattern = _NAMES.get(info.resource, "")
+        found.append(path_parameter("name", f"name of the {info.kind}", pattern))
     if "{namespace}" in path:
         found.append(_NAMESPACE)
     return [*found, shared.PRETTY]

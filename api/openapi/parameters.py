@@ -21,9 +21,9 @@ def _query(name: str, text: str, schema: Schema) -> Parameter:
     }
 
 
-def path_parameter(name: str, text: str) -> Parameter:
+def path_parameter(name: str, text: str, pattern: str = "") -> Parameter:
     """A part of the path."""
-    schema = {**_TEXT, "minLength": 1}
+    schema = {**_TEXT, "minLength": 1} | ({"pattern": pattern} if pattern else {})
     return {"name": name, "in": "path", "description": text, "required": True, "schema": schema}
 
 

@@ -183,6 +183,13 @@ class Schemas:
         core = name == "Status"
         place = {"group": "", "version": "v1"} if core else self._place
         schema["x-kubernetes-group-version-kind"] = [{**place, "kind": name}]
+        own = schema["properties"]
+        if "kind" in own:
+            own["kind"]["enum"] = [name]
+            written = "/".join(each for each in place.values() if each)
+            # Options of a deletion may be written in the group's version or in the core's.
+            versions = dict.fromkeys([written, "v1"] if name == "DeleteOptions" else [written])
+            own["apiVersion"]["enum"] = list(versions)
 
 
 def full_name(name: str) -> str:
