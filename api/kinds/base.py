@@ -25,7 +25,7 @@ from models.store.session import transaction
 from worker.queue import knock
 
 T = TypeVar("T")
-ATTEMPTS = 5
+ATTEMPTS = 10
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -43,6 +43,17 @@ class Work:
     dry_run: bool = False
     knocks: list[Job] = field(default_factory=list)
     held: dict[tuple[str, str, str], Wire | None] = field(default_factory=dict)
+
+
+class BegunMeanwhileError(Exception):
+    """Somebody else made what this step was about to make: the next attempt will find it.
+
+    `refusal` is for when no attempt is left.
+    """
+
+    def __init__(self, refusal: ServerTimeoutError) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 class _UndoneError(Exception):
@@ -71,6 +82,10 @@ def do_work(
         except StreamConflictError as error:
             if error.name or attempt == ATTEMPTS - 1:
                 raise
+            continue
+        except BegunMeanwhileError as error:
+            if attempt == ATTEMPTS - 1:
+                raise error.refusal from error
             continue
         for job in knocks:
             knock(house.engine, house.counter, job)

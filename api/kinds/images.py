@@ -10,7 +10,7 @@ from api.kinds.stored import StoredKind
 from api.options import DeleteOptions
 from api.reply import status_success
 from api.resources import IMAGES, SIGNATURES
-from models.errors import FieldError, InvalidObjectError
+from models.errors import FieldError, InvalidObjectError, StreamConflictError
 from models.images.validation import parse_signature_name
 from models.images.writes import (
     add_signature,
@@ -21,6 +21,7 @@ from models.images.writes import (
 from models.refusals import BadRequestError
 from models.resources.base import Wire
 from models.resources.image import Image, ImageSignature
+from models.store.failures import MODIFIED
 from models.store.images import (
     count_images,
     delete_image,
@@ -63,7 +64,8 @@ class ImageKind(StoredKind):
     def save(self, work: Work, old: Wire | None, new: Wire) -> Image:
         assert isinstance(new, Image)
         if old is None:
-            save_images(work.session, [new], now=work.now)
+            if not save_images(work.session, [new], now=work.now):
+                raise StreamConflictError(MODIFIED, name=new.name, resource=self.info.resource)
             stored = load_image(work.session, new.name)
             assert stored is not None
             return stored

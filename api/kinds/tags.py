@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.kinds.base import Kind, Work, random_suffix, try_again
+from api.kinds.base import BegunMeanwhileError, Kind, Work, random_suffix, try_again
 from api.kinds.stored import require_namespace
 from api.kinds.streams import store_stream, write_stream
 from api.meta import check_metadata, prepare_metadata_create
@@ -122,8 +122,8 @@ class _TagKind(Kind):
         try:
             saved = store_stream(work, old, write_stream(work, old, new))
         except StreamConflictError as error:
-            if old is None:  # somebody made the stream in this very moment
-                raise try_again("create", self.info) from error
+            if old is None:
+                raise BegunMeanwhileError(try_again("create", self.info)) from error
             raise
         if not work.dry_run:
             return saved

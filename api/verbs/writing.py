@@ -7,7 +7,7 @@ from typing import Any
 from api.apply_patch import apply_object
 from api.auth import require
 from api.decode import check_findings, decode_applied, decode_body, find_unknown, read_object
-from api.kinds.base import Kind, Work, do_work
+from api.kinds.base import BegunMeanwhileError, Kind, Work, do_work, try_again
 from api.managed import choose_manager, own_changes
 from api.merge_keys import is_tracked
 from api.negotiate import negotiate
@@ -22,6 +22,7 @@ from api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
 from api.reply import Reply
 from api.request import Call
 from api.shape import shape_object
+from models.errors import AlreadyExistsError
 from models.refusals import BadRequestError, InvalidPatchError, UnsupportedMediaTypeError
 from models.resources.base import Wire
 
@@ -192,7 +193,10 @@ def _apply(
             name=call.target.name,
         )
         body = _placed(call, kind, read_object(applied, info.model))
-        return kind.post(work, call.target.namespace, body), True
+        try:
+            return kind.post(work, call.target.namespace, body), True
+        except AlreadyExistsError as error:
+            raise BegunMeanwhileError(try_again("patch", info)) from error
     return _put_patched(work, call, kind, current, applied)
 
 

@@ -1,9 +1,6 @@
-"""Writes of ImageStreamTags, which become wishes of their streams (`api.md` B8): cases 159 to 169,
-230.
-"""
+"""Writes of ImageStreamTags: each becomes a wish of its stream (`api.md` B8): cases 159 to 169."""
 
 import re
-import threading
 
 import pytest
 
@@ -275,30 +272,3 @@ def test_whoever_may_not_pull_from_another_namespace_may_not_tag_from_it(room, d
     assert room.get("imagestreams", "web").status_code == 404
     assert tag_from_other("src:v1", who=puller).status_code == 201
     assert set(histories(room)) == {"v1"}
-
-
-@pytest.mark.case("api 230")
-def test_two_tags_of_a_stream_can_be_put_at_the_same_time(room):
-    room.stream("web")
-    names = [f"v{number}" for number in range(8)]
-    clients = [room.world.client(room.world.token) for _ in names]
-    start = threading.Barrier(len(names))
-    answers = {}
-
-    def write(name, client):
-        path = room.path("imagestreamtags", f"web:{name}")
-        body = istag(f"web:{name}", "registry.invalid/x/y:1")
-        start.wait()
-        answers[name] = client.put(path, json=body)
-
-    threads = [
-        threading.Thread(target=write, args=pair) for pair in zip(names, clients, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
-        names, 201
-    )
-    assert set(spec_tags(room)) == set(names)
