@@ -29,8 +29,15 @@ TOKEN_NAME = "administrator"  # noqa: S105 - a name, not a secret
     metavar="HOST:PORT",
     help="Where the API listens, with TLS.",
 )
+@click.option(
+    "--data",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where everything is kept; the same as before the verb.",
+)
 @click.pass_obj
-def command(data: Path | None, *, listen: str) -> int:
+def command(data: Path | None, *, listen: str, directory: Path | None) -> int:
     """Run the API with TLS, a worker and the scheduler until ctrl-C or SIGTERM.
 
     Makes a database, a CA, a certificate, an administrator's token and a kubeconfig in the data
@@ -39,7 +46,7 @@ def command(data: Path | None, *, listen: str) -> int:
     from cli.house import open_counter, open_store, read_settings
     from models.errors import UsageError
 
-    settings = read_settings(data)
+    settings = read_settings(directory or data)
     if not settings.embedded:
         raise UsageError(
             "`tagstream up` is for one process without a broker; with TAGSTREAM_BROKER_URL set, "

@@ -55,7 +55,7 @@ def view_job(job: Job) -> ImportJob:
 
 def _status(job: Job) -> ImportJobStatus:
     result = job.result
-    error = result.error or {}
+    error = result.error or result.listing or {}
     state = _STATES[job.state]
     reason = error.get("reason", "")
     message = error.get("message", "")

@@ -134,7 +134,7 @@ def finish_job(
     now: datetime,
 ) -> None:
     """Write a job's end, in the transaction of what it did. LeaseLostError: it is not ours."""
-    end = {
+    end: dict[str, Any] = {
         "state": state.value,
         "with_errors": with_errors,
         "result": result_document(result),
@@ -143,6 +143,8 @@ def finish_job(
         "leased_until": None,
         "dedupe": None,
     }
+    if state is JobState.SUCCEEDED:  # the progress told last is as old as a heartbeat
+        end["done"] = end["total"] = result.imported + result.failed
     _change(session, _ours(session, job), end, now=now)
 
 

@@ -45,7 +45,7 @@ class Alone:
     def start(self, *more):
         """Start it on a free port; returns when it has told where it serves."""
         self.starts += 1
-        command = [str(BIN / "tagstream"), "--data", str(self.data), "up"]
+        command = [str(BIN / "tagstream"), "up", "--data", str(self.data)]
         listen = [] if more else ["--listen", "127.0.0.1:0"]
         output = self.home / f"up-{self.starts}.log"
         self.role = Role([*command, *listen, *more], output, self.variables)

@@ -49,9 +49,23 @@ def test_a_job_that_is_created_is_carried_out(workroom, fake):
     done = wait(workroom, "mine")
     assert done["status"]["state"] == "Succeeded"
     assert (done["status"]["imported"], done["status"]["changed"]) == (1, 1)
+    assert (done["status"]["done"], done["status"]["total"]) == (1, 1)
     assert [c["type"] for c in done["status"]["conditions"]] == ["Complete"]
     stream = workroom.get("imagestreams", "app").json()
     assert [tag["tag"] for tag in stream["status"]["tags"]] == ["one"]
+
+
+def test_a_job_tells_why_the_tags_of_its_repository_could_not_be_listed(workroom, fake):
+    source = {"kind": "DockerImage", "name": f"{fake.host}/team/nothing"}
+    spec = {"stream": "app", "repository": {"from": source, "importPolicy": {"insecure": True}}}
+    name = create(workroom, spec).json()["metadata"]["name"]
+    status = wait(workroom, name)["status"]
+    assert (status["state"], status["withErrors"], status["reason"]) == (
+        "Succeeded",
+        True,
+        "NotFound",
+    )
+    assert f"{fake.host}/team/nothing" in status["message"]
 
 
 def test_a_job_tells_which_tags_failed_and_why(workroom, fake):
