@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from api.auth import may
@@ -13,7 +14,7 @@ from api.options import ListOptions, parse_list_options
 from api.reply import JSON, Reply
 from api.request import Call
 from api.routes import Target
-from api.tables import build_table, parse_include
+from api.tables import build_partial, build_table, parse_include
 from api.verbs.reading import Selects, collect, parse_version_parameter, selection_of
 from api.watch import WatchRequest, watch_body
 from api.watch_guard import Lease
@@ -26,10 +27,12 @@ async def watch_objects(call: Call, kind: Kind) -> Reply:
     """A stream of events, one JSON document a line."""
     if not isinstance(kind, StoredKind) or "watch" not in kind.info.verbs:
         raise _cannot_watch(kind)
-    media = negotiate(call.accept, table=kind.has_table, partial=None, watch=True)
+    media = negotiate(call.accept, table=kind.has_table, partial="object", watch=True)
     options = parse_list_options(call.query, watching=True)
     selects = selection_of(call, kind, options)
-    start = parse_version_parameter(options.resource_version)
+    start: int | None = parse_version_parameter(options.resource_version)
+    if options.send_initial_events is False and not options.resource_version:
+        start = None  # whatever comes from now on
 
     async def list_now() -> tuple[list[dict[str, Any]], int]:
         return await call.house.threads.run(_snapshot, call, kind, selects)
@@ -67,7 +70,10 @@ def _may_watch(target: Target) -> Callable[[Caller], bool]:
 
 
 def _shape(call: Call, kind: StoredKind, media: Media) -> Shape:
+    """How the events are printed; a Table's ages are those of the moment it is printed at."""
     info = kind.info
+    if media.kind == "partial":
+        return _partial_shape(kind, media)
     if media.kind != "table":
         return Shape(info.kind, info.kind, info.api_version, show=kind.show_logged)
     include = parse_include(call.parameter("includeObject"))
@@ -80,13 +86,21 @@ def _shape(call: Call, kind: StoredKind, media: Media) -> Shape:
             objects,
             list_metadata=metadata,
             include=include,
-            now=call.now,
+            now=datetime.now(UTC),
             columns=with_columns,
             version=media.table_version,
         )
 
     key = f"{info.kind} table {media.table_version} {include}"
     return Shape(key, info.kind, info.api_version, show=kind.show_logged, table=table)
+
+
+def _partial_shape(kind: StoredKind, media: Media) -> Shape:
+    def bare(shown: dict[str, Any]) -> dict[str, Any]:
+        return build_partial(shown, version=media.table_version)
+
+    name, version = "PartialObjectMetadata", f"meta.k8s.io/{media.table_version}"
+    return Shape(f"{kind.info.kind} {version}", name, version, show=bare)
 
 
 def _visible(call: Call, kind: StoredKind, selects: Selects) -> Any:

@@ -18,11 +18,16 @@ from api.options import (
     parse_patch_options,
     parse_update_options,
 )
-from api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from api.patch import (
+    apply_json_patch,
+    apply_merge_patch,
+    apply_strategic_patch,
+    find_unknown_members,
+)
 from api.reply import Reply
 from api.request import Call
 from api.shape import shape_object
-from models.errors import AlreadyExistsError
+from models.errors import AlreadyExistsError, FieldError, InvalidObjectError
 from models.refusals import BadRequestError, InvalidPatchError, UnsupportedMediaTypeError
 from models.resources.base import Wire
 
@@ -30,6 +35,7 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+MOST_SHOWN = 512  # bytes of a patch that its refusal repeats
 _PATCHES = frozenset({JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH})
 
 
@@ -201,21 +207,24 @@ def _apply(
 
 
 def _check_unknown(call: Call, patched: dict[str, Any], kind: Kind, options: PatchOptions) -> None:
-    assert kind.info.model is not None
-    unknown = [f'unknown field "{path}"' for path in find_unknown(patched, kind.info.model)]
+    unknown = [f'unknown field "{path}"' for path in find_unknown(patched, _model(kind))]
+    if call.content_type.startswith(JSON_PATCH):
+        unknown[:0] = find_unknown_members(call.body)
     if not unknown:
         return
     if options.field_validation == "Strict":
-        text = f"strict decoding error: {', '.join(unknown)}"
-        raise InvalidPatchError(
-            f'{kind.info.kind}.{kind.info.group} "{call.target.name}" is invalid: patch: '
-            f"Invalid value: {text}",
-            {
-                "name": call.target.name,
-                "group": kind.info.group,
-                "kind": kind.info.kind,
-                "causes": [{"reason": "FieldValueInvalid", "message": text, "field": "patch"}],
-            },
+        secret = kind.info.kind == "Secret"
+        sent = (
+            "<secret contents redacted>"
+            if secret
+            else call.body[:MOST_SHOWN].decode("utf-8", "replace")
+        )
+        detail = f"strict decoding error: {', '.join(unknown)}"
+        raise InvalidObjectError(
+            kind=kind.info.kind,
+            name=call.target.name,
+            errors=[FieldError.invalid("patch", sent, detail)],
+            group=kind.info.group,
         )
     if options.field_validation == "Warn":
         call.warnings.extend(unknown)

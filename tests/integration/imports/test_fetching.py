@@ -14,8 +14,6 @@ from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 from worker.queue import utc_now
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 D1 = fx.digest_of(fx.S2)
 CFG = fx.digest_of(fx.CFG_A)
 EMPTY = b"{}"

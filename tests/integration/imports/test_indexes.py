@@ -7,8 +7,6 @@ from tests import fixtures as fx
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 LIST, INDEX = fx.digest_of(fx.LIST), fx.digest_of(fx.INDEX)
 ARM, AMD, ATT = (fx.digest_of(each) for each in (fx.OCI_ARM, fx.OCI_BARE, fx.OCI_ATT))
 CFG_ARM, CFG_A = fx.digest_of(fx.CFG_ARM), fx.digest_of(fx.CFG_A)

@@ -6,8 +6,6 @@ from tests import fixtures as fx
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 TAGS = ("abc", "3", "v2", "latest", "other", "3.1", "v1")
 
 

@@ -8,8 +8,6 @@ from tests.fakeregistry.certificates import self_signed
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 D1 = fx.digest_of(fx.S2)
 CFG = fx.digest_of(fx.CFG_A)
 SOURCE = "src.invalid/org"

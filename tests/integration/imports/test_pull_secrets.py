@@ -10,8 +10,6 @@ from tests import fixtures as fx
 from tests.fakeregistry.wire import Reply
 from tests.integration.imports.conftest import img, isi
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 D1 = fx.digest_of(fx.S2)
 
 

@@ -7,8 +7,6 @@ from tests.fakeregistry.content import error_reply
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 D1, D2 = fx.digest_of(fx.S2), fx.digest_of(fx.OCI)
 
 

@@ -7,8 +7,6 @@ from tests.fakeregistry.content import manifest_digest
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 B1, B2 = b"layer-one-bytes", b"layer-two"
 D1, D2 = fx.digest_of(B1), fx.digest_of(B2)
 TOP = {
