@@ -115,7 +115,9 @@ class Settings(BaseSettings):
         4, ge=1, le=64, description="Jobs that each pool of a worker process carries at once."
     )
     job_lease: timedelta = Field(
-        timedelta(seconds=60), description="How long a silent worker keeps a job."
+        timedelta(seconds=60),
+        ge=timedelta(seconds=2),
+        description="How long a silent worker keeps a job; at least 2 s, for times are whole seconds.",
     )
     job_attempts: int = Field(3, description="How often a job whose worker died is tried again.")
     sweep_interval: timedelta = Field(
