@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     job_lease: timedelta = Field(
         timedelta(seconds=60),
         ge=timedelta(seconds=2),
-        description="How long a silent worker keeps a job; at least 2 s, for times are whole seconds.",
+        description="How long a silent worker keeps a job; 2 s at least.",
     )
     job_attempts: int = Field(3, description="How often a job whose worker died is tried again.")
     sweep_interval: timedelta = Field(
