@@ -38,7 +38,7 @@ def carry_out(
     from worker.queue import enqueue
 
     with (
-        _ctrl_c_from_sigterm(),
+        ctrl_c_from_sigterm(),
         open_progress(title, jobs=len(requests)) as progress,
         open_counter(settings, engine) as app,
     ):
@@ -83,7 +83,7 @@ def _cancel_all(engine: Engine, jobs: Sequence[Job]) -> list[Job]:
 
 
 @contextmanager
-def _ctrl_c_from_sigterm() -> Iterator[None]:
+def ctrl_c_from_sigterm() -> Iterator[None]:
     """Treat SIGTERM as ctrl-C, so that a stopped command leaves no running job behind."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import namespace_option
+from cli.place import Place, pass_place
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
+    from cli.desk.server import Desk
     from cli.printing import Cell
     from models.resources.image import Image
     from models.resources.stream import ImageStream, NamedTagEventList, TagReference
@@ -26,31 +25,30 @@ LAST_BRANCH = "└─ "
 @click.command("describe", short_help="Show a stream, its tags and their images.")
 @click.argument("stream", metavar="STREAM[:TAG]")
 @namespace_option
-@click.pass_obj
-def command(data: Path | None, stream: str, namespace: str) -> None:
+@pass_place
+def command(place: Place, *, stream: str, namespace: str) -> None:
     """Show a stream: each tag's image, platforms, layers, size and age, and what is wrong.
 
     With :TAG, that tag alone, and every layer of it.
     """
-    from cli.find import find_stream
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.request import check_name, parse_destination
     from models.errors import NotFoundError
 
     name, tag = parse_destination(stream)
     check_name(name, namespace)
     now = datetime.now(UTC)
-    with open_store(read_settings(data)) as engine:
-        found = find_stream(engine, namespace, name)
+    with open_desk(place) as desk:
+        found = desk.find_stream(namespace, name)
         if not tag:
-            _print_stream(engine, found, now)
+            _print_stream(desk, found, now)
             return
         if found.spec_tag(tag) is None and found.status_tag(tag) is None:
             raise NotFoundError(resource="imagestreamtags", name=f"{name}:{tag}")
-        _print_tag(engine, found, tag, now)
+        _print_tag(desk, found, tag, now)
 
 
-def _print_stream(engine: Engine, stream: ImageStream, now: datetime) -> None:
+def _print_stream(desk: Desk, stream: ImageStream, now: datetime) -> None:
     from cli.printing import print_line
 
     for name, value in _facts(stream, now):
@@ -58,7 +56,7 @@ def _print_stream(engine: Engine, stream: ImageStream, now: datetime) -> None:
     tags = _tags_of(stream)
     for start in range(0, len(tags), BATCH):
         batch = tags[start : start + BATCH]
-        images = _load_images(engine, [history for _, history in batch])
+        images = _load_images(desk, stream, [history for _, history in batch])
         print_line("")
         _print_tags(batch, images, now)
 
@@ -89,16 +87,17 @@ def _tags_of(stream: ImageStream) -> list[tuple[TagReference | None, NamedTagEve
     return [(wishes.get(n), histories.get(n)) for n in prioritize_tags({*wishes, *histories})]
 
 
-def _load_images(engine: Engine, histories: Sequence[NamedTagEventList | None]) -> dict[str, Image]:
+def _load_images(
+    desk: Desk, stream: ImageStream, histories: Sequence[NamedTagEventList | None]
+) -> dict[str, Image]:
     """The images of the heads, and those that their indexes list."""
-    from models.store.images import load_images
-    from models.store.session import transaction
+    from cli.desk.server import Home
 
+    home = Home(stream.metadata.namespace, stream.metadata.name)
     heads = [h.items[0].image for h in histories if h is not None and h.items]
-    with transaction(engine, write=False) as session:
-        images = load_images(session, heads)
-        children = [m.digest for image in images.values() for m in image.docker_image_manifests]
-        return {**load_images(session, children), **images}
+    images = desk.load_images({digest: home for digest in heads if digest})
+    children = [m.digest for image in images.values() for m in image.docker_image_manifests]
+    return {**desk.load_images(dict.fromkeys(children, home)), **images}
 
 
 def _print_tags(
@@ -185,12 +184,12 @@ def _notes(wish: TagReference | None) -> str:
     return ", ".join(word for word, holds in words.items() if holds)
 
 
-def _print_tag(engine: Engine, stream: ImageStream, tag: str, now: datetime) -> None:
+def _print_tag(desk: Desk, stream: ImageStream, tag: str, now: datetime) -> None:
     from cli.printing import print_columns, print_line
     from cli.words import format_platform, format_size, is_platform
 
     wish, history = stream.spec_tag(tag), stream.status_tag(tag)
-    images = _load_images(engine, [history])
+    images = _load_images(desk, stream, [history])
     _print_tags([(wish, history)], images, now)
     head = history.items[0] if history is not None and history.items else None
     image = images.get(head.image) if head is not None else None

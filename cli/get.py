@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from cli.options import everywhere_option, namespace_option, output_option
+from cli.place import Place, pass_place
 
 KINDS = {
     **dict.fromkeys(("streams", "stream", "imagestreams", "imagestream", "is"), "streams"),
@@ -25,9 +25,9 @@ KINDS = {
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Of jobs: how many."
 )
 @output_option
-@click.pass_obj
+@pass_place
 def command(
-    data: Path | None,
+    place: Place,
     *,
     kind: str,
     name: str,
@@ -44,25 +44,26 @@ def command(
     if kind not in KINDS:
         raise click.UsageError(f"{kind!r} is none of streams, images, jobs")
     from cli import find, tables
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.printing import say
 
     look = tables.Look(style, single=bool(name), everywhere=everywhere, now=datetime.now(UTC))
-    place = None if everywhere else namespace
-    with open_store(read_settings(data)) as engine:
+    where = None if everywhere else namespace
+    with open_desk(place) as desk:
         match KINDS[kind]:
             case "streams":
-                one = [find.find_stream(engine, namespace, name)] if name else None
-                count = tables.print_streams(one or find.every_stream(engine, place), look)
+                one = [desk.find_stream(namespace, name)] if name else None
+                count = tables.print_streams(one or desk.every_stream(where), look)
             case "images":
-                image = [find.find_image(engine, name)] if name else None
-                images = image or find.current_images(engine, place)
-                tags = find.tags_by_image(engine, place) if style in {"table", "wide"} else {}
-                count = tables.print_images(images, tags, look)
+                image = [find.find_image(desk, name)] if name else None
+                needed = not name or style in {"table", "wide"}
+                heads = find.find_heads(desk, where) if needed else []
+                images = image or find.current_images(desk, heads)
+                count = tables.print_images(images, find.tags_by_image(heads), look)
             case _:
-                job = [find.find_job(engine, name)] if name else None
-                jobs = job or find.recent_jobs(engine, place, limit=limit)
+                job = [desk.find_job(name)] if name else None
+                jobs = job or desk.recent_jobs(where, limit=limit)
                 count = tables.print_jobs(jobs, look)
     if not count:
-        where = "in any namespace" if everywhere else f"in namespace {namespace}"
-        say(f"no {KINDS[kind]} {where}")
+        goal = "in any namespace" if everywhere else f"in namespace {namespace}"
+        say(f"no {KINDS[kind]} {goal}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import namespace_option, output_option
+from cli.place import Place, pass_place
 
 if TYPE_CHECKING:
     from models.resources.stream import TagEvent
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 )
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
 @output_option
-@click.pass_obj
+@pass_place
 def command(
-    data: Path | None, *, stream: str, namespace: str, moment: str | None, limit: int, style: str
+    place: Place, *, stream: str, namespace: str, moment: str | None, limit: int, style: str
 ) -> None:
     """Show the events of a tag, newest first. Times are UTC."""
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.request import check_name, parse_destination
     from cli.words import parse_moment
     from models.reference import DEFAULT_TAG
@@ -37,18 +37,8 @@ def command(
     check_name(name, namespace)
     now = datetime.now(UTC)
     then = parse_moment(moment, now) if moment is not None else None
-    with open_store(read_settings(data)) as engine:
-        from models.store.history import event_at, load_history
-        from models.store.session import transaction
-        from models.store.streams import load_stream
-
-        with transaction(engine, write=False) as session:
-            if then is None:
-                events = load_history(session, namespace, name, tag, limit=limit)
-            else:
-                found = event_at(session, namespace, name, tag, then)
-                events = [] if found is None else [found]
-            known = bool(events) or load_stream(session, namespace, name, history=0) is not None
+    with open_desk(place) as desk:
+        events, known = desk.history(namespace, name, tag, limit=limit, moment=then)
     _print(events, name, tag, style, now)
     if not events:
         _explain_nothing(name, tag, namespace, moment, known=known)

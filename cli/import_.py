@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import namespace_option, output_option
+from cli.place import Place, pass_place
 
 if TYPE_CHECKING:
     from cli.request import Wish
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Fetch everything, store nothing.")
 @output_option
-@click.pass_obj
+@pass_place
 def command(
-    data: Path | None,
+    place: Place,
     *,
     reference: str,
     to: str,
@@ -59,7 +59,7 @@ def command(
     from cli.request import Wish
 
     return _import(
-        data,
+        place,
         Wish(
             reference=reference,
             to=to,
@@ -76,24 +76,17 @@ def command(
     )
 
 
-def _import(data: Path | None, wish: Wish, style: str) -> int:
-    from cli.carry import carry_out
-    from cli.house import open_store, read_settings, who_asks
+def _import(place: Place, wish: Wish, style: str) -> int:
+    from cli.desk.opening import open_desk
+    from cli.house import who_asks
     from cli.report import exit_code, report_import
     from cli.request import build_request
 
-    settings = read_settings(data)
-    request = build_request(
-        wish,
-        user=who_asks(),
-        default_mode=settings.default_import_mode,
-        ceiling=settings.max_tags_ceiling,
-    )
+    request = build_request(wish, user=who_asks(), default_mode="")
     began = time.monotonic()
-    with open_store(settings) as engine:
-        goal = f"{request.namespace}/{request.stream}"
-        title = f"importing {wish.reference} into {goal}"
-        [job] = carry_out(settings, engine, [request], title=title)
+    goal = f"{request.namespace}/{request.stream}"
+    with open_desk(place) as desk:
+        job = desk.carry(request, title=f"importing {wish.reference} into {goal}")
         sys.stdout.flush()
-        report_import(engine, job, style, seconds=time.monotonic() - began)
+        report_import(desk, job, style, seconds=time.monotonic() - began)
     return exit_code([job])

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import everywhere_option, namespace_option, output_option
+from cli.place import Place, pass_place
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from sqlalchemy import Engine
 
+    from cli.desk.server import Desk
     from models.jobs import Job
-
-EVERY = 0.5
 
 
 @click.command("jobs", short_help="List jobs, or watch them.")
@@ -28,48 +26,44 @@ EVERY = 0.5
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
 )
 @output_option
-@click.pass_obj
+@pass_place
 def command(
-    data: Path | None, *, namespace: str, everywhere: bool, watch: bool, limit: int, style: str
+    place: Place, *, namespace: str, everywhere: bool, watch: bool, limit: int, style: str
 ) -> None:
     """List jobs, the newest first."""
     if watch and style not in {"table", "wide"}:
         raise click.UsageError("--watch shows a table; leave out -o")
-    from cli.find import recent_jobs
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.printing import console, say
     from cli.tables import Look, print_jobs
 
     look = Look(style, single=False, everywhere=everywhere, now=datetime.now(UTC))
-    place = None if everywhere else namespace
-    with open_store(read_settings(data)) as engine:
+    where = None if everywhere else namespace
+    with open_desk(place) as desk:
         if not watch:
-            if not print_jobs(recent_jobs(engine, place, limit=limit), look):
+            if not print_jobs(desk.recent_jobs(where, limit=limit), look):
                 say(f"no jobs in {'any' if everywhere else f'namespace {namespace}'}")
             return
         try:
             if console().is_terminal:
-                _watch_live(engine, place, limit, look.style, everywhere=everywhere)
+                _watch_live(desk, where, limit, look.style, everywhere=everywhere)
             else:
-                _watch_lines(engine, place, limit, everywhere=everywhere)
+                _watch_lines(desk, where, limit, everywhere=everywhere)
         except KeyboardInterrupt:
             return
 
 
-def _watch_live(
-    engine: Engine, place: str | None, limit: int, style: str, *, everywhere: bool
-) -> None:
+def _watch_live(desk: Desk, where: str | None, limit: int, style: str, *, everywhere: bool) -> None:
     """The table, redrawn in place."""
     from rich.live import Live
 
-    from cli.find import recent_jobs
     from cli.printing import console
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
-            jobs = recent_jobs(engine, place, limit=limit)
+            jobs = desk.recent_jobs(where, limit=limit)
             live.update(_draw(jobs, style, everywhere=everywhere), refresh=True)
-            time.sleep(EVERY)
+            time.sleep(desk.look_every)
 
 
 def _draw(jobs: list[Job], style: str, *, everywhere: bool) -> Table:
@@ -89,15 +83,14 @@ def _draw(jobs: list[Job], style: str, *, everywhere: bool) -> Table:
     return table
 
 
-def _watch_lines(engine: Engine, place: str | None, limit: int, *, everywhere: bool) -> None:
+def _watch_lines(desk: Desk, where: str | None, limit: int, *, everywhere: bool) -> None:
     """A line for every change of a job, for pipes and logs."""
-    from cli.find import recent_jobs
     from cli.printing import print_line
     from cli.tables import state_of
 
     told: dict[object, tuple[str, int, int]] = {}
     while True:
-        for job in reversed(recent_jobs(engine, place, limit=limit)):
+        for job in reversed(desk.recent_jobs(where, limit=limit)):
             seen = (state_of(job), job.done, job.total)
             if told.get(job.id) != seen:
                 told[job.id] = seen
@@ -105,4 +98,4 @@ def _watch_lines(engine: Engine, place: str | None, limit: int, *, everywhere: b
                 print_line(
                     f"{job.id}   {goal}{job.request.stream}   {seen[0]}   {seen[1]}/{seen[2]}"
                 )
-        time.sleep(EVERY)
+        time.sleep(desk.look_every)

@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import click
 
+from cli.place import set_place
+
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -36,6 +38,17 @@ VERBS = {
     "worker": "worker",
     "completion": "completion",
     "version": "version",
+}
+# Verbs that care for a database or a process of this machine, and never speak to a server.
+LOCAL = frozenset(VERBS) - {
+    "import",
+    "get",
+    "describe",
+    "history",
+    "reimport",
+    "jobs",
+    "job",
+    "secret",
 }
 
 WHERE_TO_LOOK = {
@@ -80,10 +93,27 @@ class Verbs(click.Group):
     metavar="DIR",
     help="Directory of the embedded database [default: ~/.local/share/tagstream].",
 )
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    envvar="TAGSTREAM_KUBECONFIG",
+    metavar="FILE",
+    help="Speak to the server that FILE names [env: TAGSTREAM_KUBECONFIG]; without, work here.",
+)
+@click.option(
+    "--context",
+    "context_name",
+    default="",
+    metavar="NAME",
+    help="Which of the kubeconfig's contexts [default: its current one].",
+)
 @click.pass_context
-def tagstream(context: click.Context, data: Path | None) -> None:
+def tagstream(
+    context: click.Context, data: Path | None, kubeconfig: Path | None, context_name: str
+) -> None:
     """Watch image registries: import images and remember what every tag meant, and when."""
     context.obj = data
+    set_place(context, data, kubeconfig, context_name, local=LOCAL)
 
 
 def main() -> NoReturn:

@@ -7,21 +7,27 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.place import place_of
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DEFAULT_NAMESPACE = "default"
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
 
 def namespace_option(command: Command) -> Command:
-    """`-n NS`."""
+    """`-n NS`; without it the namespace of the kubeconfig's context, else `default`."""
+
+    def choose(context: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
+        if typed is not None or context.resilient_parsing:
+            return typed
+        return place_of(context).namespace
+
     return click.option(
         "-n",
         "--namespace",
-        default=DEFAULT_NAMESPACE,
-        show_default=True,
+        callback=choose,
         metavar="NS",
-        help="Namespace of the streams.",
+        help="Namespace of the streams [default: the context's, else default].",
     )(command)
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import everywhere_option, namespace_option, output_option
+from cli.place import Place, pass_place
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from models.jobs import Job, JobRequest
-    from models.resources.stream import ImageStream
-    from models.settings import Settings
+    from cli.desk.server import Again, Desk
+    from models.jobs import Job
 
 
 @click.command("reimport", short_help="Import tags again, as they stand upstream now.")
@@ -27,9 +24,9 @@ if TYPE_CHECKING:
 @namespace_option
 @everywhere_option
 @output_option
-@click.pass_obj
+@pass_place
 def command(
-    data: Path | None,
+    place: Place,
     *,
     stream: str,
     whole: bool,
@@ -44,84 +41,38 @@ def command(
         raise click.UsageError("name a STREAM[:TAG], or say --all")
     if everywhere and not whole:
         raise click.UsageError("-A belongs to --all; a single stream is found by -n NS")
-    from cli.carry import carry_out
-    from cli.find import every_stream
-    from cli.house import open_store, read_settings, who_asks
+    from cli.desk.opening import open_desk
+    from cli.desk.server import Again
     from cli.printing import say
     from cli.report import exit_code
 
-    settings = read_settings(data)
+    wish = Again(namespace, everywhere, failed=failed, registry=registry)
     began = time.monotonic()
-    with open_store(settings) as engine:
-        if whole:
-            streams, tag = every_stream(engine, None if everywhere else namespace), ""
-        else:
-            streams, tag = _one_stream(engine, namespace, stream)
-        requests = _requests(
-            streams, tag, settings, user=who_asks(), failed=failed, registry=registry
-        )
-        if not requests:
+    with open_desk(place) as desk:
+        if stream:
+            wish = _one_stream(desk, wish, stream)
+        jobs = desk.reimport(wish)
+        if not jobs:
             say("nothing to import again: no tag fits")
             return 0
-        jobs = carry_out(settings, engine, requests, title=_title(requests))
-        _report(engine, jobs, style, seconds=time.monotonic() - began)
+        _report(desk, jobs, style, seconds=time.monotonic() - began)
     return exit_code(jobs)
 
 
-def _one_stream(engine: Engine, namespace: str, text: str) -> tuple[list[ImageStream], str]:
-    from cli.find import find_stream
+def _one_stream(desk: Desk, wish: Again, text: str) -> Again:
+    """The wish for that stream or tag alone. NotFoundError where nobody wants such a tag."""
     from cli.request import check_name, parse_destination
     from models.errors import NotFoundError
 
     name, tag = parse_destination(text)
-    check_name(name, namespace)
-    stream = find_stream(engine, namespace, name)
+    check_name(name, wish.namespace)
+    stream = desk.find_stream(wish.namespace, name)
     if tag and stream.spec_tag(tag) is None:
         raise NotFoundError(resource="imagestreamtags", name=f"{name}:{tag}")
-    return [stream], tag
+    return wish._replace(stream=name, tag=tag)
 
 
-def _requests(
-    streams: Sequence[ImageStream],
-    tag: str,
-    settings: Settings,
-    *,
-    user: str,
-    failed: bool,
-    registry: str,
-) -> list[JobRequest]:
-    from models.jobs import Asker, JobRequest, Lane
-    from models.streams.reimport import reimport_request
-
-    lane = Lane.INTERACTIVE if tag else Lane.BULK
-    return [
-        JobRequest(
-            request=request,
-            asker=Asker.ADMINISTRATOR,
-            lane=lane,
-            user=user,
-            max_tags=settings.max_tags_ceiling,
-            coalesce=True,
-        )
-        for stream in streams
-        if (
-            request := reimport_request(
-                stream, [tag] if tag else None, failed_only=failed, registry=registry
-            )
-        )
-        is not None
-    ]
-
-
-def _title(requests: Sequence[JobRequest]) -> str:
-    from cli.words import count_of
-
-    if len(requests) == 1:
-        return f"importing {requests[0].namespace}/{requests[0].stream} again"
-    return f"importing {count_of(len(requests), 'stream')} again"
-
-
-def _report(engine: Engine, jobs: Sequence[Job], style: str, *, seconds: float) -> None:
+def _report(desk: Desk, jobs: Sequence[Job], style: str, *, seconds: float) -> None:
     """One stream as an import is reported; many as a table of jobs."""
     from datetime import UTC, datetime
 
@@ -131,7 +82,7 @@ def _report(engine: Engine, jobs: Sequence[Job], style: str, *, seconds: float) 
     from cli.words import count_of
 
     if len(jobs) == 1 and style in {"table", "wide", "name"}:
-        report_import(engine, jobs[0], style, seconds=seconds)
+        report_import(desk, jobs[0], style, seconds=seconds)
         return
     print_jobs(jobs, Look(style, single=False, everywhere=True, now=datetime.now(UTC)))
     for job in jobs:

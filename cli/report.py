@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cli.printing import (
@@ -20,8 +18,7 @@ from models.jobs import Job, JobState, TargetResult
 from models.resources.meta import API_VERSION
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
+    from cli.desk.server import Desk
     from models.resources.image import Image
 
 FAILED = 1
@@ -40,10 +37,10 @@ def exit_code(jobs: Iterable[Job]) -> int:
     return code
 
 
-def report_import(engine: Engine, job: Job, style: str, *, seconds: float) -> None:
+def report_import(desk: Desk, job: Job, style: str, *, seconds: float) -> None:
     """Print one finished import."""
     if job.state is JobState.SUCCEEDED:
-        _print_result(engine, job, style)
+        _print_result(desk, job, style)
     report_failures(job)
     say(summary(job, seconds=seconds), style=_mood(job))
 
@@ -93,7 +90,7 @@ def _mood(job: Job) -> str:
     return "yellow" if job.with_errors else "green"
 
 
-def _print_result(engine: Engine, job: Job, style: str) -> None:
+def _print_result(desk: Desk, job: Job, style: str) -> None:
     if style == "name":
         print_names(
             f"imagestreamtag.image.openshift.io/{job.request.stream}:{target.to or target.tag}"
@@ -101,29 +98,19 @@ def _print_result(engine: Engine, job: Job, style: str) -> None:
             if target.image
         )
     elif style in {"json", "yaml"}:
-        answer = _load_answer(engine, job)
+        answer = desk.answer(job)
         print_document(as_object("ImageStreamImport", answer, version=API_VERSION), style)
     elif job.result.targets:
-        _print_table(engine, job, wide=style == "wide")
+        _print_table(desk, job, wide=style == "wide")
 
 
-def _load_answer(engine: Engine, job: Job) -> dict[str, object]:
-    from models.store.jobs import load_answer
-    from models.store.session import transaction
-
-    with transaction(engine, write=False) as session:
-        packed = load_answer(session, job.id)
-    answer: dict[str, object] = json.loads(zlib.decompress(packed)) if packed else {}
-    return answer
-
-
-def _print_table(engine: Engine, job: Job, *, wide: bool) -> None:
+def _print_table(desk: Desk, job: Job, *, wide: bool) -> None:
     targets = job.result.targets
     if not wide:
         rows = [(_tag(target), *_image(target, short=True), _ending(target)) for target in targets]
         print_columns(("TAG", "IMAGE", "RESULT"), rows)
         return
-    images = _load_images(engine, targets)
+    images = _load_images(desk, job)
     print_columns(
         ("TAG", "IMAGE", "PLATFORMS", "LAYERS", "SIZE", "SOURCE", "RESULT"),
         [
@@ -150,12 +137,11 @@ def describe_image(image: Image | None) -> tuple[str, str, str]:
     return platforms, str(len(image.docker_image_layers)), format_size(size) if size else ""
 
 
-def _load_images(engine: Engine, targets: Sequence[TargetResult]) -> Mapping[str, Image]:
-    from models.store.images import load_images
-    from models.store.session import transaction
+def _load_images(desk: Desk, job: Job) -> Mapping[str, Image]:
+    from cli.desk.server import Home
 
-    with transaction(engine, write=False) as session:
-        return load_images(session, [target.image for target in targets if target.image])
+    home = Home(job.request.namespace, job.request.stream)
+    return desk.load_images({each.image: home for each in job.result.targets if each.image})
 
 
 def _tag(target: TargetResult) -> Cell:

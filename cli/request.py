@@ -44,7 +44,8 @@ class Wish:
 def build_request(
     wish: Wish, *, user: str, default_mode: str = "Legacy", ceiling: int = -1
 ) -> JobRequest:
-    """The job's request. `ceiling` is the most tags that `--all` may take.
+    """The job's request. `ceiling` is the most tags that `--all` may take; without a
+    `default_mode` what nobody typed is left to whoever carries the request.
 
     A reference without a tag means `latest`, and the stream is named like the repository.
     """
@@ -70,8 +71,9 @@ def build_request(
             reference_policy=reference_policy,
         )
         spec = ImageStreamImportSpec(import_=not wish.dry_run, images=[image])
+    request = ImageStreamImport(metadata=metadata, spec=spec)
     return JobRequest(
-        request=default_import(ImageStreamImport(metadata=metadata, spec=spec), mode=default_mode),
+        request=default_import(request, mode=default_mode) if default_mode else request,
         lane=Lane.BULK if wish.whole else Lane.INTERACTIVE,
         user=user,
         max_tags=ceiling if wish.whole else None,

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import everywhere_option, namespace_option, output_option
+from cli.place import Place, pass_place
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
-    from sqlalchemy import Engine
 
     from models.resources.meta import Secret
-    from models.settings import Settings
-    from models.store.cipher import Cipher
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DATA_KEY = ".dockerconfigjson"
@@ -57,26 +55,21 @@ def _refuse_password(_context: click.Context, _option: click.Parameter, value: s
 )
 @click.option("--replace", is_flag=True, help="Replace the secret, if there is one.")
 @namespace_option
-@click.pass_obj
+@pass_place
 def create_command(
-    data: Path | None, /, *, name: str, namespace: str, replace: bool, **sources: Any
+    place: Place, /, *, name: str, namespace: str, replace: bool, **sources: Any
 ) -> None:
     """Save credentials under NAME: from --docker-username and --docker-password-stdin, from a
     Docker config.json, or from your own Docker login (credential helpers included).
     """
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.printing import say
-    from models.errors import AlreadyExistsError
 
     _check_name(name, namespace)
-    settings = read_settings(data)
     config = _read_source(**sources)
     secret = _build(name, namespace, config)
-    with open_store(settings) as engine:
-        cipher = _open_cipher(settings)
-        if not replace and _exists(engine, cipher, secret):
-            raise AlreadyExistsError(resource="secrets", name=f"{namespace}/{name}", group="")
-        _save(engine, cipher, secret)
+    with open_desk(place) as desk:
+        desk.save_secret(secret, replace=replace)
     hosts = ", ".join(sorted(config["auths"]))
     say(f"secret {namespace}/{name} saved, for {hosts}", style="green")
 
@@ -85,21 +78,15 @@ def create_command(
 @namespace_option
 @everywhere_option
 @output_option
-@click.pass_obj
-def list_command(data: Path | None, *, namespace: str, everywhere: bool, style: str) -> None:
+@pass_place
+def list_command(place: Place, *, namespace: str, everywhere: bool, style: str) -> None:
     """List the secrets of a namespace, never what they hold."""
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.printing import as_list, as_object, print_columns, print_document, print_names, say
     from cli.words import format_age
-    from models.store.secrets import list_secrets
-    from models.store.session import transaction
 
-    settings = read_settings(data)
-    with (
-        open_store(settings) as engine,
-        transaction(engine, write=False) as session,
-    ):
-        secrets = list_secrets(session, None if everywhere else namespace)
+    with open_desk(place) as desk:
+        secrets = desk.list_secrets(None if everywhere else namespace)
     if style == "name":
         print_names(f"secret/{each.metadata.name}" for each in secrets)
     elif style in {"json", "yaml"}:
@@ -127,17 +114,15 @@ def list_command(data: Path | None, *, namespace: str, everywhere: bool, style: 
 @command.command("delete", short_help="Delete a secret.")
 @click.argument("name")
 @namespace_option
-@click.pass_obj
-def delete_command(data: Path | None, *, name: str, namespace: str) -> None:
+@pass_place
+def delete_command(place: Place, *, name: str, namespace: str) -> None:
     """Delete the secret NAME."""
-    from cli.house import open_store, read_settings
+    from cli.desk.opening import open_desk
     from cli.printing import say
     from models.errors import NotFoundError
-    from models.store.secrets import delete_secret
-    from models.store.session import transaction
 
-    with open_store(read_settings(data)) as engine, transaction(engine) as session:
-        if not delete_secret(session, namespace, name, now=_now()):
+    with open_desk(place) as desk:
+        if not desk.delete_secret(namespace, name):
             raise NotFoundError(resource="secrets", name=f"{namespace}/{name}", group="")
     say(f"secret {namespace}/{name} deleted", style="green")
 
@@ -259,36 +244,3 @@ def _build(name: str, namespace: str, config: dict[str, Any]) -> Secret:
         data={DATA_KEY: content},
         type=DOCKER_CONFIG_JSON,
     )
-
-
-def _open_cipher(settings: Settings) -> Cipher:
-    from models.store.cipher import open_cipher
-
-    return open_cipher(
-        key=settings.key,
-        key_file=settings.key_file,
-        data_dir=settings.data_dir,
-        embedded=settings.embedded,
-    )
-
-
-def _exists(engine: Engine, cipher: Cipher, secret: Secret) -> bool:
-    from models.store.secrets import load_secret
-    from models.store.session import transaction
-
-    metadata = secret.metadata
-    with transaction(engine, write=False) as session:
-        found = load_secret(session, metadata.namespace, metadata.name, cipher=cipher)
-    return found is not None
-
-
-def _save(engine: Engine, cipher: Cipher, secret: Secret) -> None:
-    from models.store.secrets import save_secret
-    from models.store.session import transaction
-
-    with transaction(engine) as session:
-        save_secret(session, secret, cipher=cipher, now=_now())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -14,6 +14,8 @@ TagstreamError                        InternalError 500
 ├── JobCancelledError                 Conflict 409
 ├── LeaseLostError                    Conflict 409        another worker took the job over
 ├── RegistryBlockedError              Forbidden 403       `policy.blocked`
+├── ServerRefusedError                as it answered      what a server told the command line
+├── ServerAwayError                   ServiceUnavailable  it cannot be reached, or does not answer
 ├── …                                 models/refusals.py  what the API refuses a client
 └── RegistryError                     InternalError 500   knows reference, text, code
     ├── ManifestUnknownError          NotFound 404        `notfound.*`
@@ -272,6 +274,26 @@ class RegistryBlockedError(TagstreamError):
 
     def details(self) -> dict[str, Any]:
         return {}
+
+
+class ServerRefusedError(TagstreamError):
+    """A tagstream server's own refusal, as the command line was told; its Status has the words."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        self.status = status
+        self.answered = str(status.get("reason") or "")
+        super().__init__(str(status.get("message") or "the server refused"), code="server.refused")
+
+
+class ServerAwayError(TagstreamError):
+    """The server of a kubeconfig cannot be reached, or did not answer in time."""
+
+    reason = "ServiceUnavailable"
+    http = 503
+    transient = True
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="server.away")
 
 
 class RegistryError(TagstreamError):
