@@ -14,9 +14,7 @@ TagstreamError                        InternalError 500
 ├── JobCancelledError                 Conflict 409
 ├── LeaseLostError                    Conflict 409        another worker took the job over
 ├── RegistryBlockedError              Forbidden 403       `policy.blocked`
-├── ServerRefusedError                as it answered      what a server told the command line
-├── ServerAwayError                   ServiceUnavailable  it cannot be reached, or does not answer
-├── …                                 models/refusals.py  what the API refuses a client
+├── …                                 models/refusals.py  what the API refuses, or told us
 └── RegistryError                     InternalError 500   knows reference, text, code
     ├── ManifestUnknownError          NotFound 404        `notfound.*`
     ├── RegistryDeniedError           Unauthorized 401    `auth.*`
@@ -84,13 +82,7 @@ class FieldError:
 
 def render_value(value: object) -> str:
     """A value as Kubernetes field errors print it: strings quoted, all else as JSON."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, list | dict):
+    if value is None or isinstance(value, bool | int | list | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return f'"{value}"'
 
@@ -254,7 +246,7 @@ class JobCancelledError(TagstreamError):
 
 
 class LeaseLostError(TagstreamError):
-    """The job went to another worker, which is the one to finish it; nothing was written."""
+    """Another worker has the job and will finish it; nothing was written."""
 
     reason = "Conflict"
     http = 409
@@ -274,26 +266,6 @@ class RegistryBlockedError(TagstreamError):
 
     def details(self) -> dict[str, Any]:
         return {}
-
-
-class ServerRefusedError(TagstreamError):
-    """A tagstream server's own refusal, as the command line was told; its Status has the words."""
-
-    def __init__(self, status: dict[str, Any]) -> None:
-        self.status = status
-        self.answered = str(status.get("reason") or "")
-        super().__init__(str(status.get("message") or "the server refused"), code="server.refused")
-
-
-class ServerAwayError(TagstreamError):
-    """The server of a kubeconfig cannot be reached, or did not answer in time."""
-
-    reason = "ServiceUnavailable"
-    http = 503
-    transient = True
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text, code="server.away")
 
 
 class RegistryError(TagstreamError):

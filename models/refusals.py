@@ -7,6 +7,8 @@ ExpiredError                   410    TooLargeError                  413
 UnsupportedMediaTypeError      415    InvalidPatchError              422
 TooManyRequestsError           429    ServerTimeoutError             500
 UnavailableError               503    RequestTimeoutError            504
+
+What a server told the command line: ServerRefusedError, as it answered, and ServerAwayError.
 ApplyConflictError             409
 """
 
@@ -190,3 +192,23 @@ class RequestTimeoutError(_RefusalError):
         extra: dict[str, Any] = {"causes": causes} if causes else {}
         super().__init__(f"Timeout: {text}", extra | {"retryAfterSeconds": retry_after})
         self.retry_after = retry_after
+
+
+class ServerRefusedError(TagstreamError):
+    """A tagstream server's own refusal, as the command line was told; its Status has the words."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        self.status = status
+        self.answered = str(status.get("reason") or "")
+        super().__init__(str(status.get("message") or "the server refused"), code="server.refused")
+
+
+class ServerAwayError(TagstreamError):
+    """The server of a kubeconfig cannot be reached, or did not answer in time."""
+
+    reason = "ServiceUnavailable"
+    http = 503
+    transient = True
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code="server.away")

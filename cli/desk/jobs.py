@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from cli.desk.rest import Rest, path_of
-from models.errors import NotFoundError, ServerRefusedError
+from models.errors import NotFoundError
 from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
+from models.refusals import ServerRefusedError
 from models.resources.imports import ImageStreamImport, ImageStreamImportSpec
 from models.resources.jobs import ImportJob, ImportJobStatus
 from models.resources.meta import ObjectMeta

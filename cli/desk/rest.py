@@ -15,7 +15,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from cli.desk.contexts import Access
-from models.errors import ServerAwayError, ServerRefusedError, TagstreamError
+from models.errors import TagstreamError
+from models.refusals import ServerAwayError, ServerRefusedError
 
 PAGE = 500
 CONNECT = 10.0

@@ -13,9 +13,9 @@ from models.errors import (
     IMAGE_GROUP,
     AlreadyExistsError,
     NotFoundError,
-    ServerRefusedError,
     UsageError,
 )
+from models.refusals import ServerRefusedError
 
 if TYPE_CHECKING:
     from models.jobs import Job, JobRequest

@@ -1,6 +1,6 @@
-"""What `oc` sends, request by request (`api.md` F, `clients.md` 2): cases 227 and 229.
+"""What `oc` sends, request by request (`api.md` F, `clients.md` 2).
 
-`oc` itself is not on this machine, so its requests are repeated as they were recorded: paths, query,
+`oc` itself is not at hand, so its requests are repeated as they were recorded: paths, query,
 headers and bodies, nulls included.
 """
 
