@@ -15,7 +15,8 @@ from cli.desk.jobs import (
     load_job,
     read_job,
 )
-from cli.desk.rest import Rest, path_of
+from cli.desk.paths import path_of
+from cli.desk.rest import Rest
 from cli.printing import say
 from models.errors import IMAGE_GROUP, NotFoundError
 from models.jobs import Asker, Job, JobRequest

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from cli.desk.rest import Rest, path_of
+from cli.desk.paths import path_of
+from cli.desk.rest import Rest
 from models.errors import NotFoundError
 from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
 from models.refusals import ServerRefusedError
@@ -18,6 +20,7 @@ from models.resources.meta import ObjectMeta
 SYNC_GROUP = "sync.tagstream.io"
 IMPORT_JOBS = "importjobs"
 _TRIES = 10
+_PAUSE = 0.2
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -46,6 +49,7 @@ def follow_job(rest: Rest, job: Job, watch: Callable[[Job], None]) -> Job:
         except ServerRefusedError as error:
             if error.answered not in {"Expired", "Gone"}:
                 raise
+        time.sleep(_PAUSE)  # a watch that keeps ending at once must not become a storm
         job = load_job(rest, job)
         watch(job)
     return job

@@ -24,10 +24,12 @@ def open_desk(place: Place) -> Iterator[Desk]:
         return
     from cli.desk.rest import open_rest
     from cli.desk.server import ServerDesk
+    from cli.house import read_settings
     from cli.printing import say
 
     def warn(text: str) -> None:
         say(f"warning: {text}", style="yellow")
 
+    read_settings(None)  # how to log, if at all; the server has settings of its own
     with open_rest(place.access, warn=warn) as rest:
         yield ServerDesk(rest, namespace=place.namespace)

@@ -10,7 +10,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,13 +24,6 @@ ANSWER = 60.0
 WATCH = 50  # seconds that one watch lasts before it is begun anew
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _AGENT = "tagstream"
-
-
-def path_of(group: str, resource: str, *, namespace: str = "", name: str = "") -> str:
-    """`/apis/GROUP/v1/namespaces/NS/RESOURCE/NAME`, the names escaped."""
-    root = f"/apis/{group}/v1" if group else "/api/v1"
-    place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    return f"{root}{place}/{resource}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 def open_rest(access: Access, *, warn: Callable[[str], None]) -> Rest:

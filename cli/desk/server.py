@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cli.desk.rest import Rest, path_of
+from cli.desk.paths import path_of
 from models.errors import (
     IMAGE_GROUP,
     AlreadyExistsError,
@@ -18,6 +18,7 @@ from models.errors import (
 from models.refusals import ServerRefusedError
 
 if TYPE_CHECKING:
+    from cli.desk.rest import Rest
     from models.jobs import Job, JobRequest
     from models.resources.image import Image
     from models.resources.meta import Secret

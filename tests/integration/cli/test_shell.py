@@ -16,7 +16,7 @@ def test_completion_prints_a_script_that_names_the_command(cli, shell):
 
 
 def test_bash_completes_verbs_and_options(cli):
-    assert complete(cli, "tagstream re") == ["reimport"]
+    assert complete(cli, "tagstream rei") == ["reimport"]
     assert "--import-mode" in complete(cli, "tagstream import --")
     assert complete(cli, "tagstream import --import-mode P") == ["PreserveOriginal"]
     assert "create" in complete(cli, "tagstream secret ")
