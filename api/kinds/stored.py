@@ -26,9 +26,10 @@ from models.resources.base import Wire
 from models.resources.core import TERMINATING
 from models.resources.meta import ObjectMeta
 from models.store.failures import MODIFIED
-from models.store.namespaces import load_namespace
+from models.store.namespaces import hold_namespace
 
 GENERATED_TRIES = 8
+PrintedItem = tuple[tuple[str, str], str]  # namespace and name; JSON without kind and apiVersion
 
 
 class StoredKind(Kind):
@@ -47,6 +48,12 @@ class StoredKind(Kind):
         self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
     ) -> list[dict[str, Any]]:
         """The next shown objects in the order of namespace and name; no namespace: of all."""
+
+    def print_page(
+        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[PrintedItem] | None:
+        """The same page as JSON, where there is a quick way to it; None: take the other."""
+        return None
 
     @property
     def logged_as(self) -> str:
@@ -257,7 +264,7 @@ def require_namespace(work: Work, kind: Kind, metadata: ObjectMeta) -> None:
     """New things need a live namespace (`api.md` C2)."""
     if not kind.info.namespaced:
         return
-    namespace = load_namespace(work.session, metadata.namespace)
+    namespace = hold_namespace(work.session, metadata.namespace)
     if namespace is None:
         raise NotFoundError(resource="namespaces", name=metadata.namespace, group="")
     if namespace.status.phase == TERMINATING:

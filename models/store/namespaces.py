@@ -43,6 +43,17 @@ def load_namespace(session: Session, name: str, *, for_update: bool = False) -> 
     return None if row is None else build_namespace(row)
 
 
+def hold_namespace(session: Session, name: str) -> Namespace | None:
+    """The namespace of that name, for whoever puts something into it: it stays until they commit.
+
+    Without, what came while it was deleted would wait in it for the next of its name.
+    """
+    wanted = NAMESPACES.where(NamespaceRow.name == name)
+    held = wanted.with_for_update(read=True, key_share=True)
+    row = session.execute(held).one_or_none()
+    return None if row is None else build_namespace(row)
+
+
 def list_namespaces(session: Session, *, limit: int, after: str | None = None) -> list[Namespace]:
     """A page of namespaces in the order of names; `after` is the last one seen."""
     wanted = NAMESPACES.order_by(NamespaceRow.name).limit(limit)

@@ -1,5 +1,6 @@
 """Namespaces: there from the start or made on demand, and emptied before they go."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -17,13 +18,14 @@ from models.store.namespaces import (
     count_namespaces,
     delete_namespace,
     ensure_namespace,
+    hold_namespace,
     list_namespaces,
     load_namespace,
     save_namespace,
 )
 from models.store.secrets import list_secrets, save_secret
-from models.store.session import transaction, upgrade
-from models.store.streams import list_streams
+from models.store.session import open_engine, transaction, upgrade
+from models.store.streams import list_streams, save_stream
 from tests.integration.store.things import NOW, START, after, event, request, stored, stream
 
 CIPHER = Cipher([Fernet.generate_key().decode()])
@@ -140,3 +142,42 @@ def test_a_full_namespace_goes_in_pages(engine):
     with transaction(engine, write=False) as session:
         found = load_feed(session, after=gone - 231, limit=999)
     assert [each.name for each in found] == [f"s{number:03}" for number in range(230)] + ["ns"]
+
+
+@pytest.mark.parametrize("what", ["stream", "secret"])
+def test_what_comes_while_a_namespace_goes_is_not_left_for_the_next_of_its_name(engine, what):
+    """The deletion waits for whoever puts something into it, and takes that along."""
+    save(engine, None, named("room"))
+    gone = threading.Event()
+
+    def delete():
+        with transaction(engine) as session:
+            delete_namespace(session, "room", now=NOW)
+        gone.set()
+
+    going = threading.Thread(target=delete)
+    with transaction(engine) as session:
+        assert hold_namespace(session, "room") is not None
+        going.start()
+        assert not gone.wait(0.3)
+        if what == "stream":
+            save_stream(session, None, stream(namespace="room"), now=NOW)
+        else:
+            secret = Secret(metadata=ObjectMeta(name="s", namespace="room"))
+            save_secret(session, secret, cipher=CIPHER, now=NOW)
+    going.join(20)
+    assert gone.is_set()
+    with transaction(engine, write=False) as session:
+        assert load_namespace(session, "room") is None
+        assert list_streams(session, namespace="room", limit=9) == []
+        assert list_secrets(session, "room", cipher=CIPHER) == []
+
+
+def test_two_put_something_into_a_namespace_at_once(postgres_url):
+    """SQLite, with its one writer, has nothing to show here."""
+    engine = open_engine(postgres_url)
+    upgrade(engine)
+    with transaction(engine) as one, transaction(engine) as other:
+        assert hold_namespace(one, "default") is not None
+        assert hold_namespace(other, "default") is not None
+    engine.dispose()
