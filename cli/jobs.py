@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -60,10 +59,8 @@ def _watch_live(desk: Desk, where: str | None, limit: int, style: str, *, everyw
     from cli.printing import console
 
     with Live(console=console(), auto_refresh=False) as live:
-        while True:
-            jobs = desk.recent_jobs(where, limit=limit)
+        for jobs in desk.watch_jobs(where, limit=limit):
             live.update(_draw(jobs, style, everywhere=everywhere), refresh=True)
-            time.sleep(desk.look_every)
 
 
 def _draw(jobs: list[Job], style: str, *, everywhere: bool) -> Table:
@@ -89,8 +86,8 @@ def _watch_lines(desk: Desk, where: str | None, limit: int, *, everywhere: bool)
     from cli.tables import state_of
 
     told: dict[object, tuple[str, int, int]] = {}
-    while True:
-        for job in reversed(desk.recent_jobs(where, limit=limit)):
+    for jobs in desk.watch_jobs(where, limit=limit):
+        for job in reversed(jobs):
             seen = (state_of(job), job.done, job.total)
             if told.get(job.id) != seen:
                 told[job.id] = seen
@@ -98,4 +95,3 @@ def _watch_lines(desk: Desk, where: str | None, limit: int, *, everywhere: bool)
                 print_line(
                     f"{job.id}   {goal}{job.request.stream}   {seen[0]}   {seen[1]}/{seen[2]}"
                 )
-        time.sleep(desk.look_every)

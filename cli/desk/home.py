@@ -14,14 +14,16 @@ Around it goes only what it would tell or do less well:
 from __future__ import annotations
 
 import json
+import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from cli.desk.server import Again, Desk, only_job, too_short
+from cli.desk.server import SHORTEST_ID, Again, Desk, only_job, too_short
 from cli.house import who_asks
 from cli.place import DEFAULT_NAMESPACE
 from models.errors import AlreadyExistsError, NotFoundError
@@ -38,13 +40,11 @@ if TYPE_CHECKING:
     from models.settings import Settings
 
 PAGE = 200
-SHORTEST_ID = 4
+LOOK_EVERY = 0.5
 
 
 class HomeDesk(Desk):
     """Settings, a database, and the application over them once something asks for it."""
-
-    look_every = 0.5
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         super().__init__(namespace=DEFAULT_NAMESPACE)
@@ -135,6 +135,11 @@ class HomeDesk(Desk):
 
         with transaction(self._engine, write=False) as session:
             return list_jobs(session, namespace=namespace, limit=limit)
+
+    def watch_jobs(self, namespace: str | None, *, limit: int) -> Iterator[list[Job]]:
+        while True:
+            yield self.recent_jobs(namespace, limit=limit)
+            time.sleep(LOOK_EVERY)
 
     def find_job(self, name: str) -> Job:
         from models.store.jobs import load_job

@@ -19,6 +19,7 @@ from models.resources.meta import ObjectMeta
 
 SYNC_GROUP = "sync.tagstream.io"
 IMPORT_JOBS = "importjobs"
+_SOME_FAILED = "SomeTagsFailed"  # told of each tag anyway
 _TRIES = 10
 _PAUSE = 0.2
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -53,6 +54,21 @@ def follow_job(rest: Rest, job: Job, watch: Callable[[Job], None]) -> Job:
         job = load_job(rest, job)
         watch(job)
     return job
+
+
+def follow_jobs(rest: Rest, namespace: str) -> Iterator[list[Job]]:
+    """The jobs of a namespace (empty: of all), again whenever one of them changes."""
+    place = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
+    while True:
+        jobs = {job.id: job for job in list_jobs(rest, namespace)}
+        yield list(jobs.values())
+        for wire in rest.watch(place):
+            job = read_job(wire)
+            known = jobs.get(job.id)
+            if known is None or known.version != job.version:
+                jobs[job.id] = job
+                yield list(jobs.values())
+        time.sleep(_PAUSE)
 
 
 def load_job(rest: Rest, job: Job) -> Job:
@@ -127,10 +143,10 @@ def read_job(wire: dict[str, Any]) -> Job:
 
 
 def _result(status: ImportJobStatus) -> JobResult:
+    """How it ended. What is said of a job that ended well is about its list of tags."""
+    said = {"reason": status.reason, "message": status.message} if status.message else None
     ended_well = status.state == "Succeeded"
-    error = None
-    if status.message and not ended_well:
-        error = {"reason": status.reason, "message": status.message}
+    listing = said if ended_well and status.reason != _SOME_FAILED else None
     return JobResult(
         imported=status.imported,
         failed=status.failed,
@@ -148,7 +164,8 @@ def _result(status: ImportJobStatus) -> JobResult:
             for each in status.targets
         ),
         additional_tags=tuple(status.additional_tags),
-        error=error,
+        listing=listing,
+        error=None if ended_well else said,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -52,8 +52,6 @@ class Desk(ABC):
 
     `namespace` is looked into where the caller may not look everywhere.
     """
-
-    look_every = 2.0  # seconds between two looks of whoever keeps watching
 
     def __init__(self, *, namespace: str) -> None:
         self._namespace = namespace
@@ -178,8 +176,14 @@ class Desk(ABC):
         """The newest jobs of a namespace (None: of all)."""
         from cli.desk.jobs import list_jobs
 
-        jobs = sorted(list_jobs(self.rest, namespace or ""), key=_newest_first, reverse=True)
-        return jobs[:limit]
+        return _newest(list_jobs(self.rest, namespace or ""), limit)
+
+    def watch_jobs(self, namespace: str | None, *, limit: int) -> Iterator[list[Job]]:
+        """The newest jobs again and again, as they change."""
+        from cli.desk.jobs import follow_jobs
+
+        for jobs in follow_jobs(self.rest, namespace or ""):
+            yield _newest(jobs, limit)
 
     def find_job(self, name: str) -> Job:
         """The job of that id or name, or the one job whose id begins so."""
@@ -290,5 +294,5 @@ def too_short(name: str) -> UsageError:
     return UsageError(f"{name!r} is too short for a job's id; write {SHORTEST_ID} characters")
 
 
-def _newest_first(job: Job) -> tuple[datetime, str]:
-    return job.created, str(job.id)
+def _newest(jobs: Iterable[Job], limit: int) -> list[Job]:
+    return sorted(jobs, key=lambda job: (job.created, str(job.id)), reverse=True)[:limit]

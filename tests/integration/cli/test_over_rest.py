@@ -150,9 +150,18 @@ def test_jobs_are_watched_over_rest(cli, remote, shop):
     ended_well(remote("import", f"{shop.address}:1.0"))
     process = cli.start("--kubeconfig", str(remote.config), "jobs", "--watch")
     first = process.stdout.readline()
+    ended_well(remote("import", f"{shop.address}:1.1", "--to", "other"))
+    later = until(lambda: re.search("other   succeeded", process.stdout.readline()))
     ended = interrupt(process)
     assert re.fullmatch(r"[0-9a-f-]{36}   app   succeeded   \d/\d\n", first)
+    assert later
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_repository_that_is_not_there_is_told_as_at_home(remote, shop):
+    ended = remote("import", f"{shop.host}/no/where", "--all")
+    assert ended.code == 3
+    assert "failed: the list of tags: " in ended.err
 
 
 def test_a_reimport_is_the_servers(remote, shop):
