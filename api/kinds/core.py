@@ -176,7 +176,8 @@ class SecretKind(StoredKind):
             # The row is locked, so what was read is what is replaced.
             version = metadata_of(old).resource_version
             new = new.replace(metadata=new.metadata.replace(resource_version=version))
-        return save_secret(work.session, new, cipher=work.house.cipher, now=work.now)
+        cipher = work.house.cipher
+        return save_secret(work.session, new, cipher=cipher, now=work.now, fresh=old is None)
 
     def remove(self, work: Work, old: Wire) -> None:
         metadata = metadata_of(old)

@@ -34,10 +34,13 @@ PULL_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 EXCLUDED = "openshift.io/image.excludeSecret"
 
 
-def save_secret(session: Session, secret: Secret, *, cipher: Cipher, now: datetime) -> Secret:
+def save_secret(
+    session: Session, secret: Secret, *, cipher: Cipher, now: datetime, fresh: bool = False
+) -> Secret:
     """Create or replace a secret; as it is stored now. An equal one is not written again.
 
-    A resource version in `secret` has to be the stored one (StreamConflictError), none will do.
+    StreamConflictError where a resource version in `secret` is not the stored one, and where a
+    `fresh` secret is there already.
     """
     metadata = secret.metadata
     namespace, name = metadata.namespace, metadata.name
@@ -45,6 +48,8 @@ def save_secret(session: Session, secret: Secret, *, cipher: Cipher, now: dateti
     if metadata.resource_version and (
         row is None or row.version != parse_version(metadata.resource_version)
     ):
+        raise _moved(name)
+    if fresh and row is not None:
         raise _moved(name)
     before = None
     if row is None:

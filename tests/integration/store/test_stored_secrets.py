@@ -37,9 +37,9 @@ def secret(name="pull", *, namespace="ns", type_=PULL, password=CANARY, **metada
     )
 
 
-def save(engine, wanted, *, now=NOW, cipher=CIPHER):
+def save(engine, wanted, *, now=NOW, cipher=CIPHER, fresh=False):
     with transaction(engine) as session:
-        return save_secret(session, wanted, cipher=cipher, now=now)
+        return save_secret(session, wanted, cipher=cipher, now=now, fresh=fresh)
 
 
 def load(engine, name="pull", *, cipher=CIPHER):
@@ -87,6 +87,13 @@ def test_a_version_that_is_no_longer_stored_is_a_conflict(engine):
         save(engine, stale)
     with pytest.raises(StreamConflictError):
         save(engine, secret("new", resource_version="1"))
+
+
+def test_a_fresh_secret_does_not_pass_for_one_that_is_there(engine):
+    """Not even for its twin: of two who create it at once, one is told that it exists."""
+    save(engine, secret(), fresh=True)
+    with pytest.raises(StreamConflictError, match='secrets "pull"'):
+        save(engine, secret(), fresh=True)
 
 
 def test_only_pull_secrets_that_were_not_excluded_are_offered_in_the_order_of_names(engine):
