@@ -11,6 +11,7 @@ import yaml
 from starlette.types import Receive, Send
 
 from api.presence import while_present
+from api.resources import ResourceInfo
 from models.errors import TagstreamError, status_of
 
 JSON = "application/json"
@@ -61,6 +62,18 @@ def encode_json(value: Any) -> bytes:
     """Compact JSON with a newline at its end, as every answer is written (`api.md` C1)."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), check_circular=False)
     return text.encode("utf-8", "replace") + b"\n"
+
+
+def print_text(*parts: str) -> bytes:
+    """What is JSON already, as every answer is written."""
+    return "".join((*parts, "\n")).encode("utf-8", "replace")
+
+
+def print_list(info: ResourceInfo, items: Sequence[str], metadata: Mapping[str, Any]) -> bytes:
+    """A list of objects that are JSON already."""
+    head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": dict(metadata)}
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":"))
+    return print_text(text[:-1], ',"items":[', ",".join(items), "]}")
 
 
 def encode_yaml(value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -74,6 +75,9 @@ def command(
         tls_cert, tls_key = files.certificate, files.key
     engine = open_engine(settings.effective_database_url)
     app = open_api(settings, engine, open_settings_cipher(settings), build_app(settings))
+    # What is there by now stays; the collector need not look at it again and again.
+    gc.freeze()
+    gc.enable()
     served = ApiServer(app, Listen(host, port, tls_cert, tls_key)).run()
     engine.dispose()
     return 0 if served else 1

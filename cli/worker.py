@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -34,4 +35,5 @@ def command(data: Path | None) -> int:
     from worker.app import build_app
     from worker.process import run_worker
 
+    gc.enable()
     return run_worker(build_app(settings), threads=settings.worker_threads)

@@ -141,6 +141,10 @@ class Kind(ABC):
     def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
         raise MethodNotAllowedError
 
+    def print_one(self, house: House, namespace: str, name: str) -> str | None:
+        """What `get` shows, as JSON, where there is a quick way to it; None: take the other."""
+        return None
+
     def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
         raise MethodNotAllowedError
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from api.house import House
 from api.kinds.base import Work
-from api.kinds.stored import StoredKind
+from api.kinds.stored import PrintedItem, StoredKind
 from api.resources import STREAM_STATUS, STREAMS
 from models.access.roles import may_pull
 from models.jobs import Asker, JobRequest, Lane
 from models.resources.base import Wire
 from models.resources.stream import ImageStream
 from models.store.jobs import create_job
+from models.store.session import looking
+from models.store.stream_texts import list_stream_texts, read_stream_text
 from models.store.stream_wires import SHOWN_HISTORY, list_stream_wires
 from models.store.streams import (
     count_streams,
@@ -21,10 +25,13 @@ from models.store.streams import (
     load_usage,
     save_stream,
 )
+from models.store.text_metadata import Addresses
 from models.streams.defaults import default_stream
-from models.streams.strategy import decorate
+from models.streams.strategy import decorate, derive_addresses
 from models.streams.trigger import due_import
 from models.streams.writing import NO_USAGE, apply_status_write, apply_write
+
+_HEAD = f'{{"kind":"{STREAMS.kind}","apiVersion":"{STREAMS.api_version}",'
 
 
 class StreamKind(StoredKind):
@@ -51,6 +58,25 @@ class StreamKind(StoredKind):
             work.session, namespace=namespace or None, limit=limit, after=after
         )
         return [self.show_stored(work.house, wire) for wire in wires]
+
+    def print_one(self, house: House, namespace: str, name: str) -> str | None:
+        with looking(house.engine) as connection:
+            text = read_stream_text(connection, namespace, name, _addresses(house))
+        return None if text is None else f"{_HEAD}{text}"
+
+    def print_page(
+        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[PrintedItem] | None:
+        page = list_stream_texts(
+            work.session.connection(),
+            namespace=namespace or None,
+            limit=limit,
+            after=after,
+            addresses=_addresses(work.house),
+        )
+        if page is None:
+            return None
+        return [((each.namespace, each.name), f"{{{each.text}") for each in page]
 
     def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
         return count_streams(work.session, namespace=namespace or None, after=after)
@@ -129,6 +155,10 @@ def request_due(work: Work, stream: ImageStream) -> None:
         coalesce=True,
     )
     work.knocks.append(create_job(work.session, wanted, now=work.now))
+
+
+def _addresses(house: House) -> Addresses:
+    return partial(derive_addresses, house.rules)
 
 
 def _refusal(work: Work, namespace: str, name: str) -> str | None:

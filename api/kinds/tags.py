@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.house import House
 from api.kinds.base import BegunMeanwhileError, Kind, Work, random_suffix, try_again
 from api.kinds.stored import require_namespace
 from api.kinds.streams import store_stream, write_stream
@@ -19,8 +20,10 @@ from models.resources.image import Image
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream, ImageStreamTag, ImageTag
 from models.store.images import load_image
+from models.store.session import looking
 from models.store.stream_wires import SHOWN_HISTORY
 from models.store.streams import list_streams, load_stream
+from models.store.tag_texts import read_tag_text
 from models.streams.strategy import decorate
 from models.streams.tag_writes import (
     TagWrite,
@@ -44,6 +47,7 @@ from models.streams.views import (
 )
 
 STEP = 500
+_HEAD = f'{{"kind":"{STREAM_TAGS.kind}","apiVersion":"{STREAM_TAGS.api_version}",'
 
 
 class _TagKind(Kind):
@@ -139,6 +143,12 @@ class StreamTagKind(_TagKind):
     """ImageStreamTag: one tag with the image it means now."""
 
     info = STREAM_TAGS
+
+    def print_one(self, house: House, namespace: str, name: str) -> str | None:
+        stream, tag = parse_tag_name(name)
+        with looking(house.engine) as connection:
+            text = read_tag_text(connection, namespace, stream, tag)
+        return None if text is None else f"{_HEAD}{text}"
 
     def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
         stream_name, tag = parse_tag_name(name)

@@ -14,7 +14,7 @@ from api.kinds.base import Kind, Work, reading
 from api.kinds.stored import StoredKind
 from api.negotiate import Media, negotiate
 from api.options import ListOptions, parse_list_options
-from api.reply import Reply
+from api.reply import Reply, print_list, print_text
 from api.request import Call
 from api.selectors import FieldSelector, parse_field_selector
 from api.shape import shape_list, shape_object
@@ -65,6 +65,10 @@ async def get_object(call: Call, kind: Kind) -> Reply:
 
 
 def _get(call: Call, kind: Kind, media: Media) -> Reply:
+    if media.kind == "json":
+        text = kind.print_one(call.house, call.target.namespace, call.target.name)
+        if text is not None:
+            return Reply(200, print_text(text), media.content_type, warnings=call.warnings)
     with reading(call.house, call.caller, now=call.now) as work:
         shown = kind.get(work, call.target.namespace, call.target.name)
     return shape_object(call, media, kind, shown)
@@ -81,6 +85,12 @@ async def list_objects(call: Call, kind: Kind) -> Reply:
 
 def _list(call: Call, kind: Kind, media: Media, options: ListOptions, selects: Selects) -> Reply:
     with reading(call.house, call.caller, now=call.now) as work:
+        if media.kind == "json" and isinstance(kind, StoredKind) and selects.matches is None:
+            collector = _Collector(work, kind, call.target.namespace, options, selects)
+            printed = collector.print_items()
+            if printed is not None:
+                text = print_list(kind.info, *printed)
+                return Reply(200, text, media.content_type, warnings=call.warnings)
         listing = collect(work, call, kind, options, selects)
     return shape_list(call, media, kind, listing.items, listing.metadata)
 
@@ -166,6 +176,27 @@ class _Collector:
                 after = place
             if len(page) < step:
                 return Listing(found, self._version)
+
+    def print_items(self) -> tuple[list[str], dict[str, Any]] | None:
+        """The same page as JSON, and its metadata; None where there is no quick way to it."""
+        if self._version != self._current:
+            return None
+        limit = self._options.limit
+        found: list[str] = []
+        after = self._after
+        while True:
+            step = min(STEP + 1, limit - len(found) + 1) if limit else STEP
+            page = self._kind.print_page(self._work, self._namespace, limit=step, after=after)
+            if page is None:
+                return None
+            for place, text in page:
+                if limit and len(found) == limit:
+                    assert after is not None
+                    return found, self._full([], after).metadata
+                found.append(text)
+                after = place
+            if len(page) < step:
+                return found, Listing([], self._version).metadata
 
     def _namespace_known(self) -> bool:
         return bool(self._namespace) or not self._kind.info.namespaced

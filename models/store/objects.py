@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, false, func, or_, select
+from sqlalchemy import Select, and_, false, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.job_view import view_job
@@ -42,10 +42,12 @@ class Shelf:
             return query if after is None else query.where(self.name > after[1])
         if namespace is not None:
             query = query.where(self.namespace == namespace)
-        if after is not None:
-            same = and_(self.namespace == after[0], self.name > after[1])
-            query = query.where(or_(self.namespace > after[0], same))
-        return query
+        if after is None:
+            return query
+        if namespace == after[0]:  # so that the index leads right there
+            return query.where(self.name > after[1])
+        last = tuple_(*after, types=[self.namespace.type, self.name.type])
+        return query.where(tuple_(self.namespace, self.name) > last)
 
     def in_order(self, query: Select[Any]) -> Select[Any]:
         if self.namespace is None:

@@ -10,18 +10,21 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.errors import UsageError
 from models.store.failures import translate
 from models.store.upgrade import read_version, upgrade_schema
 
 PATIENCE = 30  # seconds that a writer waits for SQLite's lock, or for a pooled connection
+FRESH = 1.0  # seconds for which a pooled connection is believed to be alive still
 
 
 def open_engine(url: str, *, pool_size: int = 8) -> Engine:
@@ -29,16 +32,19 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
     parsed = _parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, pool_size)
-    return create_engine(
+    engine = create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=PATIENCE,
-        pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,
         connect_args={"connect_timeout": 10, "application_name": "tagstream"},
     )
+    event.listen(engine, "connect", _prepare_postgres)
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _Ping(engine))
+    return engine
 
 
 @contextmanager
@@ -48,10 +54,23 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
     Raises StoreError where the database refuses or is away, and StreamConflictError where it gave
     way to another writer.
     """
-    bind = engine if write else engine.execution_options(**_reading(engine))
+    bind = engine if write else _reader(engine)
     try:
         with Session(bind, expire_on_commit=False, autoflush=False) as session, session.begin():
             yield session
+    except SQLAlchemyError as error:
+        raise translate(error, engine.url) from error
+
+
+@contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """A connection for one statement that reads: alone it sees one snapshot, so nothing is begun.
+
+    Raises as `transaction` does.
+    """
+    try:
+        with _looker(engine).connect() as connection:
+            yield connection
     except SQLAlchemyError as error:
         raise translate(error, engine.url) from error
 
@@ -105,10 +124,43 @@ def _open_sqlite(url: URL, pool_size: int) -> Engine:
     return engine
 
 
-def _reading(engine: Engine) -> dict[str, Any]:
+@lru_cache(16)
+def _reader(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
-        return {"tagstream_read": True}
-    return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return engine.execution_options(tagstream_read=True)
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+@lru_cache(16)
+def _looker(engine: Engine) -> Engine:
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(tagstream_read=True)
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _prepare_postgres(connection: Any, _record: object) -> None:
+    # Compiling a query takes longer than any of ours.
+    connection.execute("SET jit = off")
+    connection.commit()
+
+
+def _note_return(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["returned"] = time.monotonic()
+
+
+class _Ping:
+    """Asks a pooled connection whether it lives, unless it did a moment ago."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._dialect = engine.dialect
+
+    def __call__(self, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info.get("returned", float("inf")) < FRESH:
+            return
+        try:
+            self._dialect.do_ping(connection)
+        except self._dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

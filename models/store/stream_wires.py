@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import String, and_, bindparam, func, or_, select, type_coerce
+from sqlalchemy import String, and_, bindparam, func, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyResult, AnyRow, AnySelect, in_chunks
@@ -74,10 +74,12 @@ def select_streams(namespace: str | None, after: Key | None) -> AnySelect:
     wanted = STREAMS.order_by(StreamRow.namespace, StreamRow.name)
     if namespace is not None:
         wanted = wanted.where(StreamRow.namespace == namespace)
-    if after is not None:
-        same = and_(StreamRow.namespace == after[0], StreamRow.name > after[1])
-        wanted = wanted.where(or_(StreamRow.namespace > after[0], same))
-    return wanted
+    if after is None:
+        return wanted
+    if namespace == after[0]:  # so that the index leads right there
+        return wanted.where(StreamRow.name > after[1])
+    last = tuple_(*after, types=[StreamRow.namespace.type, StreamRow.name.type])
+    return wanted.where(tuple_(StreamRow.namespace, StreamRow.name) > last)
 
 
 def build_stream_wires(
