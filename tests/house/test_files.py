@@ -1,5 +1,6 @@
 """The house itself: what its files promise is there."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -49,3 +50,13 @@ def test_a_module_tells_its_subject_and_stays_under_four_hundred_lines(name):
     assert text.startswith('"""')
     if not name.startswith("tests/"):
         assert len(text.splitlines()) <= 400
+
+
+@pytest.mark.parametrize("name", [name for name in TRACKED if name.endswith(".py")])
+def test_a_function_is_one_step_of_a_story(name):
+    """Past 60 lines it is none."""
+    found = ast.walk(ast.parse((HOME / name).read_text()))
+    functions = [each for each in found if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [f.name for f in functions if f.end_lineno - f.lineno >= 60]
+    if not name.startswith("models/store/migrations/"):
+        assert long == []
