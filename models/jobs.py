@@ -52,7 +52,9 @@ class JobRequest:
     server's cap of a repository import (-1 all). `wants_answer` keeps the whole answer, with every
     Image, beside the job. `coalesce` lets an equal job that is still queued serve instead.
     `exempt` callers need not heed the allow-list before anything is asked (Q7); `dry_run` writes
-    nothing, though the answer tells what would have been written. `name`, `labels` and
+    nothing, though the answer tells what would have been written. A `due` job imports whatever the
+    stream's spec makes due when it is carried out; its request is how that was when it was made.
+    `name`, `labels` and
     `annotations` are those of the ImportJob; a `selector` makes it an administrator's reimport,
     whose children name it as their `parent`.
     """
@@ -66,6 +68,7 @@ class JobRequest:
     coalesce: bool = False
     exempt: bool = False
     dry_run: bool = False
+    due: bool = False
     name: str = ""
     parent: UUID | None = None
     selector: dict[str, Any] | None = None

@@ -37,7 +37,7 @@ from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
 from models.store.images import load_held, load_image
 from models.store.imports import save_import
-from models.store.jobs import claim_job, finish_job
+from models.store.jobs import claim_job, finish_job, release_job
 from models.store.secrets import pull_secrets
 from models.store.session import transaction
 from models.store.streams import load_known, load_stream, load_usage, save_stream
@@ -46,6 +46,7 @@ from models.streams.apply import ImportResult, apply_import, record_limit_failur
 from models.streams.defaults import default_import
 from models.streams.outcome import Known, Outcomes, Plan
 from models.streams.plan import check_precondition, plan_import
+from models.streams.trigger import due_import
 from models.streams.validation import check_import
 from worker.fetch import FetchRequest, fetch_all
 from worker.heartbeat import Heartbeat
@@ -64,7 +65,12 @@ def run_import(job_id: UUID, runtime: Runtime) -> None:
     """Carry one import from request to tag events. Safe to run twice."""
     with transaction(runtime.engine) as session:
         job = claim_job(
-            session, job_id, worker=runtime.name, now=utc_now(), lease=runtime.settings.job_lease
+            session,
+            job_id,
+            worker=runtime.name,
+            now=utc_now(),
+            lease=runtime.settings.job_lease,
+            most_attempts=runtime.settings.job_attempts,
         )
     if job is None:
         return  # done already, or in the hands of another worker
@@ -83,15 +89,19 @@ def run_import(job_id: UUID, runtime: Runtime) -> None:
 
 def _carry_out(job: Job, runtime: Runtime) -> JobResult | None:
     """The job's result once it is written; None where somebody else will write it."""
+    carry = _import_due if job.request.due else _import
     try:
         with Heartbeat(runtime.engine, job, lease=runtime.settings.job_lease) as heartbeat:
             try:
-                return _import(job, runtime, heartbeat)
+                return carry(job, runtime, heartbeat)
             except LeaseLostError:
                 raise
             except JobCancelledError as error:
                 if heartbeat.lost:
                     raise LeaseLostError from error
+                if runtime.leaving.is_set():
+                    _give_back(job, runtime)
+                    return None
                 return _end(job, runtime, JobState.CANCELLED, error)
             except StoreAwayError as error:
                 log.warning("import.store", error=str(error))
@@ -124,6 +134,24 @@ class _Fetched:
     now: datetime
 
 
+def _import_due(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
+    """What the stream's spec makes due by now; begun anew when the stream moves meanwhile (6.9)."""
+    for attempt in range(MOST_RACES + 1):
+        with transaction(runtime.engine, write=False) as session:
+            stream = load_stream(session, job.request.namespace, job.request.stream)
+        request = None if stream is None else due_import(stream)
+        if request is None:  # somebody imported it already, or wants it no more
+            return _end_idle(job, runtime)
+        try:
+            now_due = replace(job, request=replace(job.request, request=request))
+            return _import(now_due, runtime, heartbeat)
+        except StreamConflictError:
+            if attempt == MOST_RACES:
+                raise
+            time.sleep(0.01 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
 def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
     now = utc_now()
     reading = _read(job, runtime)
@@ -139,6 +167,8 @@ def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
         held=held,
         target_seconds=runtime.settings.target_deadline.total_seconds(),
     )
+    if runtime.leaving.is_set():
+        raise JobCancelledError
     within = runtime.seconds_for(job.request.lane)
     work = fetch_all(plan, runtime.client, fetch, progress=heartbeat.progress)
     outcomes, served = heartbeat.guard(runtime.loop.start(work, within=within), within=within)
@@ -285,6 +315,28 @@ def _record_limit(job: Job, runtime: Runtime, fetched: _Fetched, error: InvalidO
         )
         if marked is not None:
             save_stream(session, stream, marked, now=fetched.now)
+
+
+def _give_back(job: Job, runtime: Runtime) -> None:
+    """Nobody wanted the job's end but this process: another one begins it anew."""
+    with transaction(runtime.engine) as session:
+        release_job(session, job, now=utc_now())
+    log.info("import.given_back")
+
+
+def _end_idle(job: Job, runtime: Runtime) -> JobResult:
+    """Write down a job that found nothing to do."""
+    with transaction(runtime.engine) as session:
+        finish_job(
+            session,
+            job,
+            state=JobState.SUCCEEDED,
+            result=JobResult(),
+            with_errors=False,
+            answer=None,
+            now=utc_now(),
+        )
+    return JobResult()
 
 
 def _end(job: Job, runtime: Runtime, state: JobState, error: TagstreamError) -> JobResult:

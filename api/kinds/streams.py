@@ -39,6 +39,7 @@ class StreamKind(StoredKind):
 
     info = STREAMS
     name_rule = "stream"
+    save_tells = True
     selectable = (
         "metadata.name",
         "metadata.namespace",
@@ -50,6 +51,9 @@ class StreamKind(StoredKind):
         self, work: Work, namespace: str, name: str, *, lock: bool = False
     ) -> ImageStream | None:
         return load_stream(work.session, namespace, name, history=SHOWN_HISTORY, for_update=lock)
+
+    def shown_as_is(self, work: Work, namespace: str, name: str) -> Wire | None:
+        return self.hold(work, namespace, name)
 
     def page(
         self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
@@ -153,6 +157,7 @@ def request_due(work: Work, stream: ImageStream) -> None:
         lane=Lane.INTERACTIVE,
         user=work.caller.user,
         coalesce=True,
+        due=True,
     )
     work.knocks.append(create_job(work.session, wanted, now=work.now))
 

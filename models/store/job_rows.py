@@ -98,6 +98,7 @@ def build_job(row: AnyRow) -> Job:
             coalesce=row.coalesce,
             exempt=choices.get("exempt", False),
             dry_run=choices.get("dry_run", False),
+            due=choices.get("due", False),
             name=row.name or str(row.id),
             parent=row.parent,
             selector=row.selector,
@@ -172,6 +173,6 @@ def _build_result(document: dict[str, Any] | None) -> JobResult:
 
 
 def _request_document(request: JobRequest) -> dict[str, Any]:
-    choices = {name: True for name in ("exempt", "dry_run") if getattr(request, name)}
+    choices = {name: True for name in ("exempt", "dry_run", "due") if getattr(request, name)}
     document = request.request.wire()
     return {**document, _CHOICES: choices} if choices else document

@@ -68,14 +68,25 @@ def create_job(session: Session, request: JobRequest, *, now: datetime) -> Job:
 
 
 def claim_job(
-    session: Session, job_id: UUID, *, worker: str, now: datetime, lease: timedelta
+    session: Session,
+    job_id: UUID,
+    *,
+    worker: str,
+    now: datetime,
+    lease: timedelta,
+    most_attempts: int = 0,
 ) -> Job | None:
-    """Take a job that is queued, or whose lease has run out; None when there is nothing to do."""
+    """Take a job that is queued, or whose lease has run out; None when there is nothing to do.
+
+    One whose workers died `most_attempts` times (0: however often) is left for the sweep to end.
+    """
     seen = load_job(session, job_id)
     if seen is None or not _is_free(seen, now):
         return None
     job = _hold(session, job_id)
     if job is None or not _is_free(job, now):
+        return None
+    if most_attempts and job.state is JobState.RUNNING and job.attempt >= most_attempts:
         return None
     if job.state is JobState.RUNNING and job.cancel_asked:
         _change(session, job, _cancelled(now), now=now)
