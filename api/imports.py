@@ -37,6 +37,7 @@ from models.streams.validation import check_import
 
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25
+WHEN_STOPPING = 4.0  # seconds that an import still has when the server stops
 _SECONDS = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 
 
@@ -134,16 +135,22 @@ async def _wait(call: Call, job: Job) -> Job:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     pause = FIRST_PAUSE
+    why = f"takes longer than {within:g} s"
+    stopping = False
     while True:
         found = await call.house.threads.run(_load, call, job.id)
         if found.state.is_final:
             return found
         if loop.time() >= deadline:
             raise RequestTimeoutError(
-                f"the import of {job.request.namespace}/{job.request.stream} takes longer than "
-                f"{within:g} s and goes on as job {job.id}; follow it with `kubectl get "
-                f"importjobs.sync.tagstream.io {job.id} -n {job.request.namespace} -w`"
+                f"the import of {job.request.namespace}/{job.request.stream} {why} and goes on "
+                f"as job {job.id}; follow it with `kubectl get importjobs.sync.tagstream.io "
+                f"{job.id} -n {job.request.namespace} -w`"
             )
+        if call.house.hub.closed and not stopping:
+            stopping = True
+            deadline = min(deadline, loop.time() + WHEN_STOPPING)
+            why = "is not done while this server stops"
         await asyncio.sleep(min(pause, max(0.0, deadline - loop.time())))
         pause = min(pause * 1.3, LONGEST_PAUSE)
 

@@ -42,11 +42,16 @@ class WorkerLoop:
         """Run `work` to its end. DeadlineError after `within` seconds."""
         return wait_for(self.start(work, within=within), within=within)
 
+    def abandon(self) -> None:
+        """Cancel what runs: who waits for it gets a JobCancelledError. The loop goes on."""
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
+
     def close(self) -> None:
         """Stop the loop. What still runs on it is cancelled first."""
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
+        self.abandon()
+        asyncio.run_coroutine_threadsafe(self._loop.shutdown_asyncgens(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -70,4 +75,3 @@ async def _cancel_all() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()

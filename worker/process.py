@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -25,11 +26,16 @@ from worker.runtime import adopt_runtime, close_runtime, runtime_of
 
 FIRST_POOL = (Lane.INTERACTIVE.value,)
 SECOND_POOL = (Lane.BULK.value, Lane.SCHEDULED.value, CONTROL)
-SECONDS_TO_STOP = 60.0
+SECONDS_TO_FINISH = 110.0  # for jobs that have begun, when a server's worker stops
+SECONDS_TO_FINISH_EMBEDDED = 3.0
+SECONDS_TO_LEAVE = 10.0
 
 
 def run_worker(app: Celery, *, threads: int) -> int:
-    """Serve all lanes until SIGTERM or SIGINT; started jobs are finished first. An exit code."""
+    """Serve all lanes until SIGTERM or SIGINT; an exit code.
+
+    Jobs that have begun are finished first; those that take too long are given back.
+    """
     app.set_default()
     # Celery keeps a worker's queues on its application, so each pool has one of its own.
     second = build_app(app.settings)
@@ -49,7 +55,7 @@ def run_worker(app: Celery, *, threads: int) -> int:
     while not asked.wait(0.5) and all(runner.is_alive() for runner in runners):
         pass
     failed = not asked.is_set()
-    _stop(runners)
+    _stop(app, runners, patience=SECONDS_TO_FINISH)
     close_runtime(app)
     return 1 if failed else 0
 
@@ -66,7 +72,7 @@ def embedded_worker(app: Celery, *, threads: int = 2) -> Iterator[None]:
     finally:
         # A message wakes it at once; the flag alone is looked at every two seconds.
         app.control.shutdown(destination=[controller.hostname])
-        _stop([runner])
+        _stop(app, [runner], patience=SECONDS_TO_FINISH_EMBEDDED)
 
 
 def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> WorkController:
@@ -91,9 +97,18 @@ def _start(controller: WorkController) -> threading.Thread:
     return runner
 
 
-def _stop(runners: Sequence[threading.Thread]) -> None:
+def _stop(app: Celery, runners: Sequence[threading.Thread], *, patience: float) -> None:
     """A warm stop: Celery's flag tells every controller of this process."""
     celery_state.should_stop = 0  # an exit code: any number means stop
-    for runner in runners:
-        runner.join(SECONDS_TO_STOP)
+    if not _join(runners, within=patience):
+        runtime_of(app).leave()
+        _join(runners, within=SECONDS_TO_LEAVE)
     celery_state.should_stop = None
+
+
+def _join(runners: Sequence[threading.Thread], *, within: float) -> bool:
+    """Whether all of them ended in time."""
+    until = time.monotonic() + within
+    for runner in runners:
+        runner.join(max(0.0, until - time.monotonic()))
+    return not any(runner.is_alive() for runner in runners)

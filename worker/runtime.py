@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from celery import Celery
@@ -38,6 +38,12 @@ class Runtime:
     rules: ImportRules
     cipher: Cipher
     name: str
+    leaving: threading.Event = field(default_factory=threading.Event)
+
+    def leave(self) -> None:
+        """Stop what runs, now; those jobs go back on the counter, for whoever comes next."""
+        self.leaving.set()
+        self.loop.abandon()
 
     def access(self, keyring: Keyring, *, tenant: str, lane: Lane) -> Access:
         """Whose rights and whose turn a job's requests have."""

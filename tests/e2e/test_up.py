@@ -1,5 +1,6 @@
 """`tagstream up`: what one person gets from one command, and keeps."""
 
+import json
 import re
 import signal
 import socket
@@ -8,9 +9,12 @@ import stat
 import httpx
 import pytest
 
+from tests import fixtures as fx
 from tests.apiserver import streams
 from tests.e2e.alone import Alone, push_builds
 from tests.e2e.conftest import until
+
+JOBS = "/apis/sync.tagstream.io/v1/namespaces/default/importjobs"
 
 
 @pytest.fixture
@@ -110,19 +114,84 @@ def test_a_port_that_is_taken_is_one_clear_line(alone):
     assert f"127.0.0.1:{port}" in line
 
 
-def test_it_imports_what_is_asked_for_without_any_other_process(tmp_path, registry):
+@pytest.fixture
+def registry_world(tmp_path, registry):
+    """The same with a registry to import from."""
+    found = Alone(tmp_path, registry)
+    yield found
+    found.close()
+
+
+def test_it_imports_what_is_asked_for_without_any_other_process(registry_world, registry):
     [digest] = push_builds(registry, "up/app", "1.0")
-    alone = Alone(tmp_path, registry).start()
-    try:
-        tag = {
-            "name": "1.0",
-            "from": {"kind": "DockerImage", "name": f"{registry.host}/up/app:1.0"},
-        }
-        body = {"metadata": {"name": "app"}, "spec": {"tags": [tag]}}
-        with alone.client() as client:
-            assert client.post(streams("default"), json=body).status_code == 201
-            path = f"{streams('default')}/app"
-            [seen] = until(lambda: client.get(path).json()["status"].get("tags"))
-        assert seen["items"][0]["image"] == digest
-    finally:
-        alone.close()
+    registry_world.start()
+    tag = {"name": "1.0", "from": {"kind": "DockerImage", "name": f"{registry.host}/up/app:1.0"}}
+    body = {"metadata": {"name": "app"}, "spec": {"tags": [tag]}}
+    with registry_world.client() as client:
+        assert client.post(streams("default"), json=body).status_code == 201
+        path = f"{streams('default')}/app"
+        [seen] = until(lambda: client.get(path).json()["status"].get("tags"))
+    assert seen["items"][0]["image"] == digest
+
+
+def test_our_own_command_imports_over_the_api_as_the_third_line_says(registry_world, registry):
+    [digest] = push_builds(registry, "up/third", "1.0")
+    third = registry_world.start().role.output.splitlines()[2]
+    told = third.split()
+    imported = registry_world.run(*told[:-1], f"{registry.host}/up/third:1.0")
+    assert imported.returncode == 0, imported.stderr
+    with registry_world.client() as client:
+        [seen] = client.get(f"{streams('default')}/third").json()["status"]["tags"]
+    assert (seen["tag"], seen["items"][0]["image"]) == ("1.0", digest)
+
+
+@pytest.fixture
+def stalled(tmp_path, fake):
+    """The same, and a registry that says nothing for now; the sweep comes every second."""
+    fake.push("team/app", tag="v1", manifest=fx.OCI, config=fx.CFG_A)
+    fake.stall("/team/app/manifests/v1")
+    found = Alone(tmp_path, fake, TAGSTREAM_SWEEP_INTERVAL="PT1S")
+    yield found
+    found.close()
+
+
+def image_of(fake):
+    return {
+        "from": {"kind": "DockerImage", "name": f"{fake.host}/team/app:v1"},
+        "to": {"name": "v1"},
+    }
+
+
+def test_a_job_that_is_in_its_way_waits_for_the_next_start(stalled, fake):
+    stalled.start()
+    body = {"metadata": {"name": "slow"}, "spec": {"stream": "app", "images": [image_of(fake)]}}
+    with stalled.client() as client:
+        assert client.post(JOBS, json=body).status_code == 201
+        until(lambda: any("manifests/v1" in line for line in fake.requests))
+    code, took = stalled.stop(signal.SIGTERM)
+    assert code == 0
+    assert took < 12  # a registry has much longer
+
+    fake.forget()
+    stalled.start()
+    with stalled.client() as client:
+        done = until(lambda: client.get(f"{JOBS}/slow").json()["status"].get("finished"), within=30)
+        assert done
+        status = client.get(f"{JOBS}/slow").json()["status"]
+    assert (status["state"], status["imported"], status["attempts"]) == ("Succeeded", 1, 2)
+
+
+def test_who_waits_for_an_import_is_told_where_it_goes_on(stalled, fake):
+    stalled.start()
+    body = {"metadata": {"name": "app"}, "spec": {"import": True, "images": [image_of(fake)]}}
+    (stalled.home / "import.json").write_text(
+        json.dumps({"apiVersion": "image.openshift.io/v1", "kind": "ImageStreamImport"} | body)
+    )
+    waiting = stalled.begin("kubectl", "create", "-f", "import.json")
+    until(lambda: any("manifests/v1" in line for line in fake.requests))
+    code, took = stalled.stop(signal.SIGINT)
+    waiting.communicate(timeout=20)
+    assert (code, waiting.returncode) == (0, 1)
+    assert took < 16
+    assert "goes on as job" in stalled.role.output
+    assert "Traceback" not in stalled.role.output
