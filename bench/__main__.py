@@ -1,6 +1,9 @@
 """Everything that has a target, measured in one run, as one table.
 
 python -m bench [--rounds 3] [--only client,store,imports,memory,command] [--no-page]
+python -m bench --only api
+
+The API takes some ten minutes by itself, and has a page of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ import time
 from pathlib import Path
 
 from bench import store
+from bench.api import ApiBench
 from bench.imports import Imports, measure_memory
-from bench.report import Table, render, write_page
+from bench.report import API_PAGE, Table, render, write_page
 from bench.world import HOME, Databases, open_databases, open_registry, open_stub
 from models.store.session import open_engine, upgrade
 
@@ -42,6 +46,12 @@ def main() -> None:
         if "memory" in parts:
             with open_stub() as stub:
                 measure_memory(table, stub, databases["SQLite"])
+        if "api" in parts:
+            measure_api(table, databases, Path(home))
+            show(table, page=False, rounds=1)
+            if parts == ["api"] and not chosen.no_page:
+                write_page(table, "python -m bench --only api", 1, API_PAGE)
+            return
         if "imports" in parts or "command" in parts:
             print("filling the registry", flush=True)
             with open_registry() as port:
@@ -93,6 +103,12 @@ def measure_client(table: Table, rounds: int) -> None:
                     least = LEAST_CLIENT.get((method, in_flight))
                     table.add(name, found["rate"], "/s", least=least)
                     table.add(f"{name}: CPU", found["cpu_ms"], "ms each")
+
+
+def measure_api(table: Table, databases: dict[str, Databases], home: Path) -> None:
+    bench = ApiBench(table, home)
+    for kind, maker in databases.items():
+        bench.measure(kind, maker)
 
 
 def measure_store(table: Table, databases: dict[str, Databases], rounds: int) -> None:

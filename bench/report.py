@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("results.md")
+API_PAGE = Path(__file__).with_name("results-api.md")
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ def render(rows: Sequence[Row]) -> str:
     )
 
 
-def write_page(table: Table, command: str, rounds: int) -> None:
+def write_page(table: Table, command: str, rounds: int, page: Path = PAGE) -> None:
     """The results of one run, with when and where."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = (
@@ -110,7 +111,7 @@ def write_page(table: Table, command: str, rounds: int) -> None:
         f"{render(list(table.rows.values()))}\n\n"
         "[README.md](README.md) says how each figure comes about.\n"
     )
-    PAGE.write_text(text)
+    page.write_text(text)
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -125,7 +125,7 @@ def event_then(engine: Engine, moment: datetime) -> None:
         assert event_at(session, "bench", "long", "tag-00003", moment) is not None
 
 
-def make_image(number: int) -> PackedImage:
+def make_image(number: int, annotations: Mapping[str, str] | None = None) -> PackedImage:
     """An image whose metadata has the size of an ordinary one's, some 3 KB."""
     metadata = {
         "kind": "DockerImage",
@@ -145,7 +145,7 @@ def make_image(number: int) -> PackedImage:
     name = digest(f"image {number}")
     return pack_image(
         Image(
-            metadata=ObjectMeta(name=name),
+            metadata=ObjectMeta(name=name, annotations=dict(annotations or {})),
             docker_image_reference=f"quay.io/bench/app@{name}",
             docker_image_metadata=metadata,
             docker_image_layers=layers,

@@ -169,6 +169,10 @@ class Kind(ABC):
         """What a patch is applied to; locked until the transaction ends."""
         raise MethodNotAllowedError
 
+    def shown_as_is(self, work: Work, namespace: str, name: str) -> Wire | None:
+        """The stored object, where `base` shows nothing but what it holds; None: it is not so."""
+        return None
+
     def delete(
         self, work: Work, namespace: str, name: str, options: DeleteOptions
     ) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class StoredKind(Kind):
 
     name_rule = "segment"
     show_logged: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    save_tells = False  # whether saving something new tells that it was there already
     needs_version = True  # whether a PUT has to name the version that it replaces (C7)
 
     @abstractmethod
@@ -173,13 +174,15 @@ class StoredKind(Kind):
         metadata = metadata_of(new)
         require_namespace(work, self, metadata)
         new = self._checked(work, None, new)
-        old = self.load(work, metadata.namespace, metadata.name)
-        if old is not None:
-            raise self._exists(metadata, old)
+        if not self.save_tells:
+            old = self.load(work, metadata.namespace, metadata.name)
+            if old is not None:
+                raise self._exists(metadata, old)
         try:
             return self._shown(work, None, self.save(work, None, new))
         except StreamConflictError:
-            raise self._exists(metadata, None) from None
+            old = self.load(work, metadata.namespace, metadata.name)
+            raise self._exists(metadata, old) from None
 
     def _shown(self, work: Work, old: Wire | None, saved: Wire) -> dict[str, Any]:
         """What was saved; a trial gives out no new version (C10)."""

@@ -143,7 +143,7 @@ def _patch(
     for key in ("kind", "apiVersion"):
         if patched.get(key) != current[key]:
             raise InvalidPatchError(f"{key} may not be changed by a patch")
-    _check_unknown(call, patched, kind, options)
+    _check_unknown(call, _moved(current, patched), kind, options)
     patched = own_changes(
         current,
         patched,
@@ -157,12 +157,33 @@ def _patch(
 def _put_patched(
     work: Work, call: Call, kind: Kind, current: dict[str, Any], patched: dict[str, Any]
 ) -> tuple[dict[str, Any], bool]:
-    assert kind.info.model is not None
-    body = _placed(call, kind, read_object(patched, kind.info.model))
+    body = _placed(call, kind, _read_patched(work, call, kind, current, patched))
     metadata = body.metadata  # type: ignore[attr-defined]
     if metadata.resource_version == current["metadata"].get("resourceVersion", ""):
         body = body.replace(metadata=metadata.replace(resource_version=""))
     return kind.put(work, call.target.namespace, call.target.name, body, patched=True)
+
+
+def _read_patched(
+    work: Work, call: Call, kind: Kind, current: dict[str, Any], patched: dict[str, Any]
+) -> Wire:
+    """The resource of a patched object; what the patch let alone is not read anew."""
+    model = _model(kind)
+    old = kind.shown_as_is(work, call.target.namespace, call.target.name)
+    if old is None:
+        return read_object(patched, model)
+    moved = _moved(current, patched)
+    read = read_object(moved, model)
+    moved.update(dict.fromkeys(current.keys() - patched.keys()))
+    names = [name for name, field in model.model_fields.items() if (field.alias or name) in moved]
+    return old.replace(**{name: getattr(read, name) for name in names})
+
+
+def _moved(current: dict[str, Any], patched: dict[str, Any]) -> dict[str, Any]:
+    """The parts of the first level that a patch has changed or added."""
+    return {
+        key: value for key, value in patched.items() if key not in current or current[key] != value
+    }
 
 
 def _apply(
@@ -206,8 +227,8 @@ def _apply(
     return _put_patched(work, call, kind, current, applied)
 
 
-def _check_unknown(call: Call, patched: dict[str, Any], kind: Kind, options: PatchOptions) -> None:
-    unknown = [f'unknown field "{path}"' for path in find_unknown(patched, _model(kind))]
+def _check_unknown(call: Call, moved: dict[str, Any], kind: Kind, options: PatchOptions) -> None:
+    unknown = [f'unknown field "{path}"' for path in find_unknown(moved, _model(kind))]
     if call.content_type.startswith(JSON_PATCH):
         unknown[:0] = find_unknown_members(call.body)
     if not unknown:

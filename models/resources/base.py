@@ -7,6 +7,7 @@ field is omitted when empty unless it carries `ALWAYS`.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
@@ -24,6 +25,8 @@ ALWAYS = _Always()
 
 def to_utc_seconds(moment: datetime) -> datetime:
     """UTC, cut (not rounded) to whole seconds, as every timestamp on the wire."""
+    if moment.tzinfo is UTC and not moment.microsecond:
+        return moment
     if moment.tzinfo is None:
         raise ValueError("timestamps need a time zone")
     return moment.astimezone(UTC).replace(microsecond=0)
@@ -31,7 +34,7 @@ def to_utc_seconds(moment: datetime) -> datetime:
 
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC with second precision: `2026-01-02T03:04:05Z`."""
-    return to_utc_seconds(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{to_utc_seconds(moment).isoformat()[:19]}Z"
 
 
 Time = Annotated[
@@ -55,16 +58,27 @@ class Wire(BaseModel):
     def wire(self) -> dict[str, Any]:
         """The JSON object as clients see it, presence rules applied."""
         printed: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            value = print_value(getattr(self, name))
-            always = any(isinstance(mark, _Always) for mark in field.metadata)
-            if always or not is_empty(value):
-                printed[field.alias or name] = value
+        values = self.__dict__
+        for name, key, always in _fields_of(type(self)):
+            value = print_value(values[name])
+            if always or value:
+                printed[key] = value
         return printed
+
+
+@cache
+def _fields_of(kind: type[Wire]) -> tuple[tuple[str, str, bool], ...]:
+    """Name, key, and whether it is printed even when it is empty."""
+    return tuple(
+        (name, field.alias or name, any(isinstance(mark, _Always) for mark in field.metadata))
+        for name, field in kind.model_fields.items()
+    )
 
 
 def print_value(value: Any) -> Any:
     """A field's value as plain JSON data."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Wire):
         return value.wire()
     if isinstance(value, datetime):
@@ -74,6 +88,9 @@ def print_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: print_value(item) for key, item in value.items()}
     return value
+
+
+_PLAIN = frozenset({str, int, bool, float, type(None)})
 
 
 def is_empty(value: Any) -> bool:

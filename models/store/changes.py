@@ -23,13 +23,13 @@ from sqlalchemy import case, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
+from models.store.numbering import COUNTER, NEXT, RECORD_ONE
 from models.store.objects import SHELVES, Key, WireObject, key_of, list_objects, load_objects
 from models.store.tables.changes import ChangeRow, CounterRow
 from models.store.waking import announce
 
 KEEP = timedelta(minutes=30)
 KEEP_EACH = 1000
-_COUNTER = "version"
 _FLOOR = "floor"  # the newest version that is no longer on record; after a space, of a kind
 
 
@@ -45,14 +45,15 @@ class Verb(StrEnum):
 class Change:
     """An object that changes; cluster-wide kinds have no namespace.
 
-    `before` is its wire until then, None where there was no object. Secrets give the closed form.
+    `before` is its wire until then, or the JSON of it; None where there was no object. Secrets
+    give the closed form.
     """
 
     kind: str
     name: str
     verb: Verb
     namespace: str = ""
-    before: WireObject | None = None
+    before: WireObject | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +85,28 @@ class FeedEvent:
 def lock_counter(session: Session) -> None:
     """Keep other writers waiting from here on: for those who lock rows of jobs after this."""
     if session.get_bind().dialect.name == "postgresql":
-        locked = select(CounterRow.value).where(CounterRow.name == _COUNTER).with_for_update()
+        locked = select(CounterRow.value).where(CounterRow.name == COUNTER).with_for_update()
         session.connection().execute(locked)
 
 
 def next_versions(session: Session, count: int) -> int:
     """The first of `count` fresh resource versions; until the commit nobody else gets any."""
-    new = insert_into(session, CounterRow).values(name=_COUNTER, value=count)
-    grown = new.on_conflict_do_update(
-        index_elements=[CounterRow.name], set_={"value": CounterRow.value + new.excluded.value}
-    )
-    last: int = session.connection().execute(grown.returning(CounterRow.value)).scalar_one()
+    statement = NEXT[session.get_bind().dialect.name]
+    last: int = session.connection().execute(statement, {"value": count}).scalar_one()
     return last - count + 1
 
 
 def record_changes(session: Session, changes: Sequence[Change], *, now: datetime) -> int:
     """Number `changes` and write them down; the first one's version."""
+    if len(changes) == 1 and session.get_bind().dialect.name == "postgresql":
+        values = {f"its_{key}": value for key, value in _change_values(changes[0], now).items()}
+        written: int = session.connection().execute(RECORD_ONE, values).scalar_one()
+        return written
     first = next_versions(session, len(changes))
     session.connection().execute(
         table_of(ChangeRow).insert(),
         [
-            {
-                "version": first + offset,
-                "kind": change.kind,
-                "namespace": change.namespace,
-                "name": change.name,
-                "verb": change.verb.value,
-                "at": now,
-                "before": None if change.before is None else _pack(change.before),
-            }
+            {"version": first + offset, **_change_values(change, now)}
             for offset, change in enumerate(changes)
         ],
     )
@@ -120,9 +114,20 @@ def record_changes(session: Session, changes: Sequence[Change], *, now: datetime
     return first
 
 
+def _change_values(change: Change, now: datetime) -> dict[str, Any]:
+    return {
+        "kind": change.kind,
+        "namespace": change.namespace,
+        "name": change.name,
+        "verb": change.verb.value,
+        "at": now,
+        "before": None if change.before is None else _pack(change.before),
+    }
+
+
 def latest_version(session: Session) -> int:
     """The newest committed resource version; 0 in an empty store."""
-    found = session.scalar(select(CounterRow.value).where(CounterRow.name == _COUNTER))
+    found = session.scalar(select(CounterRow.value).where(CounterRow.name == COUNTER))
     return found or 0
 
 
@@ -350,8 +355,9 @@ def _bare_metadata(row: AnyRow) -> dict[str, str]:
     return {key: value for key, value in metadata.items() if value}
 
 
-def _pack(found: WireObject) -> bytes:
-    return zlib.compress(json.dumps(found, separators=(",", ":")).encode(), 1)
+def _pack(found: WireObject | str) -> bytes:
+    text = found if isinstance(found, str) else json.dumps(found, separators=(",", ":"))
+    return zlib.compress(text.encode(), 1)
 
 
 def _unpack(packed: bytes | None) -> WireObject | None:

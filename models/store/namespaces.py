@@ -25,10 +25,13 @@ from models.store.tables.streams import StreamRow
 FIRST_NAMESPACES = ("default", "openshift")
 NAME_LABEL = "kubernetes.io/metadata.name"
 _PAGE = 100
+_HELD = "tagstream_held"  # the namespaces that a session keeps
 
 
 def ensure_namespace(session: Session, name: str, *, now: datetime) -> None:
     """Make the namespace where there is none yet. Nobody deletes it until the transaction ends."""
+    if name in session.info.get(_HELD, ()):
+        return
     wanted = select(NamespaceRow.id).where(NamespaceRow.name == name)
     if not name or session.scalar(wanted.with_for_update(read=True, key_share=True)) is not None:
         return
@@ -51,7 +54,10 @@ def hold_namespace(session: Session, name: str) -> Namespace | None:
     wanted = NAMESPACES.where(NamespaceRow.name == name)
     held = wanted.with_for_update(read=True, key_share=True)
     row = session.execute(held).one_or_none()
-    return None if row is None else build_namespace(row)
+    if row is None:
+        return None
+    session.info.setdefault(_HELD, set()).add(name)
+    return build_namespace(row)
 
 
 def list_namespaces(session: Session, *, limit: int, after: str | None = None) -> list[Namespace]:

@@ -30,7 +30,7 @@ class StreamText:
 
 
 def read_stream_text(
-    connection: Connection, namespace: str, name: str, addresses: Addresses
+    connection: Connection, namespace: str, name: str, addresses: Addresses | None
 ) -> str | None:
     """The text of one stream. None where there is none, or where it has to go the long way."""
     found = connection.exec_driver_sql(
@@ -39,6 +39,11 @@ def read_stream_text(
     if found is None or _is_odd(found):
         return None
     return _print_stream(found, addresses)
+
+
+def read_stored_text(connection: Connection, namespace: str, name: str) -> str | None:
+    """The same with the addresses that are stored, as the log of changes keeps it."""
+    return read_stream_text(connection, namespace, name, None)
 
 
 def list_stream_texts(
@@ -69,9 +74,10 @@ def _is_odd(row: Sequence[Any]) -> bool:
     return row[11] is not None and ODD in row[11]
 
 
-def _print_stream(row: Sequence[Any], addresses: Addresses) -> str:
-    local, repository, wishes, histories = row[9:13]
-    own, public = addresses(row[0], row[1], repository)
+def _print_stream(row: Sequence[Any], addresses: Addresses | None) -> str:
+    local, repository, wishes, histories, own, public = row[9:15]
+    if addresses is not None:
+        own, public = addresses(row[0], row[1], repository)
     spec = f'"lookupPolicy":{{"local":{"true" if local else "false"}}}'
     if repository:
         spec += f',"dockerImageRepository":{quote(repository)}'

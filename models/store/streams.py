@@ -11,11 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import and_, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.errors import StreamConflictError
 from models.resources.stream import ImageStream, TagEvent
-from models.store.bulk import AnyRow, AnySelect, in_chunks, insert_into, table_of
+from models.store.bulk import AnyRow, AnySelect, in_chunks, table_of
 from models.store.changes import Change, Verb, record_changes
 from models.store.failures import MODIFIED
 from models.store.metadata import parse_version
@@ -32,6 +33,7 @@ from models.store.stream_rows import (
     build_stream,
     stream_values,
 )
+from models.store.stream_texts import read_stored_text
 from models.store.stream_wires import (
     DIALECTS,
     newest_events,
@@ -42,7 +44,22 @@ from models.streams.limits import StreamUsage
 from models.streams.outcome import Known
 
 # Built once: naming all these columns anew takes longer than the database does.
-_STREAMS = select(*STREAM_COLUMNS)
+_HERE = and_(
+    StreamRow.namespace == bindparam("its_namespace"), StreamRow.name == bindparam("its_name")
+)
+_FOUND = select(*STREAM_COLUMNS).where(_HERE)
+_HELD = _FOUND.with_for_update()
+_VERSION = select(StreamRow.id, StreamRow.version).where(_HERE).with_for_update()
+_TABLE = table_of(StreamRow)
+_WRITE = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("its_id"))
+    .returning(_TABLE.c.uid, _TABLE.c.created)
+)
+_ADD = {
+    "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.id),
+    "sqlite": sqlite.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.id),
+}
 _NEWEST = {name: newest_events(name, EVENT_COLUMNS) for name in DIALECTS}
 _EVERY = {name: newest_events(name, EVENT_COLUMNS, bounded=False) for name in DIALECTS}
 _TAGS_WITH_HEADS = (
@@ -66,10 +83,8 @@ def load_stream(
     One event a tag costs one row a tag, whatever lies behind it. `for_update` keeps other writers
     of this stream waiting until the transaction ends.
     """
-    wanted = _STREAMS.where(_is(namespace, name))
-    if for_update:
-        wanted = wanted.with_for_update()
-    row = session.execute(wanted).one_or_none()
+    here = {"its_namespace": namespace, "its_name": name}
+    row = session.connection().execute(_HELD if for_update else _FOUND, here).one_or_none()
     return None if row is None else _build_streams(session, [row], history)[0]
 
 
@@ -104,7 +119,7 @@ def save_stream(
     """
     diff = compare_streams(old, new)
     values = stream_values(new)
-    before: WireObject | None = None
+    before: WireObject | str | None = None
     if old is None:
         ensure_namespace(session, new.metadata.namespace, now=now)
         stream_id = _insert_stream(session, new, values, now=now)
@@ -118,9 +133,8 @@ def save_stream(
     metadata = new.metadata
     change = Change(KIND, metadata.name, verb, metadata.namespace, before)
     version = record_changes(session, [change], now=now)
-    table = table_of(StreamRow)
-    written = update(table).where(table.c.id == stream_id).values(version=version, **values)
-    stored = session.connection().execute(written.returning(table.c.uid, table.c.created)).one()
+    written = {"its_id": stream_id, "version": version, **values}
+    stored = session.connection().execute(_WRITE, written).one()
     return new.replace(
         metadata=metadata.replace(
             uid=str(stored.uid),
@@ -200,7 +214,10 @@ def _is(namespace: str, name: str) -> Any:
     return and_(StreamRow.namespace == namespace, StreamRow.name == name)
 
 
-def _stored_wire(session: Session, namespace: str, name: str) -> WireObject:
+def _stored_wire(session: Session, namespace: str, name: str) -> WireObject | str:
+    text = read_stored_text(session.connection(), namespace, name)
+    if text is not None:
+        return f"{{{text}"
     return load_objects(session, KIND, [(namespace, name)])[(namespace, name)]
 
 
@@ -216,16 +233,16 @@ def _insert_stream(
     session: Session, new: ImageStream, values: dict[str, Any], *, now: datetime
 ) -> int:
     metadata = new.metadata
-    statement = insert_into(session, StreamRow).values(
-        namespace=metadata.namespace,
-        name=metadata.name,
-        uid=uuid4(),
-        created=now,
-        version=0,
+    row = {
+        "namespace": metadata.namespace,
+        "name": metadata.name,
+        "uid": uuid4(),
+        "created": now,
+        "version": 0,
         **values,
-    )
-    added = statement.on_conflict_do_nothing().returning(StreamRow.id)
-    found: int | None = session.connection().execute(added).scalar_one_or_none()
+    }
+    statement = _ADD[session.get_bind().dialect.name]
+    found: int | None = session.connection().execute(statement, row).scalar_one_or_none()
     if found is None:
         raise StreamConflictError(MODIFIED, name=metadata.name)
     return found
@@ -233,8 +250,8 @@ def _insert_stream(
 
 def _lock_stream(session: Session, old: ImageStream) -> int:
     metadata = old.metadata
-    wanted = select(StreamRow.id, StreamRow.version).where(_is(metadata.namespace, metadata.name))
-    found = session.execute(wanted.with_for_update()).one_or_none()
+    here = {"its_namespace": metadata.namespace, "its_name": metadata.name}
+    found = session.connection().execute(_VERSION, here).one_or_none()
     if found is None or found.version != parse_version(metadata.resource_version):
         raise StreamConflictError(MODIFIED, name=metadata.name)
     stream_id: int = found.id
@@ -249,7 +266,7 @@ def _build_streams(
         deep = history is None or history > 1
         items = _load_items(session, ids, history) if deep else {}
         # A row at a time: what is built stays, what it was built from goes at once.
-        for tag in session.execute(_TAGS_WITH_HEADS, {"streams": ids}):
+        for tag in session.connection().execute(_TAGS_WITH_HEADS, {"streams": ids}):
             if deep or history == 0:
                 events = items.get(tag.id)
             else:
@@ -264,7 +281,8 @@ def _load_items(
 ) -> dict[int, list[TagEvent]]:
     statement = (_EVERY if history is None else _NEWEST)[session.get_bind().dialect.name]
     items: dict[int, list[TagEvent]] = {}
-    for row in session.execute(statement, {"streams": stream_ids, "history": history}):
+    found = session.connection().execute(statement, {"streams": stream_ids, "history": history})
+    for row in found:
         event = build_event(row)
         assert event is not None
         items.setdefault(row[0], []).append(event)

@@ -91,4 +91,7 @@ class Dialect:
         mine = "tags AS t WHERE t.stream_id = s.id"
         wishes = self.lines(self.wish, f"{mine} AND t.wanted ORDER BY t.name")
         histories = self.lines(self.history, f"{mine} AND t.seen ORDER BY t.name")
-        return f"{self.metadata}, s.lookup_local, s.spec_repository, {wishes}, {histories}"
+        stored = "s.status_repository, s.public_repository"
+        return (
+            f"{self.metadata}, s.lookup_local, s.spec_repository, {wishes}, {histories}, {stored}"
+        )

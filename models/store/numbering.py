@@ -1,0 +1,52 @@
+"""How changes are numbered; on PostgreSQL one is numbered, written down and told of at once.
+
+Writers stand in line from the moment one takes a number until its commit, so each round trip that
+is saved here is saved for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, cast, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
+
+from models.store.bulk import table_of
+from models.store.tables.changes import ChangeRow, CounterRow
+from models.store.waking import CHANNEL
+
+COUNTER = "version"
+COLUMNS = ("kind", "namespace", "name", "verb", "at", "before")
+
+
+def _next(new: postgresql.Insert | sqlite.Insert) -> ReturningInsert[int]:
+    """Adds `value` to the counter; gives what it is then."""
+    grown = CounterRow.value + new.excluded.value
+    new = new.values(name=COUNTER)
+    return new.on_conflict_do_update(
+        index_elements=[CounterRow.name], set_={"value": grown}
+    ).returning(CounterRow.value)
+
+
+# Built once: to build a statement takes longer than to carry it out.
+NEXT = {
+    "postgresql": _next(postgresql.insert(table_of(CounterRow))),
+    "sqlite": _next(sqlite.insert(table_of(CounterRow))),
+}
+
+
+def _record_one() -> Any:
+    """Takes `its_kind` and so on for each of COLUMNS; gives the version."""
+    counted = _next(postgresql.insert(table_of(CounterRow)).values(value=1)).cte("counted")
+    table = table_of(ChangeRow)
+    values = [
+        cast(bindparam(f"its_{name}", type_=table.c[name].type), table.c[name].type)
+        for name in COLUMNS
+    ]
+    written = table.insert().from_select(["version", *COLUMNS], select(counted.c.value, *values))
+    told = select(counted.c.value, func.pg_notify(CHANNEL, ""))
+    return told.add_cte(written.cte("written"))
+
+
+RECORD_ONE = _record_one()
