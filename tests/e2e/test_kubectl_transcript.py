@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.e2e.alone import KUBECTL, Alone, push_builds
+from tests.e2e.alone import Alone, need_kubectl, push_builds
 from tests.e2e.conftest import HOME
 from tests.e2e.transcripts import Session, matches, read_page
-from tests.servers import DockerRegistry, find_binary
+from tests.servers import DockerRegistry
 
 PAGE = HOME / "docs" / "howto" / "kubectl.md"
 THERE = "registry.example:5000"
@@ -22,7 +22,7 @@ def outside():
 @pytest.mark.timeout(400)
 @pytest.mark.case("api 226")
 def test_every_command_of_the_page_prints_what_the_page_shows(tmp_path, outside):
-    find_binary(KUBECTL)
+    need_kubectl()
     alone = Alone(tmp_path, outside).start()
     text = PAGE.read_text().replace(THERE, outside.host).replace("DIR", str(alone.data))
     files, commands = read_page(text)
