@@ -30,6 +30,7 @@ log = structlog.get_logger()
 BACKLOG = 1000  # changes read at the start, for clients that come back after a restart
 BATCH = 200
 BATCH_BYTES = 4 * 2**20  # large objects come in smaller batches
+BREATH = 0.02  # seconds between two looks while changes come thick and fast
 TICK = 0.5  # seconds until a wish to stop is heard
 SLOWEST_LOOK = 5.0  # seconds between two looks when nobody wakes us
 SHORTEST_PAUSE = 0.1
@@ -125,6 +126,8 @@ class Follower:
     def _follow(self, waker: Waker) -> None:
         looked = time.monotonic()
         while not self._stop.is_set():
+            # A look costs as much for one change as for ten.
+            self._stop.wait(max(0.0, looked + BREATH - time.monotonic()))
             if waker.wait(TICK) or time.monotonic() - looked > SLOWEST_LOOK:
                 looked = time.monotonic()
                 self._catch_up()

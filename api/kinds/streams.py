@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from models.store.streams import (
     load_stream,
     load_usage,
     save_stream,
+    text_of,
 )
 from models.store.text_metadata import Addresses
 from models.streams.defaults import default_stream
@@ -51,6 +53,13 @@ class StreamKind(StoredKind):
         self, work: Work, namespace: str, name: str, *, lock: bool = False
     ) -> ImageStream | None:
         return load_stream(work.session, namespace, name, history=SHOWN_HISTORY, for_update=lock)
+
+    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        old = self.hold(work, namespace, name)
+        text = text_of(work.session, old) if isinstance(old, ImageStream) else None
+        if text is None:
+            return super().base(work, namespace, name)
+        return {"kind": self.info.kind, "apiVersion": self.info.api_version, **json.loads(text)}
 
     def shown_as_is(self, work: Work, namespace: str, name: str) -> Wire | None:
         return self.hold(work, namespace, name)

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, delete, func, select, tuple_
+from sqlalchemy import bindparam, case, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
@@ -31,6 +31,28 @@ from models.store.waking import announce
 KEEP = timedelta(minutes=30)
 KEEP_EACH = 1000
 _FLOOR = "floor"  # the newest version that is no longer on record; after a space, of a kind
+
+# Built once: to build a statement takes longer than to carry it out.
+_LATEST = select(CounterRow.value).where(CounterRow.name == COUNTER)
+_FLOOR_OF_ALL = select(func.max(CounterRow.value)).where(CounterRow.name.startswith(_FLOOR))
+_FLOOR_OF_KIND = select(func.max(CounterRow.value)).where(
+    CounterRow.name.in_(bindparam("its_floors", expanding=True))
+)
+_NEWEST = select(func.max(ChangeRow.version))
+_FEED = (
+    select(
+        ChangeRow.version,
+        ChangeRow.kind,
+        ChangeRow.namespace,
+        ChangeRow.name,
+        ChangeRow.verb,
+        ChangeRow.before,
+    )
+    .where(ChangeRow.version > bindparam("its_after"))
+    .order_by(ChangeRow.version)
+    .limit(bindparam("its_limit"))
+)
+_FEED_OF_KINDS = _FEED.where(ChangeRow.kind.in_(bindparam("its_kinds", expanding=True)))
 
 
 class Verb(StrEnum):
@@ -127,8 +149,7 @@ def _change_values(change: Change, now: datetime) -> dict[str, Any]:
 
 def latest_version(session: Session) -> int:
     """The newest committed resource version; 0 in an empty store."""
-    found = session.scalar(select(CounterRow.value).where(CounterRow.name == COUNTER))
-    return found or 0
+    return session.connection().execute(_LATEST).scalar() or 0
 
 
 def floor_version(session: Session, kind: str | None = None) -> int:
@@ -136,10 +157,10 @@ def floor_version(session: Session, kind: str | None = None) -> int:
 
     Of one kind the log may reach further back than of all.
     """
-    floors = CounterRow.name.startswith(_FLOOR)
-    if kind is not None:
-        floors = CounterRow.name.in_([_FLOOR, f"{_FLOOR} {kind}"])
-    return session.scalar(select(func.max(CounterRow.value)).where(floors)) or 0
+    if kind is None:
+        return session.connection().execute(_FLOOR_OF_ALL).scalar() or 0
+    names = {"its_floors": [_FLOOR, f"{_FLOOR} {kind}"]}
+    return session.connection().execute(_FLOOR_OF_KIND, names).scalar() or 0
 
 
 def load_changes(
@@ -172,12 +193,11 @@ def load_feed(
 
     In a transaction that only reads: its one snapshot is what makes log and tables agree.
     """
-    columns = (ChangeRow.version, ChangeRow.kind, ChangeRow.namespace, ChangeRow.name)
-    wanted = select(*columns, ChangeRow.verb, ChangeRow.before)
-    wanted = wanted.where(ChangeRow.version > after).order_by(ChangeRow.version)
+    wanted: dict[str, Any] = {"its_after": after, "its_limit": limit}
     if kinds is not None:
-        wanted = wanted.where(ChangeRow.kind.in_(list(kinds)))
-    rows = session.execute(wanted.limit(limit)).all()
+        wanted["its_kinds"] = list(kinds)
+    statement = _FEED if kinds is None else _FEED_OF_KINDS
+    rows = session.connection().execute(statement, wanted).all()
     if not rows:
         return []
     became = _states_at(session, rows[-1].version, {(row.kind, *_key(row)) for row in rows})
@@ -277,7 +297,7 @@ def _states_at(
     by_kind: dict[str, list[Key]] = {}
     for kind, namespace, name in wanted:
         by_kind.setdefault(kind, []).append((namespace, name))
-    newest = session.scalar(select(func.max(ChangeRow.version))) or 0
+    newest = session.connection().execute(_NEWEST).scalar() or 0
     found: dict[tuple[str, str, str], WireObject | None] = {}
     for kind, keys in by_kind.items():
         undone = _undone_keys(session, kind, version, keys) if newest > version else {}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Select, and_, false, func, select, tuple_
+from sqlalchemy import BindParameter, Select, bindparam, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.job_view import view_job
@@ -27,7 +28,7 @@ Key = tuple[str, str]  # namespace (empty for cluster-wide kinds) and name
 WireObject = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shelf:
     """Where the objects of one kind stand: the query, its key, and what its rows become."""
 
@@ -54,10 +55,14 @@ class Shelf:
             return query.order_by(self.name)
         return query.order_by(self.namespace, self.name)
 
-    def keyed(self, namespace: str, names: Sequence[str]) -> Any:
+    @cached_property
+    def keyed(self) -> AnySelect:
+        """Those of `its_names`, in `its_namespace`."""
+        named = self.name.in_(bindparam("its_names", expanding=True))
+        place: BindParameter[str] = bindparam("its_namespace")
         if self.namespace is None:
-            return self.name.in_(names) if not namespace else false()
-        return and_(self.namespace == namespace, self.name.in_(names))
+            return self.rows.where(named, place == "")
+        return self.rows.where(named, self.namespace == place)
 
 
 SHELVES = {
@@ -103,7 +108,8 @@ def load_objects(session: Session, kind: str, keys: Iterable[Key]) -> dict[Key, 
     found: dict[Key, WireObject] = {}
     for namespace, names in by_namespace.items():
         for chunk in in_chunks(names):
-            rows = session.execute(shelf.rows.where(shelf.keyed(namespace, chunk))).all()
+            wanted = {"its_namespace": namespace, "its_names": chunk}
+            rows = session.connection().execute(shelf.keyed, wanted).all()
             found.update({key_of(each): each for each in shelf.build(session, rows)})
     return found
 

@@ -7,9 +7,10 @@ half-way; a read sees one snapshot on every database.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,11 @@ def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
     """
     bind = engine if write else _reader(engine)
     try:
-        with Session(bind, expire_on_commit=False, autoflush=False) as session, session.begin():
+        with (
+            _turn(engine) if write else nullcontext(),
+            Session(bind, expire_on_commit=False, autoflush=False) as session,
+            session.begin(),
+        ):
             yield session
     except SQLAlchemyError as error:
         raise translate(error, engine.url) from error
@@ -136,6 +141,29 @@ def _looker(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(tagstream_read=True)
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@lru_cache(16)
+def _turn(engine: Engine) -> AbstractContextManager[object]:
+    """On SQLite, this process's writers in a line: its own way to wait is to look now and then."""
+    return _Turn() if engine.dialect.name == "sqlite" else nullcontext()
+
+
+class _Turn:
+    """A lock that nobody waits for in vain: past PATIENCE the database has the word."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder = 0
+
+    def __enter__(self) -> None:
+        if self._lock.acquire(timeout=PATIENCE):
+            self._holder = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        if self._holder == threading.get_ident():
+            self._holder = 0
+            self._lock.release()
 
 
 def _prepare_postgres(connection: Any, _record: object) -> None:

@@ -6,6 +6,7 @@ as a resource. What comes out equals `load_stream(…).wire()`, which a test hol
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -13,13 +14,15 @@ from typing import Any
 from sqlalchemy import String, and_, bindparam, func, select, tuple_, type_coerce
 from sqlalchemy.orm import Session
 
+from models.store import text_pieces
 from models.store.bulk import AnyResult, AnyRow, AnySelect, in_chunks
 from models.store.metadata import metadata_wire
 from models.store.stream_rows import STREAM_COLUMNS
+from models.store.stream_texts import load_stream_texts
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 
 DIALECTS = ("postgresql", "sqlite")
-SHOWN_HISTORY = 100  # events of a tag that clients see, and that the undo log keeps
+SHOWN_HISTORY = text_pieces.SHOWN_HISTORY
 Key = tuple[str, str]
 WireObject = dict[str, Any]
 
@@ -86,6 +89,10 @@ def build_stream_wires(
     session: Session, rows: Sequence[AnyRow], history: int | None
 ) -> list[WireObject]:
     """The wires of rows of STREAM_COLUMNS."""
+    if history == SHOWN_HISTORY:
+        texts = load_stream_texts(session.connection(), [row.id for row in rows])
+        if texts is not None:
+            return [json.loads(texts[row.id]) for row in rows]
     wishes: dict[int, list[WireObject]] = {row.id: [] for row in rows}
     histories: dict[int, list[WireObject]] = {row.id: [] for row in rows}
     for ids in in_chunks(wishes):

@@ -5,6 +5,7 @@ Saving checks the resource version: a lost race is a conflict, never a lost upda
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -36,6 +37,7 @@ from models.store.stream_rows import (
 from models.store.stream_texts import read_stored_text
 from models.store.stream_wires import (
     DIALECTS,
+    SHOWN_HISTORY,
     newest_events,
     select_streams,
 )
@@ -50,6 +52,7 @@ _HERE = and_(
 _FOUND = select(*STREAM_COLUMNS).where(_HERE)
 _HELD = _FOUND.with_for_update()
 _VERSION = select(StreamRow.id, StreamRow.version).where(_HERE).with_for_update()
+_TEXTS = "tagstream_texts"  # what a session has loaded, by key: version and JSON
 _TABLE = table_of(StreamRow)
 _WRITE = (
     update(_TABLE)
@@ -83,9 +86,21 @@ def load_stream(
     One event a tag costs one row a tag, whatever lies behind it. `for_update` keeps other writers
     of this stream waiting until the transaction ends.
     """
+    if history == SHOWN_HISTORY:
+        found = _load_shown(session, namespace, name, for_update=for_update)
+        if found is not None:
+            return found
     here = {"its_namespace": namespace, "its_name": name}
     row = session.connection().execute(_HELD if for_update else _FOUND, here).one_or_none()
     return None if row is None else _build_streams(session, [row], history)[0]
+
+
+def text_of(session: Session, stream: ImageStream) -> str | None:
+    """The JSON of a stream that this session has loaded as clients see it, and not yet changed."""
+    metadata = stream.metadata
+    kept: dict[Key, tuple[str, str]] = session.info.get(_TEXTS, {})
+    version, text = kept.get((metadata.namespace, metadata.name), ("", ""))
+    return text if text and version == metadata.resource_version else None
 
 
 def list_streams(
@@ -127,7 +142,9 @@ def save_stream(
         stream_id = _lock_stream(session, old)
         if not diff and values == stream_values(old):
             return old
-        before = _stored_wire(session, old.metadata.namespace, old.metadata.name)
+        before = text_of(session, old)
+        if before is None:
+            before = _stored_wire(session, old.metadata.namespace, old.metadata.name)
     write_diff(session, stream_id, diff)
     verb = Verb.ADDED if old is None else Verb.MODIFIED
     metadata = new.metadata
@@ -212,6 +229,23 @@ def load_usage(session: Session, namespace: str, name: str) -> StreamUsage:
 
 def _is(namespace: str, name: str) -> Any:
     return and_(StreamRow.namespace == namespace, StreamRow.name == name)
+
+
+def _load_shown(
+    session: Session, namespace: str, name: str, *, for_update: bool
+) -> ImageStream | None:
+    """The stream with the history that is shown. None where there is none, or it is an odd one."""
+    if for_update and session.get_bind().dialect.name == "postgresql":
+        # Alone, so that the next statement sees what others wrote while we waited.
+        here = {"its_namespace": namespace, "its_name": name}
+        session.connection().execute(_VERSION, here)
+    text = read_stored_text(session.connection(), namespace, name)
+    if text is None:
+        return None
+    found = ImageStream.model_validate(json.loads(f"{{{text}"))
+    kept = session.info.setdefault(_TEXTS, {})
+    kept[namespace, name] = found.metadata.resource_version, f"{{{text}"
+    return found
 
 
 def _stored_wire(session: Session, namespace: str, name: str) -> WireObject | str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from models.store.stream_wires import SHOWN_HISTORY
-
+SHOWN_HISTORY = 100  # events of a tag that clients see, and that the undo log keeps
 ODD = "\x01"  # never stands in JSON: there it is escaped
 
 

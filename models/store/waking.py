@@ -102,8 +102,8 @@ class Waker:
                 time.sleep(min(timeout, 1.0))
             return True  # whatever was told meanwhile, we did not hear it
         try:
-            notices = self._listener.notifies(timeout=timeout, stop_after=1)
-            return next(iter(notices), None) is not None
+            # All that came until now: one look serves them all.
+            return bool(list(self._listener.notifies(timeout=timeout, stop_after=1)))
         except psycopg.Error:
             self.close()
             return True
