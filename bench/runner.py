@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import tempfile
 import time
 from collections import Counter
@@ -41,13 +40,14 @@ def main() -> None:
     parser.add_argument("database")
     parser.add_argument("references", nargs="+")
     parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--in-flight", type=int, default=16)
     chosen = parser.parse_args()
     configure_logs("ERROR", "console", quiet=False)
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(
             data_dir=Path(home),
             database_url=SecretStr(chosen.database),
-            registry_concurrency=int(os.environ.get("BENCH_CONCURRENCY", "16")),
+            registry_concurrency=chosen.in_flight,
         )
         build_app(settings)  # a worker has Celery in memory
         engine = open_engine(settings.effective_database_url)
