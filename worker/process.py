@@ -62,17 +62,57 @@ def run_worker(app: Celery, *, threads: int) -> int:
 
 @contextmanager
 def embedded_worker(app: Celery, *, threads: int = 2) -> Iterator[None]:
-    """A worker on threads of this process, for as long as the block lasts."""
-    app.set_default()
-    celery_state.should_stop = None
-    controller = _controller(app, "embedded", (*FIRST_POOL, *SECOND_POOL), threads)
-    runner = _start(controller)
+    """A worker on threads of this process, for as long as the block lasts.
+
+    Celery's flag to stop and its broker in memory belong to the process, so of several blocks
+    only the newest has its worker at work; the one before it goes on when that ends.
+    """
+    mine = _Embedded(app, threads)
+    with _TURNS:
+        if _EMBEDDED:
+            _EMBEDDED[-1].stop()
+        _EMBEDDED.append(mine)
+        mine.start()
     try:
         yield
     finally:
+        with _TURNS:
+            mine.stop()
+            _EMBEDDED.remove(mine)
+            if _EMBEDDED:
+                _EMBEDDED[-1].start()
+
+
+class _Embedded:
+    """One embedded worker, which can be stopped and started again."""
+
+    def __init__(self, app: Celery, threads: int) -> None:
+        self._app = app
+        self._threads = threads
+        self._hostname = ""
+        self._runner: threading.Thread | None = None
+
+    def start(self) -> None:
+        if self._runner is not None:
+            return
+        self._app.set_default()
+        celery_state.should_stop = None
+        queues = (*FIRST_POOL, *SECOND_POOL)
+        controller = _controller(self._app, "embedded", queues, self._threads)
+        self._hostname = controller.hostname
+        self._runner = _start(controller)
+
+    def stop(self) -> None:
+        if self._runner is None:
+            return
         # A message wakes it at once; the flag alone is looked at every two seconds.
-        app.control.shutdown(destination=[controller.hostname])
-        _stop(app, [runner], patience=SECONDS_TO_FINISH_EMBEDDED)
+        self._app.control.shutdown(destination=[self._hostname])
+        _stop(self._app, [self._runner], patience=SECONDS_TO_FINISH_EMBEDDED)
+        self._runner = None
+
+
+_EMBEDDED: list[_Embedded] = []  # the newest last
+_TURNS = threading.Lock()
 
 
 def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> WorkController:

@@ -3,6 +3,7 @@
 import pytest
 
 from models.settings import AllowedRegistry
+from tests import fixtures as fx
 from tests.apiserver import IMAGE_API, ApiWorld
 from tests.integration.api.conftest import Room, follows, tag_from
 from tests.integration.api.test_imports import body_of, image
@@ -220,7 +221,7 @@ def strict_world(tmp_path_factory):
     """Only quay.io over TLS may be imported from."""
     home = tmp_path_factory.mktemp("strict")
     allowed = [AllowedRegistry(domain_name="quay.io")]
-    with ApiWorld(home, worker=True, allowed_registries=allowed) as found:
+    with ApiWorld(home, allowed_registries=allowed) as found:
         yield found
 
 
@@ -257,14 +258,17 @@ def test_other_registries_are_not_imported_from(strict):
 
 
 @pytest.mark.case("api 210")
-def test_whoever_makes_images_is_stopped_by_the_stream(strict, fake):
+def test_whoever_makes_images_is_stopped_by_the_stream(tmp_path, fake):
     """The exemption spares the look before the fetch, not the stream's own rule (B15)."""
     body = body_of(image(f"{fake.host}/x/y:z", to="t"))
-    answer = strict.admin.post(strict.path("imagestreamimports"), json=body)
-    assert answer.status_code == 422
-    assert answer.json()["details"]["kind"] == "ImageStream"
-    assert "not allowed by whitelist" in answer.json()["message"]
-    assert strict.get("imagestreams", "app").status_code == 404
+    allowed = [AllowedRegistry(domain_name="quay.io")]
+    with ApiWorld(tmp_path, worker=True, allowed_registries=allowed) as world:
+        strict = Room(world)
+        answer = strict.admin.post(strict.path("imagestreamimports"), json=body)
+        assert answer.status_code == 422
+        assert answer.json()["details"]["kind"] == "ImageStream"
+        assert "not allowed by whitelist" in answer.json()["message"]
+        assert strict.get("imagestreams", "app").status_code == 404
 
 
 @pytest.mark.case("api 211")
@@ -308,3 +312,22 @@ def test_what_was_there_before_the_list_stays_editable(tmp_path):
         stream = world.admin.get(path).json()
         stream["spec"]["tags"].append(tag_from("u", "worse.io/x/y:z", reference=True))
         assert world.admin.put(path, json=stream).status_code == 422
+
+
+def test_a_worker_beside_a_server_waits_for_a_newer_one_and_then_goes_on(
+    busy_world, tmp_path, fake
+):
+    """Both share this process's memory as their broker; none may read the other's mail for good."""
+    fake.push("team/app", tag="v1", manifest=fx.OCI, config=fx.CFG_A)
+    body = body_of(image(f"{fake.host}/team/app:v1", to="v1", importPolicy={"insecure": True}))
+
+    def outcome(somewhere):
+        answer = somewhere.admin.post(somewhere.path("imagestreamimports"), json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["status"]["images"][0]["status"]["status"]
+
+    older = Room(busy_world)
+    assert outcome(older) == "Success"
+    with ApiWorld(tmp_path, worker=True) as newer:
+        assert outcome(Room(newer)) == "Success"
+    assert outcome(older) == "Success"
