@@ -238,7 +238,8 @@ def _load_shown(
     if for_update and session.get_bind().dialect.name == "postgresql":
         # Alone, so that the next statement sees what others wrote while we waited.
         here = {"its_namespace": namespace, "its_name": name}
-        session.connection().execute(_VERSION, here)
+        if session.connection().execute(_VERSION, here).one_or_none() is None:
+            return None  # what comes to be from now on is not held
     text = read_stored_text(session.connection(), namespace, name)
     if text is None:
         return None
