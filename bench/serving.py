@@ -85,6 +85,11 @@ class Serving:
     def pid(self) -> int:
         return self._server.pid
 
+    @property
+    def output(self) -> str:
+        """What all processes have said."""
+        return "".join(each.read_text() for each in sorted(self._home.glob("*.log")))
+
     def client(self) -> httpx.Client:
         """One for whoever asks a few questions."""
         return httpx.Client(
@@ -148,8 +153,7 @@ class Serving:
                         return
             except (OSError, httpx.TransportError):
                 time.sleep(0.1)
-        said = "".join(each.read_text() for each in self._home.glob("*.log"))
-        raise SystemExit(f"bench: the server does not start\n{said[-2000:]}")
+        raise SystemExit(f"bench: the server does not start\n{self.output[-2000:]}")
 
 
 def cpu_seconds(pid: int) -> float:

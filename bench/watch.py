@@ -102,7 +102,7 @@ class Watchers:
 
     def __init__(self, port: int, *, tls: bool, ask: bytes = ASK) -> None:
         self._port = port
-        self._ask = ask
+        self.ask = ask
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if tls else None
         if self._tls is not None:
             self._tls.check_hostname = False
@@ -136,7 +136,7 @@ class Watchers:
 
     async def _open_one(self) -> None:
         reader, writer = await asyncio.open_connection(HOST, self._port, ssl=self._tls)
-        writer.write(self._ask)
+        writer.write(self.ask)
         await reader.readuntil(b"\r\n\r\n")
         self._count += 1
         task = asyncio.create_task(self._read(reader, writer))

@@ -21,7 +21,7 @@ class Dialect:
     def time(self, column: str) -> str:
         if self._is_postgres:
             return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-        return f"substr({column}, 1, 10) || 'T' || substr({column}, 12, 8) || 'Z'"
+        return f"printf('%.10sT%.8sZ', {column}, substr({column}, 12))"
 
     def lines(self, line: str, rows: str) -> str:
         """`line` of each of the rows, in their order, with commas; NULL where there are none."""
@@ -68,18 +68,27 @@ class Dialect:
         )
 
     @property
-    def history(self) -> str:
-        """The `status` of a tag `t`, with the newest of its events."""
-        event = (
+    def event(self) -> str:
+        """One tag event, of `tag_events`."""
+        if not self._is_postgres:  # half the time of many small concatenations
+            return (
+                f"json_object('created', {self.time('created')}, "
+                "'dockerImageReference', reference, 'image', image, 'generation', generation)"
+            )
+        return (
             f'\'{{"created":"\' || {self.time("created")}'
             f' || \'","dockerImageReference":\' || {self.json("reference")}'
             f" || ',\"image\":' || {self.json('image')}"
             " || ',\"generation\":' || CAST(generation AS TEXT) || '}'"
         )
+
+    @property
+    def history(self) -> str:
+        """The `status` of a tag `t`, with the newest of its events."""
         newest = f"tag_events WHERE tag_id = t.id ORDER BY id DESC LIMIT {SHOWN_HISTORY}"
         return (
             f"'{{\"tag\":' || {self.json('t.name')}"
-            f" || ',\"items\":' || coalesce('[' || {self.lines(event, newest)} || ']', 'null')"
+            f" || ',\"items\":' || coalesce('[' || {self.lines(self.event, newest)} || ']', 'null')"
             " || CASE WHEN coalesce(t.conditions, '[]') = '[]' THEN ''"
             " ELSE ',\"conditions\":' || t.conditions END || '}'"
         )
