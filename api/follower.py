@@ -50,6 +50,11 @@ class Feed:
         with transaction(self._engine, write=False) as session:
             return max(floor_version(session), latest_version(session) - backlog, 0)
 
+    def latest(self) -> int:
+        """The newest version."""
+        with transaction(self._engine, write=False) as session:
+            return latest_version(session)
+
     def read(self, kind: str | None, after: int, *, limit: int = BATCH) -> Page:
         """The next events above `after`, of one kind or of all."""
         kinds = None if kind is None else [kind]
@@ -139,6 +144,8 @@ class Follower:
                 at = self._feed.begin()
                 self._on_loop(partial(self._hub.restart, at))
                 self._at = at
+            elif not self._hub.watchers and self._skip(self._feed.latest()):
+                return
             page = self._feed.read(None, self._at, limit=self._limit)
             if page.floor > self._at or page.version < self._at:
                 log.warning("follower.lost", at=self._at, floor=page.floor, version=page.version)
@@ -148,6 +155,15 @@ class Follower:
             self._at = page.version
             if not page.more:
                 return
+
+    def _skip(self, version: int) -> bool:
+        """Leave the changes up to `version` unread where nobody would hear of them."""
+        done: list[bool] = []
+        self._on_loop(lambda: done.append(self._hub.skip(version)))
+        if done != [True]:
+            return False
+        self._at = version
+        return True
 
     def _publish(self, page: Page) -> None:
         self._on_loop(partial(self._hub.publish, page))

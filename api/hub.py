@@ -25,6 +25,7 @@ RING_EVENTS = 1000
 RING_BYTES = 8 * 2**20
 AT_ONCE = 100  # events that a watcher takes in one step
 READERS = 2  # watchers of this process that read the database's log at the same time
+QUIET = 10.0  # seconds without a watcher after which nothing is read for them any more
 PAUSE = 1.0  # seconds before a log that was away is tried again
 
 Place = tuple[str, str, str]
@@ -50,7 +51,12 @@ class Hub:
     """One per process. `read_past(kind, after)` reads the log of the database for one kind."""
 
     def __init__(
-        self, read_past: ReadPast, *, most: int = RING_EVENTS, most_bytes: int = RING_BYTES
+        self,
+        read_past: ReadPast,
+        *,
+        most: int = RING_EVENTS,
+        most_bytes: int = RING_BYTES,
+        quiet: float = QUIET,
     ) -> None:
         self.version = 0
         self.closed = False
@@ -62,6 +68,8 @@ class Hub:
         self._rings: dict[str, Ring] = {}
         self._watchers: dict[Place, set[Subscription]] = {}
         self._started = asyncio.Event()
+        self._quiet = quiet
+        self._quiet_since: float | None = None
         self._readers = asyncio.Semaphore(READERS)
 
     # -- the follower's side --
@@ -91,6 +99,24 @@ class Hub:
         if not page.more:
             self._started.set()
 
+    def skip(self, version: int) -> bool:
+        """Go on from `version` without what came before, where nobody has watched for a while.
+
+        Whoever comes later with an older version reads the log of the database.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._watchers or not self._started.is_set():
+            self._quiet_since = None
+            return False
+        if self._quiet_since is None:
+            self._quiet_since = now
+        if now - self._quiet_since < self._quiet or version < self.version:
+            return False
+        if version > self.version:
+            self._rings.clear()
+            self.version = self._floor = version
+        return True
+
     def close(self) -> None:
         """End every watch, cleanly."""
         self.closed = True
@@ -116,6 +142,7 @@ class Hub:
     ) -> Subscription:
         """Watch a kind from the version `after` on; empty words stand for all."""
         place = (kind, namespace, name)
+        self._quiet_since = None
         subscription = Subscription(self, place, matches, after)
         self._watchers.setdefault(place, set()).add(subscription)
         return subscription

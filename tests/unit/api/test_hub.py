@@ -273,6 +273,27 @@ async def test_a_log_that_is_away_is_asked_again(log):
         assert [each.event.version for each in seen] == [1, 2]
 
 
+async def test_what_nobody_watches_is_skipped_and_read_from_the_log_later(log):
+    hub = start(Hub(log.read, quiet=0.05))
+    watcher = hub.subscribe("ImageStream", matches=None, after=0)
+    assert not hub.skip(5)
+    watcher.close()
+    assert not hub.skip(5)
+    await asyncio.sleep(0.06)
+    log.events += [change(number) for number in (1, 2, 3)]
+    assert hub.skip(3)
+    assert hub.version == 3
+    assert not hub.skip(2)  # another database
+    log.publish(hub, change(4))
+    with hub.subscribe("ImageStream", matches=None, after=1) as late:
+        assert [version for _, version in await heard(late)] == [2, 3, 4]
+    with hub.subscribe("ImageStream", matches=None, after=3) as current:
+        reads = log.reads
+        assert [version for _, version in await heard(current)] == [4]
+        assert log.reads == reads
+    assert not hub.skip(9)  # the quiet begins anew
+
+
 async def test_closing_ends_every_wait(hub):
     with hub.subscribe("ImageStream", matches=None, after=0) as watcher:
         waiting = asyncio.create_task(watcher.next(soon(60)))
