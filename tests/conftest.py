@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import settings
 
+from models.store.session import open_engine, upgrade
 from tests.fakeregistry.canary import Canary
 from tests.fakeregistry.certificates import Authority
 from tests.fakeregistry.server import FakeRegistry
@@ -114,6 +115,28 @@ def postgres_url(postgres_server):
     name = postgres_server.create_database()
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server):
+    """The name of a database that has its tables already, to be copied."""
+    name = postgres_server.create_database()
+    engine = open_engine(postgres_server.url(name))
+    upgrade(engine)
+    engine.dispose()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ready_database_url(request, tmp_path):
+    """A database of each kind in turn; on PostgreSQL the tables are there, to save the time."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/tagstream.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    name = server.create_database(template=request.getfixturevalue("postgres_template"))
+    yield server.url(name)
+    server.drop_database(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -104,13 +104,13 @@ class House:
 
 
 @pytest.fixture
-def open_house(tmp_path, database_url):
+def open_house(tmp_path, ready_database_url):
     """Opens Houses with settings of the test's choice; they close by themselves."""
     opened = []
 
     def open_one(**settings):
         house = House(
-            data_dir=tmp_path / f"data{len(opened)}", database_url=database_url, **settings
+            data_dir=tmp_path / f"data{len(opened)}", database_url=ready_database_url, **settings
         )
         opened.append(house)
         return house
