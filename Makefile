@@ -31,7 +31,7 @@ servers: ## Install the real servers that tests and demo use (apt: docker-regist
 	@./tests/install-servers $(SERVERS)
 
 test: setup servers ## Run the whole suite against real servers
-	@$(BIN)/python -m pytest -n 2 -q
+	@$(BIN)/python -m pytest -n 3 -q
 
 docs: setup ## Write the pages that are made from the code
 	@$(BIN)/python -m tests.acceptance && $(BIN)/python -m tests.settings_page
