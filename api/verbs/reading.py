@@ -20,6 +20,7 @@ from api.selectors import FieldSelector, parse_field_selector
 from api.shape import shape_list, shape_object
 from models.refusals import BadRequestError, ExpiredError, RequestTimeoutError
 from models.store.changes import latest_version, list_as_of
+from models.store.objects import COUNTED
 from models.store.session import transaction
 
 STEP = 500
@@ -239,7 +240,8 @@ class _Collector:
     def _full(self, found: list[dict[str, Any]], last: Place) -> Listing:
         remaining = None
         if self._selects.matches is None and self._version == self._current:
-            remaining = self._kind.count(self._work, self._namespace, after=last)
+            counted = self._kind.count(self._work, self._namespace, after=last)
+            remaining = counted if counted <= COUNTED else None
         return Listing(found, self._version, write_token(self._version, last), remaining)
 
 

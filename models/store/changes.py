@@ -121,9 +121,8 @@ def next_versions(session: Session, count: int) -> int:
 def record_changes(session: Session, changes: Sequence[Change], *, now: datetime) -> int:
     """Number `changes` and write them down; the first one's version."""
     if len(changes) == 1 and session.get_bind().dialect.name == "postgresql":
-        values = {f"its_{key}": value for key, value in _change_values(changes[0], now).items()}
-        written: int = session.connection().execute(RECORD_ONE, values).scalar_one()
-        return written
+        values = change_parameters(changes[0], now=now)
+        return int(session.connection().execute(RECORD_ONE, values).scalar_one())
     first = next_versions(session, len(changes))
     session.connection().execute(
         table_of(ChangeRow).insert(),
@@ -134,6 +133,11 @@ def record_changes(session: Session, changes: Sequence[Change], *, now: datetime
     )
     announce(session)
     return first
+
+
+def change_parameters(change: Change, *, now: datetime) -> dict[str, Any]:
+    """What `numbering.written` takes."""
+    return {f"its_{key}": value for key, value in _change_values(change, now).items()}
 
 
 def _change_values(change: Change, now: datetime) -> dict[str, Any]:

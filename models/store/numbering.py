@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, cast, func, select
+from sqlalchemy import CTE, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -36,17 +36,26 @@ NEXT = {
 }
 
 
-def _record_one() -> Any:
-    """Takes `its_kind` and so on for each of COLUMNS; gives the version."""
-    counted = _next(postgresql.insert(table_of(CounterRow)).values(value=1)).cte("counted")
+def numbered() -> CTE:
+    """A part of a statement of PostgreSQL: a fresh version, as `value`."""
+    return _next(postgresql.insert(table_of(CounterRow)).values(value=1)).cte("numbered")
+
+
+def written(number: CTE) -> CTE:
+    """Another part: a change under that number, of `its_kind` and so on for each of COLUMNS."""
     table = table_of(ChangeRow)
     values = [
         cast(bindparam(f"its_{name}", type_=table.c[name].type), table.c[name].type)
         for name in COLUMNS
     ]
-    written = table.insert().from_select(["version", *COLUMNS], select(counted.c.value, *values))
-    told = select(counted.c.value, func.pg_notify(CHANNEL, ""))
-    return told.add_cte(written.cte("written"))
+    row = select(number.c.value, *values)
+    return table.insert().from_select(["version", *COLUMNS], row).cte("written")
 
 
-RECORD_ONE = _record_one()
+def told() -> Any:
+    """A column that wakes whoever listens."""
+    return func.pg_notify(CHANNEL, "")
+
+
+_NUMBER = numbered()
+RECORD_ONE = select(_NUMBER.c.value, told()).add_cte(written(_NUMBER))

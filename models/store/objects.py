@@ -24,6 +24,7 @@ from models.store.tables.jobs import JobRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import StreamRow
 
+COUNTED = 10_000  # objects that are counted at most: a page of many costs what a page of few does
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds) and name
 WireObject = dict[str, Any]
 
@@ -131,10 +132,10 @@ def list_objects(
 def count_objects(
     session: Session, kind: str, *, namespace: str | None = None, after: Key | None = None
 ) -> int:
-    """How many objects of a kind lie behind `after`."""
+    """How many objects of a kind lie behind `after`; past COUNTED nobody counts on."""
     shelf = SHELVES[kind]
-    counted = shelf.behind(select(func.count(shelf.name)), namespace, after)
-    return session.scalar(counted) or 0
+    found = shelf.behind(select(shelf.name), namespace, after).limit(COUNTED + 1).subquery()
+    return session.scalar(select(func.count()).select_from(found)) or 0
 
 
 def key_of(found: WireObject) -> Key:

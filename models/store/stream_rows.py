@@ -63,6 +63,18 @@ _NO_WISH = TagReference(name="")
 _FROM_COLUMNS = ("kind", "namespace", "name")
 
 
+CHANGEABLE = (
+    "generation",
+    "labels",
+    "annotations",
+    "rest",
+    "lookup_local",
+    "spec_repository",
+    "status_repository",
+    "public_repository",
+)
+
+
 def stream_values(stream: ImageStream) -> dict[str, Any]:
     """The columns of a stream that its owner or an import may change."""
     metadata = stream.metadata

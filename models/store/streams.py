@@ -9,22 +9,24 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from sqlalchemy import and_, bindparam, delete, select, update
+from sqlalchemy import and_, bindparam, delete, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.errors import StreamConflictError
 from models.resources.stream import ImageStream, TagEvent
 from models.store.bulk import AnyRow, AnySelect, in_chunks, table_of
-from models.store.changes import Change, Verb, record_changes
+from models.store.changes import Change, Verb, change_parameters, record_changes
 from models.store.failures import MODIFIED
 from models.store.metadata import parse_version
 from models.store.namespaces import ensure_namespace
+from models.store.numbering import numbered, told, written
 from models.store.objects import Key, WireObject, count_objects, load_objects
 from models.store.stream_diff import compare_streams, write_diff
 from models.store.stream_rows import (
+    CHANGEABLE,
     EVENT_COLUMNS,
     KIND,
     STREAM_COLUMNS,
@@ -52,12 +54,30 @@ _HERE = and_(
 _FOUND = select(*STREAM_COLUMNS).where(_HERE)
 _HELD = _FOUND.with_for_update()
 _VERSION = select(StreamRow.id, StreamRow.version).where(_HERE).with_for_update()
+_LOCKED = "tagstream_locked"  # which streams a session keeps for itself: id and version, by key
 _TEXTS = "tagstream_texts"  # what a session has loaded, by key: version and JSON
 _TABLE = table_of(StreamRow)
 _WRITE = (
     update(_TABLE)
     .where(_TABLE.c.id == bindparam("its_id"))
     .returning(_TABLE.c.uid, _TABLE.c.created)
+)
+_NUMBER = numbered()
+_STORED = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("its_id"))
+    .values(
+        version=select(_NUMBER.c.value).scalar_subquery(),
+        **{name: bindparam(name, type_=_TABLE.c[name].type) for name in CHANGEABLE},
+    )
+    .returning(_TABLE.c.uid, _TABLE.c.created)
+    .cte("stored")
+)
+# One round trip while others wait for the counter, where it was three.
+_RECORD = (
+    select(_NUMBER.c.value, _STORED.c.uid, _STORED.c.created, told())
+    .select_from(_NUMBER.join(_STORED, true()))
+    .add_cte(written(_NUMBER))
 )
 _ADD = {
     "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.id),
@@ -149,14 +169,12 @@ def save_stream(
     verb = Verb.ADDED if old is None else Verb.MODIFIED
     metadata = new.metadata
     change = Change(KIND, metadata.name, verb, metadata.namespace, before)
-    version = record_changes(session, [change], now=now)
-    written = {"its_id": stream_id, "version": version, **values}
-    stored = session.connection().execute(_WRITE, written).one()
+    version, uid, created = _record(session, change, stream_id, values, now=now)
     return new.replace(
         metadata=metadata.replace(
-            uid=str(stored.uid),
+            uid=str(uid),
             resource_version=str(version),
-            creation_timestamp=stored.created.replace(microsecond=0),
+            creation_timestamp=created.replace(microsecond=0),
         )
     )
 
@@ -249,6 +267,20 @@ def _load_shown(
     return found
 
 
+def _record(
+    session: Session, change: Change, stream_id: int, values: dict[str, Any], *, now: datetime
+) -> tuple[int, UUID, datetime]:
+    """Write the change down, and the row of the stream with its version; that, uid and birth."""
+    row = {"its_id": stream_id, **values}
+    if session.get_bind().dialect.name == "postgresql":
+        told = {**change_parameters(change, now=now), **row}
+        version, uid, created, _ = session.connection().execute(_RECORD, told).one()
+    else:
+        version = record_changes(session, [change], now=now)
+        uid, created = session.connection().execute(_WRITE, {"version": version, **row}).one()
+    return version, uid, created
+
+
 def _stored_wire(session: Session, namespace: str, name: str) -> WireObject | str:
     text = read_stored_text(session.connection(), namespace, name)
     if text is not None:
@@ -285,12 +317,21 @@ def _insert_stream(
 
 def _lock_stream(session: Session, old: ImageStream) -> int:
     metadata = old.metadata
-    here = {"its_namespace": metadata.namespace, "its_name": metadata.name}
-    found = session.connection().execute(_VERSION, here).one_or_none()
-    if found is None or found.version != parse_version(metadata.resource_version):
+    key = (metadata.namespace, metadata.name)
+    held = session.info.get(_LOCKED, {}).get(key) or _lock(session, *key)
+    if held is None or held[1] != parse_version(metadata.resource_version):
         raise StreamConflictError(MODIFIED, name=metadata.name)
-    stream_id: int = found.id
+    # Whoever saves once more in this transaction has another version by then.
+    session.info.get(_LOCKED, {}).pop(key, None)
+    stream_id: int = held[0]
     return stream_id
+
+
+def _lock(session: Session, namespace: str, name: str) -> tuple[int, int] | None:
+    """Id and version of a stream that nobody else writes until the transaction ends."""
+    here = {"its_namespace": namespace, "its_name": name}
+    found = session.connection().execute(_VERSION, here).one_or_none()
+    return None if found is None else (found.id, found.version)
 
 
 def _build_streams(
