@@ -118,7 +118,7 @@ class Fuzz:
     def ask(self, method, url, **more):
         try:
             answer = self.client.request(method, url, timeout=20, **more)
-        except (httpx.InvalidURL, UnicodeEncodeError, ValueError):
+        except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeEncodeError, ValueError):
             return  # no client could send that
         except httpx.TransportError as error:
             self.bad.append((method, url, repr(error)))
