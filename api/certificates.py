@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,10 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from models.errors import UsageError
+from models.whole_files import write_whole
 
 CA_DAYS = 3650
 LEAF_DAYS = 397  # more is refused by some clients
 RENEW_DAYS = 30
+PUBLIC = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,24 @@ def ensure_certificates(directory: Path, names: Collection[str]) -> ServingFiles
 
 
 def _ensure(directory: Path, names: Collection[str]) -> ServingFiles:
+    """A certificate is gone before its key changes: what is there always belongs together."""
     files = ServingFiles(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
     authority_key = directory / "ca.key"
     now = datetime.now(UTC)
     authority = _read_certificate(files.authority)
     if authority is None or not authority_key.exists() or _ends_soon(authority, now):
-        authority, key = _make_authority(now)
-        _write_key(authority_key, key)
-        _write(files.authority, _pem(authority))
         files.certificate.unlink(missing_ok=True)
+        files.authority.unlink(missing_ok=True)
+        authority, key = _make_authority(now)
+        write_whole(authority_key, _print_key(key))
+        write_whole(files.authority, _pem(authority), mode=PUBLIC)
     leaf = _read_certificate(files.certificate)
     if leaf is None or not files.key.exists() or _ends_soon(leaf, now) or not _has(leaf, names):
+        files.certificate.unlink(missing_ok=True)
         signer = _read_key(authority_key)
         leaf, key = _make_leaf(authority, signer, names, now)
-        _write_key(files.key, key)
-        _write(files.certificate, _pem(leaf) + _pem(authority))
+        write_whole(files.key, _print_key(key))
+        write_whole(files.certificate, _pem(leaf) + _pem(authority), mode=PUBLIC)
     return files
 
 
@@ -167,23 +171,9 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    _write(
-        path,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-        mode=0o600,
+def _print_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
-
-
-def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """All of it or nothing, and never readable by others in between."""
-    temporary = path.with_suffix(path.suffix + ".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)

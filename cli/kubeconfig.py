@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from models.whole_files import write_whole
 
 NAME = "tagstream"
 
@@ -33,12 +34,7 @@ def write_kubeconfig(path: Path, *, server: str, authority: Path, token: str) ->
         ],
         "current-context": NAME,
     }
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump(content, file, sort_keys=False)
-    temporary.replace(path)
+    write_whole(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def read_token(path: Path) -> str:
