@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Unpack
 
 import structlog
 from sqlalchemy import Engine
 
 from api.attempts import Attempts
 from api.threads import Threads
-from models.access.roles import AUTHENTICATED, Binding, Caller, allowed, allowed_path
+from models.access.roles import AUTHENTICATED, Binding, Caller, Wish, allowed, allowed_path
 from models.access.rules import AUTHENTICATION, AUTHORIZATION, PROJECT, SELF_PROVISIONER
 from models.errors import ForbiddenError
 from models.refusals import (
@@ -96,45 +97,19 @@ class Gatekeeper:
                 return await self._impersonate(known.caller, headers)
         return known.caller
 
-    async def authorise(
-        self,
-        caller: Caller,
-        *,
-        verb: str,
-        group: str,
-        resource: str,
-        subresource: str = "",
-        namespace: str = "",
-        name: str = "",
-    ) -> Caller:
+    async def authorise(self, caller: Caller, **wish: Unpack[Wish]) -> Caller:
         """The caller to go on with, their rights as new as the answer needs them.
 
         ForbiddenError only after a fresh look: a right given a moment ago, by whatever process,
         already counts.
         """
-        stale = group == AUTHORIZATION or (
-            verb in {"list", "watch"} and (group, resource) in _ABOUT_RIGHTS
+        stale = wish["group"] == AUTHORIZATION or (
+            wish["verb"] in {"list", "watch"} and (wish["group"], wish["resource"]) in _ABOUT_RIGHTS
         )
-        if not stale and allowed(
-            caller,
-            verb=verb,
-            group=group,
-            resource=resource,
-            subresource=subresource,
-            namespace=namespace,
-            name=name,
-        ):
+        if not stale and allowed(caller, **wish):
             return caller
         caller = await self.renew(caller)
-        require(
-            caller,
-            verb=verb,
-            group=group,
-            resource=resource,
-            subresource=subresource,
-            namespace=namespace,
-            name=name,
-        )
+        require(caller, **wish)
         return caller
 
     async def renew(self, caller: Caller) -> Caller:
@@ -265,49 +240,13 @@ class Gatekeeper:
         return (*own, *self._implied) if AUTHENTICATED in caller.groups else own
 
 
-def may(
-    caller: Caller,
-    *,
-    verb: str,
-    group: str,
-    resource: str,
-    subresource: str = "",
-    namespace: str = "",
-    name: str = "",
-) -> bool:
-    """Whether the caller may do that, by the rights they came in with."""
-    return allowed(
-        caller,
-        verb=verb,
-        group=group,
-        resource=resource,
-        subresource=subresource,
-        namespace=namespace,
-        name=name,
-    )
-
-
-def require(
-    caller: Caller,
-    *,
-    verb: str,
-    group: str,
-    resource: str,
-    subresource: str = "",
-    namespace: str = "",
-    name: str = "",
-) -> None:
+def require(caller: Caller, **wish: Unpack[Wish]) -> None:
     """ForbiddenError, in the words that `kubectl` prints, unless the caller may do that."""
-    if allowed(
-        caller,
-        verb=verb,
-        group=group,
-        resource=resource,
-        subresource=subresource,
-        namespace=namespace,
-        name=name,
-    ):
+    if allowed(caller, **wish):
         return
+    verb, group, resource = wish["verb"], wish["group"], wish["resource"]
+    subresource, name = wish.get("subresource", ""), wish.get("name", "")
+    namespace = wish.get("namespace", "")
     if (group, resource) == (PROJECT, "projectrequests") and verb in {"list", "create"}:
         raise ForbiddenPathError(NO_NEW_PROJECT)
     if (group, resource) in _ABOUT_RIGHTS and not namespace:

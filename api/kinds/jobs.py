@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from api.auth import require
 from api.kinds.base import Work, metadata_of
 from api.kinds.stored import StoredKind
-from api.options import DeleteOptions
-from api.resources import IMPORT_JOBS, STREAMS
-from models.access.roles import allowed, may_import_from_anywhere
-from models.errors import FieldError, ForbiddenError, InvalidObjectError
+from api.resources import IMPORT_JOBS, STREAM_IMPORTS
+from models.access.roles import may_import_from_anywhere
+from models.errors import FieldError, InvalidObjectError
 from models.job_view import view_job
 from models.jobs import Asker, Job, JobRequest, Lane
 from models.resources.base import Wire
@@ -99,11 +99,6 @@ class JobKind(StoredKind):
         self.remove(work, old)
         return self.show(self._stored(work, job))
 
-    def delete(
-        self, work: Work, namespace: str, name: str, options: DeleteOptions
-    ) -> dict[str, Any]:
-        return super().delete(work, namespace, name, options)
-
     def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
         return super().fields(shown) | {
             "spec.stream": shown["spec"].get("stream", ""),
@@ -121,7 +116,7 @@ class JobKind(StoredKind):
     def _request(self, work: Work, new: ImportJob) -> JobRequest:
         """The import that the job asks for. Needs the right to import (`api.md` D.2)."""
         metadata, spec = new.metadata, new.spec
-        _require(work, "create", "imagestreamimports", metadata.namespace)
+        _require_imports(work, metadata.namespace)
         wanted = ImageStreamImport(
             metadata=ObjectMeta(name=spec.stream, namespace=metadata.namespace),
             spec=ImageStreamImportSpec(
@@ -149,7 +144,7 @@ class JobKind(StoredKind):
         metadata, selector = new.metadata, new.spec.reimport
         assert selector is not None
         everywhere = "" if selector.all_namespaces else metadata.namespace
-        _require(work, "create", "imagestreamimports", everywhere)
+        _require_imports(work, everywhere)
         parent, children = create_reimport(
             work.session,
             namespace=metadata.namespace,
@@ -186,13 +181,8 @@ def _wrong_spec(spec: ImportJobSpec) -> list[FieldError]:
     return errors
 
 
-def _require(work: Work, verb: str, resource: str, namespace: str) -> None:
-    if allowed(work.caller, verb=verb, group=STREAMS.group, resource=resource, namespace=namespace):
-        return
-    place = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
-    raise ForbiddenError(
-        f'User "{work.caller.user}" cannot {verb} resource "{resource}" in API group '
-        f'"{STREAMS.group}" {place}',
-        resource=resource,
-        name="",
-    )
+def _require_imports(work: Work, namespace: str) -> None:
+    """A job asks for no more than its author could ask for directly (`api.md` D.2)."""
+    group = STREAM_IMPORTS.group
+    resource = STREAM_IMPORTS.resource
+    require(work.caller, verb="create", group=group, resource=resource, namespace=namespace)

@@ -11,7 +11,7 @@ from api.house import House
 from api.kinds.base import Work
 from api.kinds.stored import PrintedItem, StoredKind
 from api.resources import STREAM_STATUS, STREAMS
-from models.access.roles import may_pull
+from models.access.roles import review_source
 from models.jobs import Asker, JobRequest, Lane
 from models.resources.base import Wire
 from models.resources.stream import ImageStream
@@ -143,7 +143,7 @@ def write_stream(
         lookup=lambda namespace, name: load_stream(
             work.session, namespace, name, history=SHOWN_HISTORY
         ),
-        review=lambda namespace, name: _refusal(work, namespace, name),
+        review=partial(review_source, work.caller),
     )
 
 
@@ -173,11 +173,6 @@ def request_due(work: Work, stream: ImageStream) -> None:
 
 def _addresses(house: House) -> Addresses:
     return partial(derive_addresses, house.rules)
-
-
-def _refusal(work: Work, namespace: str, name: str) -> str | None:
-    """Why the caller may not tag from another namespace; None where it may (`api.md` D.4)."""
-    return None if may_pull(work.caller, namespace, name) else ""
 
 
 def _usage(work: Work, old: ImageStream | None) -> Any:

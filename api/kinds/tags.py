@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.auth import require
 from api.house import House
 from api.kinds.base import BegunMeanwhileError, Kind, Work, random_suffix, try_again
 from api.kinds.stored import require_namespace
@@ -12,8 +13,7 @@ from api.meta import check_metadata, prepare_metadata_create
 from api.options import DeleteOptions
 from api.reply import status_success
 from api.resources import IMAGE_TAGS, STREAM_TAGS
-from models.access.roles import allowed
-from models.errors import ForbiddenError, StreamConflictError
+from models.errors import StreamConflictError
 from models.reference import DEFAULT_TAG
 from models.resources.base import Wire
 from models.resources.image import Image
@@ -107,20 +107,14 @@ class _TagKind(Kind):
     ) -> ImageStream:
         if old is None:
             require_namespace(work, self, ObjectMeta(name=new.metadata.name, namespace=namespace))
-            if not allowed(
+            require(
                 work.caller,
                 verb="create",
                 group=self.info.group,
                 resource=self.info.resource,
                 namespace=namespace,
                 name=new.metadata.name,
-            ):
-                raise ForbiddenError(
-                    f'User "{work.caller.user}" cannot create resource "{self.info.resource}" in '
-                    f'API group "{self.info.group}" in the namespace "{namespace}"',
-                    resource=self.info.resource,
-                    name=new.metadata.name,
-                )
+            )
         if new is old:
             return new
         try:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from api.auth import may
 from api.kinds.base import Kind, reading
 from api.kinds.stored import StoredKind
 from api.negotiate import Media, negotiate
@@ -19,7 +18,7 @@ from api.verbs.reading import Selects, collect, parse_version_parameter, selecti
 from api.watch import WatchRequest, watch_body
 from api.watch_guard import Lease
 from api.watch_lines import Shape
-from models.access.roles import Caller
+from models.access.roles import Caller, allowed
 from models.refusals import MethodNotAllowedError
 
 
@@ -56,7 +55,7 @@ async def watch_objects(call: Call, kind: Kind) -> Reply:
 
 def _may_watch(target: Target) -> Callable[[Caller], bool]:
     def may_watch(caller: Caller) -> bool:
-        return may(
+        return allowed(
             caller,
             verb="watch",
             group=target.group,

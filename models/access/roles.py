@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from models.access.rules import (
     ADMIN,
@@ -94,27 +94,20 @@ class Caller:
         return any(binding.is_cluster_admin for binding in self.bindings)
 
 
-def allowed(
-    caller: Caller,
-    *,
-    verb: str,
-    group: str,
-    resource: str,
-    subresource: str = "",
-    namespace: str = "",
-    name: str = "",
-) -> bool:
-    """Whether the caller may do that. No namespace: at the cluster scope, or in all of them."""
-    found = find_binding(
-        caller,
-        verb=verb,
-        group=group,
-        resource=resource,
-        subresource=subresource,
-        namespace=namespace,
-        name=name,
-    )
-    return found is not None
+class Wish(TypedDict):
+    """What somebody wants to do to what; no namespace: at the cluster scope, or in all of them."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: NotRequired[str]
+    namespace: NotRequired[str]
+    name: NotRequired[str]
+
+
+def allowed(caller: Caller, **wish: Unpack[Wish]) -> bool:
+    """Whether the caller may do that, by the rights they came in with."""
+    return find_binding(caller, **wish) is not None
 
 
 def find_binding(

@@ -8,9 +8,9 @@ import structlog
 
 from api.attempts import Attempts
 from api.audit import record_mutation
-from api.auth import may, require, require_path
+from api.auth import require, require_path
 from api.reviews import review_self, review_self_access, review_self_rules
-from models.access.roles import Binding, Caller
+from models.access.roles import Binding, Caller, allowed
 from models.errors import ForbiddenError, InvalidObjectError, status_of
 from models.refusals import BadRequestError, ForbiddenPathError
 
@@ -21,7 +21,7 @@ ROOT = Caller("root", bindings=(Binding("admin"),))
 
 def refusal(caller=NOBODY, **wish):
     wish.setdefault("group", IMAGE)
-    assert not may(caller, **wish)
+    assert not allowed(caller, **wish)
     with pytest.raises(ForbiddenError) as caught:
         require(caller, **wish)
     status = status_of(caught.value)
