@@ -136,25 +136,24 @@ async def _serve(call: Call, audit_id: str) -> Reply:
 
 async def _carry_out(call: Call, verb: str) -> Reply:
     target = call.target
-    special = SPECIAL.get((target.group, target.full_resource))
-    if special is None or not special.open_to_all:
-        call.caller = await call.house.gatekeeper.authorise(
-            call.caller,
-            verb=verb,
-            group=target.group,
-            resource=target.resource,
-            subresource=target.subresource,
-            namespace=target.namespace,
-            name=target.name,
-        )
+    call.caller = await call.house.gatekeeper.authorise(
+        call.caller,
+        verb=verb,
+        group=target.group,
+        resource=target.resource,
+        subresource=target.subresource,
+        namespace=target.namespace,
+        name=target.name,
+    )
     if target.info is None or not target.serves:
         return _stand_in(call)
     if call.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
         raise MethodNotAllowedError
     if call.method != "GET":
         call.body = await read_body(call.receive, call.headers)
+    special = SPECIAL.get((target.group, target.full_resource))
     if special is not None:
-        return await special.answer(call, verb)
+        return await special(call, verb)
     return await _by_verb(call, verb)
 
 

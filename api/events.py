@@ -7,13 +7,13 @@ little more than their bytes, and no watcher parses what another one parsed befo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import structlog
 
+from api.reply import print_json
 from api.resources import RESOURCES
 from models.errors import TagstreamError
 from models.store.changes import FeedEvent, Verb
@@ -123,9 +123,3 @@ def selectable(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if not isinstance(v, dict | list)}
-
-
-def print_json(value: Any) -> bytes:
-    """Compact JSON without a newline."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), check_circular=False)
-    return text.encode("utf-8", "replace")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from celery import Celery
 from sqlalchemy import Engine
 
 from api.auth import Gatekeeper
+from api.follower import Feed
 from api.hub import Hub
 from api.threads import Threads
 from api.watch_guard import WatchGuard
 from models.settings import Settings
-from models.store.changes import FeedEvent
 from models.store.cipher import Cipher
 from models.streams.rules import ImportRules
 
@@ -23,7 +21,7 @@ from models.streams.rules import ImportRules
 class House:
     """One per process. `counter` is where jobs are put, `threads` where the database waits.
 
-    `open_object` makes what is shown of what the log of changes holds.
+    `feed` is the log of changes, as clients see its objects.
     """
 
     settings: Settings
@@ -35,4 +33,4 @@ class House:
     gatekeeper: Gatekeeper
     hub: Hub
     guard: WatchGuard
-    open_object: Callable[[FeedEvent], dict[str, Any]]
+    feed: Feed

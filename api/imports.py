@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from api.decode import check_findings, decode_body, read_object
 from api.kinds.base import Kind, Work, do_work
 from api.kinds.stored import require_namespace
+from api.meta import check_namespace
 from api.negotiate import negotiate
 from api.options import parse_create_options
 from api.presence import while_present
@@ -26,7 +27,7 @@ from api.shape import shape_object
 from models.access.roles import may_import_from_anywhere
 from models.errors import FieldError, InvalidObjectError, NotFoundError, TagstreamError
 from models.jobs import Asker, Job, JobRequest, JobState, Lane
-from models.refusals import BadRequestError, RequestTimeoutError
+from models.refusals import RequestTimeoutError
 from models.resources.imports import ImageStreamImport, ImageStreamImportStatus
 from models.store.jobs import create_job, load_answer, load_job
 from models.store.session import transaction
@@ -87,10 +88,7 @@ def _read(call: Call, validation: str) -> ImageStreamImport:
     body = read_object(decoded.object, ImageStreamImport)
     assert isinstance(body, ImageStreamImport)
     metadata, namespace = body.metadata, call.target.namespace
-    if metadata.namespace not in {"", namespace}:
-        raise BadRequestError(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+    check_namespace(metadata, namespace)
     if not metadata.name:
         detail = "" if metadata.generate_name else "name or generateName is required"
         raise InvalidObjectError(

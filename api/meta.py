@@ -10,21 +10,16 @@ from models.errors import FieldError
 from models.images.validation import name_problems
 from models.refusals import BadRequestError
 from models.resources.meta import ObjectMeta
+from models.streams.validation import LABEL, LABEL_REFUSED
 
 GENERATED_BASE = 58  # characters of a generateName that stay before the five at random
 MAX_ANNOTATIONS = 262_144
 _FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
 
 _STREAM = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = rf"({_QUALIFIED})?"
-_LABEL_REFUSED = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
-    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
-    f"for validation is '{_LABEL}')"
-)
 _SUBDOMAIN_REFUSED = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
     "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
@@ -54,10 +49,7 @@ def prepare_metadata_create(
     `namespace` is that of the URL, "" for a kind that has none. `suffix` throws the five
     characters of a generated name. `managedFields` come from us, or as a client once got them.
     """
-    if namespace and meta.namespace not in {"", namespace}:
-        raise BadRequestError(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+    check_namespace(meta, namespace)
     name = meta.name
     if not name and meta.generate_name:
         name = meta.generate_name[:GENERATED_BASE] + suffix()
@@ -71,6 +63,14 @@ def prepare_metadata_create(
         deletion_timestamp=None,
         managed_fields=[entry for entry in meta.managed_fields if entry],
     )
+
+
+def check_namespace(meta: ObjectMeta, namespace: str) -> None:
+    """BadRequestError where an object names another namespace than its URL; "" has none."""
+    if namespace and meta.namespace not in {"", namespace}:
+        raise BadRequestError(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
 
 
 def prepare_metadata_update(old: ObjectMeta, sent: ObjectMeta) -> ObjectMeta:
@@ -158,7 +158,7 @@ def name_rule_problems(name: str, rule: str) -> list[str]:
 def label_problems(name: str) -> list[str]:
     """Why `name` is no DNS label (RFC 1123)."""
     long = ["must be no more than 63 characters"] if len(name) > 63 else []
-    return long if _matches(_LABEL, name) else [*long, _LABEL_REFUSED]
+    return long if _matches(LABEL, name) else [*long, LABEL_REFUSED]
 
 
 def subdomain_problems(name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from celery import Celery
 from sqlalchemy import Engine
@@ -21,8 +21,15 @@ from models.settings import Settings
 from models.store.cipher import Cipher
 
 
-def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery) -> Starlette:
-    """The application, ready to be served; the follower lives as long as it does."""
+def open_house(
+    settings: Settings,
+    engine: Engine,
+    cipher: Cipher,
+    counter: Celery,
+    *,
+    open_door: Callable[[Engine, Threads], Gatekeeper] = Gatekeeper,
+) -> House:
+    """What a process holds; `open_door` makes who decides whom to let in."""
     rules = build_rules(settings)
     threads = Threads()
     feed = Feed(engine, open_object=opener(rules, cipher))
@@ -30,9 +37,8 @@ def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery
     async def read_past(kind: str, after: int) -> Page:
         return await threads.run(feed.read, kind, after)
 
-    hub = Hub(read_past)
-    gatekeeper = Gatekeeper(engine, threads)
-    house = House(
+    gatekeeper = open_door(engine, threads)
+    return House(
         settings=settings,
         engine=engine,
         rules=rules,
@@ -40,21 +46,26 @@ def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery
         counter=counter,
         threads=threads,
         gatekeeper=gatekeeper,
-        hub=hub,
+        hub=Hub(read_past),
         guard=WatchGuard(gatekeeper),
-        open_object=opener(rules, cipher),
+        feed=feed,
     )
 
+
+def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery) -> Starlette:
+    """The application, ready to be served; the follower lives as long as it does."""
+    house = open_house(settings, engine, cipher, counter)
+
     async def live() -> AsyncIterator[None]:
-        follower = Follower(engine, hub, feed)
+        follower = Follower(engine, house.hub, house.feed)
         follower.start()
         try:
             yield
         finally:
-            hub.close()
-            await threads.run(follower.stop)
-            threads.close()
+            house.hub.close()
+            await house.threads.run(follower.stop)
+            house.threads.close()
 
     api = build_api(house, lifespan=live)
-    api.state.before_end = hub.close  # a server that stops ends its watches first
+    api.state.before_end = house.hub.close  # a server that stops ends its watches first
     return api

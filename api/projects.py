@@ -5,13 +5,13 @@ A project is a namespace seen from its members' side; whoever requests one becom
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from api.auth import require
+from api.meta import label_problems
 from models.access.roles import USER_KIND, Caller
 from models.access.rules import ADMIN, PROJECT, USER
 from models.errors import (
@@ -35,13 +35,6 @@ DESCRIPTION = "openshift.io/description"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 _RESERVED = ("openshift", "kubernetes", "kube")
-_MOST_NAME = 63
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
-    "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
-    f"for validation is '{_LABEL}')"
-)
 
 
 def describe_user(caller: Caller) -> Answer:
@@ -122,13 +115,7 @@ def _check_name(name: str) -> list[FieldError]:
     place = "metadata.name"
     if not name:
         return [FieldError.required(place, "name or generateName is required")]
-    errors = []
-    if re.fullmatch(_LABEL, name, re.ASCII) is None:
-        errors.append(FieldError.invalid(place, name, _LABEL_TEXT))
-    if len(name) > _MOST_NAME:
-        detail = f"must be no more than {_MOST_NAME} characters"
-        errors.append(FieldError.invalid(place, name, detail))
-    return errors
+    return [FieldError.invalid(place, name, each) for each in label_problems(name)]
 
 
 def _reserved(name: str, why: str) -> ForbiddenError:

@@ -60,8 +60,13 @@ class Reply:
 
 def encode_json(value: Any) -> bytes:
     """Compact JSON with a newline at its end, as every answer is written (`api.md` C1)."""
+    return print_json(value) + b"\n"
+
+
+def print_json(value: Any) -> bytes:
+    """The same without a newline, as it stands in an event of a watch."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), check_circular=False)
-    return text.encode("utf-8", "replace") + b"\n"
+    return text.encode("utf-8", "replace")
 
 
 def print_text(*parts: str) -> bytes:

@@ -110,8 +110,3 @@ def find_target(segments: list[str]) -> Target | None:
     full = f"{resource}/{subresource}" if subresource else resource
     info = known.get(full) if len(rest) <= 3 and "" not in rest else None
     return Target(group, version, resource, subresource, namespace, name, watched, info)
-
-
-def is_known_place(group: str, version: str) -> bool:
-    """Whether any resource lives there."""
-    return (group, version) in _BY_PLACE

@@ -8,7 +8,13 @@ from api.kinds.base import Kind
 from api.negotiate import Media
 from api.reply import Reply, encode_json, encode_yaml
 from api.request import Call
-from api.tables import build_partial, build_partial_list, build_table, parse_include
+from api.tables import (
+    build_partial,
+    build_partial_list,
+    build_table,
+    parse_include,
+    single_metadata,
+)
 
 
 def shape_object(
@@ -16,21 +22,20 @@ def shape_object(
 ) -> Reply:
     """One object, or a Status that a kind answers instead."""
     if shown.get("kind") == "Status":
-        return _reply(call, media, shown, code)
+        return reply_with(call, media, shown, code)
     if media.kind == "table":
-        version = shown["metadata"].get("resourceVersion", "")
         table = build_table(
             kind.info.kind,
             [shown],
-            list_metadata={"resourceVersion": version} if version else {},
+            list_metadata=single_metadata(shown),
             include=parse_include(call.parameter("includeObject")),
             now=call.now,
             version=media.table_version,
         )
-        return _reply(call, media, table, code)
+        return reply_with(call, media, table, code)
     if media.kind == "partial":
-        return _reply(call, media, build_partial(shown), code)
-    return _reply(call, media, shown, code)
+        return reply_with(call, media, build_partial(shown, version=media.table_version), code)
+    return reply_with(call, media, shown, code)
 
 
 def shape_list(
@@ -46,10 +51,12 @@ def shape_list(
             now=call.now,
             version=media.table_version,
         )
-        return _reply(call, media, table, 200)
+        return reply_with(call, media, table, 200)
     if media.kind == "partial_list":
-        return _reply(call, media, build_partial_list(items, metadata), 200)
-    return _reply(call, media, build_list(kind, items, metadata), 200)
+        return reply_with(
+            call, media, build_partial_list(items, metadata, version=media.table_version), 200
+        )
+    return reply_with(call, media, build_list(kind, items, metadata), 200)
 
 
 def build_list(kind: Kind, items: list[dict[str, Any]], metadata: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +73,7 @@ def build_list(kind: Kind, items: list[dict[str, Any]], metadata: dict[str, Any]
     }
 
 
-def _reply(call: Call, media: Media, value: dict[str, Any], code: int) -> Reply:
+def reply_with(call: Call, media: Media, value: dict[str, Any], code: int) -> Reply:
+    """A value as it is, in the form that was agreed on."""
     body = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
     return Reply(code, body, media.content_type, warnings=call.warnings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from api.decode import decode_body
@@ -13,7 +12,7 @@ from api.kinds.core import SecretKind
 from api.negotiate import negotiate
 from api.options import parse_create_options, parse_list_options
 from api.projects import describe_user, may_request_project, request_project
-from api.reply import Reply, encode_json, encode_yaml
+from api.reply import Reply, encode_json
 from api.request import Call
 from api.resources import (
     ACCESS,
@@ -35,6 +34,7 @@ from api.reviews import (
     review_self_access,
     review_self_rules,
 )
+from api.shape import reply_with
 from api.verbs.reading import Selects, selection_of
 from models.refusals import MethodNotAllowedError
 from models.store.changes import latest_version
@@ -42,14 +42,6 @@ from models.store.secrets import EXCLUDED, PULL_TYPES
 
 Respond = Callable[[Call, str], Awaitable[Reply]]
 Answer = tuple[int, dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Special:
-    """How a resource is answered. `open_to_all`: its own code decides who may."""
-
-    answer: Respond
-    open_to_all: bool = False
 
 
 async def _imports(call: Call, verb: str) -> Reply:
@@ -70,8 +62,7 @@ async def _stream_secrets(call: Call, verb: str) -> Reply:
     kind = SecretKind()
     selects = selection_of(call, kind, options)
     value = await call.house.threads.run(_list_secrets, call, kind, selects)
-    body = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
-    return Reply(200, body, media.content_type)
+    return reply_with(call, media, value, 200)
 
 
 def _list_secrets(call: Call, kind: SecretKind, selects: Selects) -> dict[str, Any]:
@@ -113,8 +104,7 @@ def _review(info: ResourceInfo, review: Callable[[Work, dict[str, Any], Call], A
                 return review(work, body, call)
 
         code, value = await call.house.threads.run(step)
-        encoded = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
-        return Reply(code, encoded, media.content_type)
+        return reply_with(call, media, value, code)
 
     return answer
 
@@ -145,8 +135,7 @@ async def _project_requests(call: Call, verb: str) -> Reply:
         call.house.gatekeeper.forget(call.caller)
     else:
         raise MethodNotAllowedError
-    encoded = encode_yaml(value) if media.kind == "yaml" else encode_json(value)
-    return Reply(code, encoded, media.content_type)
+    return reply_with(call, media, value, code)
 
 
 async def _users(call: Call, verb: str) -> Reply:
@@ -156,29 +145,24 @@ async def _users(call: Call, verb: str) -> Reply:
     return Reply(code, encode_json(value))
 
 
-SPECIAL: dict[tuple[str, str], Special] = {
-    (STREAM_IMPORTS.group, STREAM_IMPORTS.resource): Special(_imports),
-    (STREAM_SECRETS.group, STREAM_SECRETS.resource): Special(_stream_secrets),
-    (PROJECT_REQUESTS.group, PROJECT_REQUESTS.resource): Special(_project_requests),
-    (USERS.group, USERS.resource): Special(_users),
-    (SELF.group, SELF.resource): Special(
-        _review(SELF, lambda _work, body, call: review_self(body, call.caller))
+_ANSWERS: dict[ResourceInfo, Respond] = {
+    STREAM_IMPORTS: _imports,
+    STREAM_SECRETS: _stream_secrets,
+    PROJECT_REQUESTS: _project_requests,
+    USERS: _users,
+    SELF: _review(SELF, lambda _work, body, call: review_self(body, call.caller)),
+    SELF_ACCESS: _review(
+        SELF_ACCESS, lambda _work, body, call: review_self_access(body, call.caller)
     ),
-    (SELF_ACCESS.group, SELF_ACCESS.resource): Special(
-        _review(SELF_ACCESS, lambda _work, body, call: review_self_access(body, call.caller))
+    SELF_RULES: _review(SELF_RULES, lambda _work, body, call: review_self_rules(body, call.caller)),
+    ACCESS: _review(
+        ACCESS, lambda work, body, call: review_access(work.session, body, call.caller)
     ),
-    (SELF_RULES.group, SELF_RULES.resource): Special(
-        _review(SELF_RULES, lambda _work, body, call: review_self_rules(body, call.caller))
-    ),
-    (ACCESS.group, ACCESS.resource): Special(
-        _review(ACCESS, lambda work, body, call: review_access(work.session, body, call.caller))
-    ),
-    (LOCAL_ACCESS.group, LOCAL_ACCESS.resource): Special(
-        _review(
-            LOCAL_ACCESS,
-            lambda work, body, call: review_local_access(
-                work.session, body, call.caller, call.target.namespace
-            ),
-        )
+    LOCAL_ACCESS: _review(
+        LOCAL_ACCESS,
+        lambda work, body, call: review_local_access(
+            work.session, body, call.caller, call.target.namespace
+        ),
     ),
 }
+SPECIAL = {(info.group, info.resource): answer for info, answer in _ANSWERS.items()}

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.events import Seen, print_json
+from api.events import Seen
+from api.reply import print_json
 from models.errors import TagstreamError, status_of
 from models.store.changes import Verb
 

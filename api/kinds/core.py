@@ -42,7 +42,6 @@ class NamespaceKind(StoredKind):
     name_rule = "label"
     needs_version = False
     selectable = ("metadata.name", "status.phase")
-    model: type[Namespace | Project] = Namespace
 
     def load(
         self,

@@ -7,12 +7,11 @@ from typing import Any
 from api.kinds.base import Kind, Work
 from api.kinds.stored import require_namespace
 from api.kinds.streams import store_stream
-from api.meta import check_metadata
+from api.meta import check_metadata, check_namespace
 from api.reply import status_success
 from api.resources import STREAM_IMAGES, STREAM_LAYERS, STREAM_MAPPINGS
 from models.errors import NotFoundError
 from models.images.writes import prepare_image_create
-from models.refusals import BadRequestError
 from models.resources.base import Wire
 from models.resources.image import Image
 from models.resources.stream import ImageStream, ImageStreamMapping
@@ -65,11 +64,7 @@ class MappingKind(Kind):
     def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
         assert isinstance(body, ImageStreamMapping)
         metadata = body.metadata
-        if metadata.namespace not in {"", namespace}:
-            raise BadRequestError(
-                "the namespace of the provided object does not match the namespace sent on the "
-                "request"
-            )
+        check_namespace(metadata, namespace)
         metadata = metadata.replace(namespace=namespace)
         body = check_mapping(
             body.replace(metadata=metadata), rules=work.house.rules, check_meta=check_metadata

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from api.auth import require
 from api.house import House
-from api.kinds.base import BegunMeanwhileError, Kind, Work, random_suffix, try_again
+from api.kinds.base import BegunMeanwhileError, Kind, Work, metadata_of, random_suffix, try_again
 from api.kinds.stored import require_namespace
 from api.kinds.streams import store_stream, write_stream
 from api.meta import check_metadata, prepare_metadata_create
@@ -18,7 +20,7 @@ from models.reference import DEFAULT_TAG
 from models.resources.base import Wire
 from models.resources.image import Image
 from models.resources.meta import ObjectMeta
-from models.resources.stream import ImageStream, ImageStreamTag, ImageTag
+from models.resources.stream import ImageStream
 from models.store.images import load_image
 from models.store.session import looking
 from models.store.stream_wires import SHOWN_HISTORY
@@ -50,8 +52,23 @@ STEP = 500
 _HEAD = f'{{"kind":"{STREAM_TAGS.kind}","apiVersion":"{STREAM_TAGS.api_version}",'
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules of one view (`models/streams`); `history` is how many events its list shows."""
+
+    create: Callable[..., ImageStream]
+    put: Callable[..., TagWrite]
+    current: Callable[..., Wire]
+    read: Callable[[ImageStream | None, str, str, Image | None], Wire]
+    view: Callable[[ImageStream, str, Image | None], Wire]
+    list: Callable[[ImageStream], Sequence[Wire]]
+    history: int = 1
+
+
 class _TagKind(Kind):
     """What both views share: the stream behind them."""
+
+    _rules: _Rules
 
     def check_name(self, name: str) -> None:
         parse_tag_name(name, self.info.kind)
@@ -66,11 +83,11 @@ class _TagKind(Kind):
                 namespace=namespace or None,
                 limit=STEP,
                 after=after,
-                history=self._listed_history,
+                history=self._rules.history,
             )
             for stream in streams:
                 seen = decorate(stream, work.house.rules)
-                found.extend(self.show(each) for each in self._list(seen))
+                found.extend(self.show(each) for each in self._rules.list(seen))
             if len(streams) < STEP:
                 return found
             after = (streams[-1].metadata.namespace, streams[-1].metadata.name)
@@ -91,10 +108,50 @@ class _TagKind(Kind):
         store_stream(work, stream, write_stream(work, stream, new, keep_status=True))
         return status_success()
 
-    _listed_history: int | None = 1
+    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        stream_name, tag = parse_tag_name(name, self.info.kind)
+        stream = self._load(work, namespace, stream_name)
+        image = self._image(work, stream, tag)
+        return self.show(self._rules.read(stream, stream_name, tag, image))
 
-    def _list(self, stream: ImageStream) -> list[Any]:
-        raise NotImplementedError
+    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
+        metadata = prepare_metadata_create(
+            metadata_of(body), namespace=namespace, suffix=random_suffix, now=work.now
+        )
+        name, _, tag = metadata.name.partition(":")
+        old = self._load(work, namespace, name, lock=True)
+        new = self._rules.create(
+            old,
+            body.replace(metadata=metadata),
+            namespace=namespace,
+            allow_list=work.house.rules.allow_list,
+            check_meta=check_metadata,
+        )
+        return self._show_tag(work, self._save(work, namespace, old, new), tag or DEFAULT_TAG)
+
+    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+        stream_name, _ = parse_tag_name(name, self.info.kind)
+        stream = self._load(work, namespace, stream_name, lock=True)
+        return self.show(self._rules.current(stream, namespace=namespace, name=name))
+
+    def put(
+        self, work: Work, namespace: str, name: str, body: Wire, *, patched: bool = False
+    ) -> tuple[dict[str, Any], bool]:
+        stream_name, tag = parse_tag_name(name, self.info.kind)
+        old = self._load(work, namespace, stream_name, lock=True)
+        written = self._rules.put(
+            old,
+            body,
+            namespace=namespace,
+            name=name,
+            allow_list=work.house.rules.allow_list,
+            check_meta=check_metadata,
+        )
+        saved = self._save(work, namespace, old, written.stream)
+        return self._show_tag(work, saved, tag), written.created
+
+    def _show_tag(self, work: Work, stream: ImageStream, tag: str) -> dict[str, Any]:
+        return self.show(self._rules.view(stream, tag, self._image(work, stream, tag)))
 
     def _load(
         self, work: Work, namespace: str, name: str, *, lock: bool = False
@@ -137,6 +194,14 @@ class StreamTagKind(_TagKind):
     """ImageStreamTag: one tag with the image it means now."""
 
     info = STREAM_TAGS
+    _rules = _Rules(
+        create=create_istag,
+        put=put_istag,
+        current=current_istag,
+        read=read_istag,
+        view=view_istag,
+        list=list_istags,
+    )
 
     def print_one(self, house: House, namespace: str, name: str) -> str | None:
         stream, tag = parse_tag_name(name)
@@ -144,123 +209,17 @@ class StreamTagKind(_TagKind):
             text = read_tag_text(connection, namespace, stream, tag)
         return None if text is None else f"{_HEAD}{text}"
 
-    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        stream_name, tag = parse_tag_name(name)
-        stream = self._load(work, namespace, stream_name)
-        image = self._image(work, stream, tag)
-        return self.show(read_istag(stream, stream_name, tag, image))
-
-    def _list(self, stream: ImageStream) -> list[Any]:
-        return list(list_istags(stream))
-
-    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
-        assert isinstance(body, ImageStreamTag)
-        placed = _place(work, body.metadata, namespace)
-        name, _, tag = placed.name.partition(":")
-        old = self._load(work, namespace, name, lock=True)
-        new = create_istag(
-            old,
-            body.replace(metadata=placed),
-            namespace=namespace,
-            allow_list=work.house.rules.allow_list,
-            check_meta=check_metadata,
-        )
-        saved = self._save(work, namespace, old, new)
-        tag = tag or DEFAULT_TAG
-        return self.show(view_istag(saved, tag, self._image(work, saved, tag)))
-
-    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        stream_name, _ = parse_tag_name(name)
-        stream = self._load(work, namespace, stream_name, lock=True)
-        return self.show(current_istag(stream, namespace=namespace, name=name))
-
-    def put(
-        self,
-        work: Work,
-        namespace: str,
-        name: str,
-        body: Wire,
-        *,
-        patched: bool = False,
-    ) -> tuple[dict[str, Any], bool]:
-        assert isinstance(body, ImageStreamTag)
-        stream_name, tag = parse_tag_name(name, self.info.kind)
-        old = self._load(work, namespace, stream_name, lock=True)
-        written: TagWrite = put_istag(
-            old,
-            body,
-            namespace=namespace,
-            name=name,
-            allow_list=work.house.rules.allow_list,
-            check_meta=check_metadata,
-        )
-        saved = self._save(work, namespace, old, written.stream)
-        shown = self.show(view_istag(saved, tag, self._image(work, saved, tag)))
-        return shown, written.created
-
 
 class ImageTagKind(_TagKind):
     """ImageTag: one tag's wish, history and image."""
 
     info = IMAGE_TAGS
-    _listed_history = SHOWN_HISTORY
-
-    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        stream_name, tag = parse_tag_name(name, self.info.kind)
-        stream = self._load(work, namespace, stream_name)
-        image = self._image(work, stream, tag)
-        return self.show(read_imagetag(stream, stream_name, tag, image))
-
-    def _list(self, stream: ImageStream) -> list[Any]:
-        return list(list_imagetags(stream))
-
-    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
-        assert isinstance(body, ImageTag)
-        placed = _place(work, body.metadata, namespace)
-        name, _, tag = placed.name.partition(":")
-        old = self._load(work, namespace, name, lock=True)
-        new = create_imagetag(
-            old,
-            body.replace(metadata=placed),
-            namespace=namespace,
-            allow_list=work.house.rules.allow_list,
-            check_meta=check_metadata,
-        )
-        saved = self._save(work, namespace, old, new)
-        tag = tag or DEFAULT_TAG
-        return self.show(view_imagetag(saved, tag, self._image(work, saved, tag)))
-
-    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        stream_name, _ = parse_tag_name(name, self.info.kind)
-        stream = self._load(work, namespace, stream_name, lock=True)
-        return self.show(current_imagetag(stream, namespace=namespace, name=name))
-
-    def put(
-        self,
-        work: Work,
-        namespace: str,
-        name: str,
-        body: Wire,
-        *,
-        patched: bool = False,
-    ) -> tuple[dict[str, Any], bool]:
-        assert isinstance(body, ImageTag)
-        stream_name, tag = parse_tag_name(name, self.info.kind)
-        old = self._load(work, namespace, stream_name, lock=True)
-        written: TagWrite = put_imagetag(
-            old,
-            body,
-            namespace=namespace,
-            name=name,
-            allow_list=work.house.rules.allow_list,
-            check_meta=check_metadata,
-        )
-        saved = self._save(work, namespace, old, written.stream)
-        shown = self.show(view_imagetag(saved, tag, self._image(work, saved, tag)))
-        return shown, written.created
-
-
-def _place(work: Work, metadata: ObjectMeta, namespace: str) -> ObjectMeta:
-    return prepare_metadata_create(
-        metadata, namespace=namespace, suffix=random_suffix, now=work.now
+    _rules = _Rules(
+        create=create_imagetag,
+        put=put_imagetag,
+        current=current_imagetag,
+        read=read_imagetag,
+        view=view_imagetag,
+        list=list_imagetags,
+        history=SHOWN_HISTORY,
     )

@@ -10,6 +10,7 @@ from api.decode import check_findings, decode_applied, decode_body, find_unknown
 from api.kinds.base import BegunMeanwhileError, Kind, Work, do_work, try_again
 from api.managed import choose_manager, own_changes
 from api.merge_keys import is_tracked
+from api.meta import check_namespace
 from api.negotiate import negotiate
 from api.options import (
     CreateOptions,
@@ -113,17 +114,14 @@ def _model(kind: Kind) -> type[Wire]:
 def _placed(call: Call, kind: Kind, body: Wire) -> Wire:
     """The body with the place of its URL; BadRequestError where it names another (C7)."""
     metadata = body.metadata  # type: ignore[attr-defined]
-    name, namespace = call.target.name, call.target.namespace
+    name = call.target.name
+    namespace = call.target.namespace if kind.info.namespaced else ""
     if metadata.name and metadata.name != name:
         raise BadRequestError(
             f"the name of the object ({metadata.name}) does not match the name on the URL ({name})"
         )
-    if kind.info.namespaced and metadata.namespace not in {"", namespace}:
-        raise BadRequestError(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-    placed = metadata.replace(name=name, namespace=namespace if kind.info.namespaced else "")
-    return body.replace(metadata=placed)
+    check_namespace(metadata, namespace)
+    return body.replace(metadata=metadata.replace(name=name, namespace=namespace))
 
 
 def _patch(

@@ -7,6 +7,7 @@ can read the database is its administrator, so nobody is asked for a token here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import httpx
 from celery import Celery
@@ -15,16 +16,11 @@ from starlette.types import ASGIApp
 
 from api.app import build_api
 from api.auth import Gatekeeper
-from api.follower import Feed
-from api.house import House
-from api.hub import Hub, Page
-from api.stored_form import opener
+from api.opening import open_house
 from api.threads import Threads
-from api.watch_guard import WatchGuard
 from cli.desk.rest import ANSWER, Rest
 from models.access.roles import EVERYWHERE, Binding, Caller
 from models.access.rules import ADMIN
-from models.choices import build_rules
 from models.settings import Settings
 from models.store.cipher import Cipher
 from worker.loop import WorkerLoop
@@ -38,26 +34,10 @@ class Inside:
     def __init__(
         self, settings: Settings, engine: Engine, cipher: Cipher, counter: Celery, *, user: str
     ) -> None:
-        rules = build_rules(settings)
-        self._threads = threads = Threads()
-        feed = Feed(engine, open_object=opener(rules, cipher))
-
-        async def read_past(kind: str, after: int) -> Page:
-            return await threads.run(feed.read, kind, after)
-
-        gatekeeper = _OpenDoor(engine, threads, user=user)
-        house = House(
-            settings=settings,
-            engine=engine,
-            rules=rules,
-            cipher=cipher,
-            counter=counter,
-            threads=threads,
-            gatekeeper=gatekeeper,
-            hub=Hub(read_past),
-            guard=WatchGuard(gatekeeper),
-            open_object=opener(rules, cipher),
+        house = open_house(
+            settings, engine, cipher, counter, open_door=partial(_OpenDoor, user=user)
         )
+        self._threads = house.threads
         self._loop = WorkerLoop()
         http = httpx.Client(transport=_NoSocket(build_api(house), self._loop))
         self.rest = Rest(http, SERVER, warn=lambda _text: None)

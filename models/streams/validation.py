@@ -20,11 +20,11 @@ from models.streams.rules import ImportRules
 DOCKER_IMAGE = "DockerImage"
 INSECURE_ANNOTATION = "openshift.io/image.insecureRepository"
 _NAME = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_LABEL_REFUSED = (
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL_REFUSED = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
-    f"for validation is '{_LABEL}')"
+    f"for validation is '{LABEL}')"
 )
 _MODES = {"", "Legacy", "PreserveOriginal"}
 _MODE_REFUSED = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'"
@@ -137,8 +137,8 @@ def validate_stream_meta(meta: ObjectMeta) -> list[FieldError]:
     elif len(meta.namespace) > 63:
         detail = "must be no more than 63 characters"
         errors.append(FieldError.invalid("metadata.namespace", meta.namespace, detail))
-    elif not re.fullmatch(_LABEL, meta.namespace, re.ASCII):
-        errors.append(FieldError.invalid("metadata.namespace", meta.namespace, _LABEL_REFUSED))
+    elif not re.fullmatch(LABEL, meta.namespace, re.ASCII):
+        errors.append(FieldError.invalid("metadata.namespace", meta.namespace, LABEL_REFUSED))
     if len(f"{meta.namespace}/{meta.name}") > 255:
         detail = "'namespace/name' cannot be longer than 255 characters"
         errors.append(FieldError.invalid("metadata.name", meta.name, detail))

@@ -18,8 +18,7 @@ class JobRow(Base):
     `attempt` fences its writers. `dedupe` names what a queued job asks for, where an equal wish
     may share it; it is emptied when the job leaves the queue. `name` is what the ImportJob is
     called, NULL where its id is its name. A job with a `selector` is an administrator's reimport:
-    it fetches nothing itself, its children name it as their `parent`. `options` are the rarer
-    wishes of a request, or NULL.
+    it fetches nothing itself, its children name it as their `parent`.
     """
 
     __tablename__ = "jobs"
@@ -63,4 +62,3 @@ class JobRow(Base):
     annotations: Mapped[dict[str, str] | None] = mapped_column(Document)
     parent: Mapped[UUID | None] = mapped_column(Uuid)
     selector: Mapped[dict[str, Any] | None] = mapped_column(Document)
-    options: Mapped[dict[str, Any] | None] = mapped_column(Document)

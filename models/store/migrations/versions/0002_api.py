@@ -33,7 +33,6 @@ def upgrade() -> None:
         sa.Column("annotations", TEXT, nullable=True),
         sa.Column("parent", sa.Uuid(), nullable=True),
         sa.Column("selector", TEXT, nullable=True),
-        sa.Column("options", TEXT, nullable=True),
     ):
         op.add_column("jobs", column)
     _name_jobs()
@@ -141,7 +140,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_index("ix_jobs_parent", "jobs")
     op.drop_index("ix_jobs_namespace_name", "jobs")
-    for column in ("options", "selector", "parent", "annotations", "labels", "name", "version"):
+    for column in ("selector", "parent", "annotations", "labels", "name", "version"):
         op.drop_column("jobs", column)
     op.drop_index("ix_changes_kind_namespace_name_version", "changes")
     op.drop_column("changes", "before")
