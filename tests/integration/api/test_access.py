@@ -5,7 +5,7 @@ import pytest
 from models.settings import AllowedRegistry
 from tests import fixtures as fx
 from tests.apiserver import IMAGE_API, ApiWorld
-from tests.integration.api.conftest import Room, follows, tag_from
+from tests.integration.api.rooms import Room, follows, tag_from
 from tests.integration.api.test_imports import body_of, image
 from tests.integration.api.test_streams_created import causes
 

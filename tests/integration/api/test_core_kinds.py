@@ -10,7 +10,7 @@ import pytest
 
 from models.store.session import transaction
 from models.store.tables.secrets import SecretRow
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 from tests.integration.api.test_streams_created import causes
 from tests.unit.api.test_protobuf_bodies import EMPTY, PROTOBUF, entry, envelope, message
 

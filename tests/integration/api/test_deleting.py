@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 
 
 @pytest.mark.case("api 85", "api 87")

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.apiserver import IMAGE_API
-from tests.integration.api.conftest import follows, tag_from
 from tests.integration.api.pushes import read
+from tests.integration.api.rooms import follows, tag_from
 from tests.integration.api.test_stream_tags import BARE_SUCCESS, histories, spec_tags
 from tests.integration.api.test_streams_created import causes
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests import fixtures as fx
 from tests.apiserver import IMAGE_API
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 from tests.integration.api.test_streams_created import causes
 from tests.integration.imports.wares import layer, oci, push_index
 

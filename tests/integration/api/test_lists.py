@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from tests.apiserver import IMAGE_API
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 from tests.integration.api.test_streams_created import causes
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.integration.api.conftest import follows
 from tests.integration.api.pushes import at, pushed_image, read
+from tests.integration.api.rooms import follows
 from tests.integration.api.test_stream_tags import histories
 from tests.integration.api.test_streams_created import causes
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 from tests.integration.api.test_streams_created import causes
 
 

@@ -21,7 +21,7 @@ from lightkube.resources import core_v1 as lk_core
 from lightkube.types import PatchType
 
 from tests import fixtures as fx
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 
 GROUP, VERSION = "image.openshift.io", "v1"
 GROUP_VERSION = f"{GROUP}/{VERSION}"

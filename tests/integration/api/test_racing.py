@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from tests.apiserver import IMAGE_API, ApiWorld
-from tests.integration.api.conftest import Room
 from tests.integration.api.pushes import IMAGES, at, read
+from tests.integration.api.rooms import Room
 
 WRITERS = range(8)
 MERGE = {"Content-Type": "application/merge-patch+json"}

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.apiserver import IMAGE_API
-from tests.integration.api.conftest import tag_from
+from tests.integration.api.rooms import tag_from
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 ALL = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.apiserver import ApiWorld
-from tests.integration.api.conftest import Room, follows
+from tests.integration.api.rooms import Room, follows
 from tests.integration.api.test_streams_created import causes
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}

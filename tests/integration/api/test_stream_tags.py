@@ -5,8 +5,8 @@
 import pytest
 
 from tests.apiserver import IMAGE_API
-from tests.integration.api.conftest import follows, tag_from
 from tests.integration.api.pushes import at, pushed_image, read
+from tests.integration.api.rooms import follows, tag_from
 from tests.integration.api.test_streams_created import causes
 
 BARE_SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.integration.api.conftest import follows, tag_from
+from tests.integration.api.rooms import follows, tag_from
 
 
 def causes(answer):

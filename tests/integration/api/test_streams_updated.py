@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.api.conftest import follows, tag_from
+from tests.integration.api.rooms import follows, tag_from
 from tests.integration.api.test_streams_created import causes
 
 

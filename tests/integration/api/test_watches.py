@@ -13,7 +13,7 @@ from models.store.namespaces import ensure_namespace
 from models.store.session import transaction
 from models.store.streams import save_stream
 from tests.apiserver import IMAGE_API, ApiWorld
-from tests.integration.api.conftest import Room, tag_from
+from tests.integration.api.rooms import Room, tag_from
 from tests.integration.api.test_streams_created import causes
 from tests.integration.store.things import NOW
 from tests.integration.store.things import stream as stored_stream
