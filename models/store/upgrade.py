@@ -16,7 +16,7 @@ from models.errors import StoreError
 from models.store.namespaces import FIRST_NAMESPACES, ensure_namespace
 from models.store.tables.schema import METADATA
 
-HEAD = "0002"
+HEAD = "0003"
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_416_110_231  # any number of our own, for PostgreSQL's advisory lock
 

@@ -13,6 +13,7 @@ from models.store.tables.images import (
     SourceRow,
 )
 from models.store.tables.jobs import JobRow
+from models.store.tables.schedule import ScheduleRow, TurnRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 
@@ -28,6 +29,8 @@ ROWS = (
     TagRow,
     EventRow,
     JobRow,
+    ScheduleRow,
+    TurnRow,
     SecretRow,
     NamespaceRow,
     TokenRow,

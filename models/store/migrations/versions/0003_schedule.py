@@ -1,0 +1,84 @@
+"""What the schedule needs: the calendar, and what is known of registries."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+TIME = sa.DateTime(timezone=True)
+CLAIMED = sa.text("batch IS NOT NULL")
+
+
+def upgrade() -> None:
+    _add_calendar()
+
+
+def _add_calendar() -> None:
+    op.create_table(
+        "scheduled_tags",
+        sa.Column("id", ROW_ID, nullable=False),
+        sa.Column("stream_id", ROW_ID, nullable=False),
+        sa.Column("namespace", TEXT, nullable=False),
+        sa.Column("stream", TEXT, nullable=False),
+        sa.Column("tag", TEXT, nullable=False),
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+        sa.Column("insecure", sa.Boolean(), nullable=False),
+        sa.Column("scheduled", sa.Boolean(), nullable=False),
+        sa.Column("suspended", sa.Boolean(), nullable=False),
+        sa.Column("asked", sa.Integer(), nullable=True),
+        sa.Column("fresh", sa.Boolean(), nullable=False),
+        sa.Column("due", TIME, nullable=True),
+        sa.Column("next_look", TIME, nullable=True),
+        sa.Column("checked", TIME, nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("decision", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("message", TEXT, nullable=False),
+        sa.Column("decided", TIME, nullable=True),
+        sa.Column("waited", sa.Integer(), nullable=False),
+        sa.Column("etag", TEXT, nullable=False),
+        sa.Column("batch", sa.Uuid(), nullable=True),
+        sa.Column("carrier", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_scheduled_tags"),
+        sa.UniqueConstraint("stream_id", "tag", name="uq_scheduled_tags_stream_id_tag"),
+        sa.ForeignKeyConstraint(
+            ["stream_id"],
+            ["image_streams.id"],
+            name="fk_scheduled_tags_stream_id",
+            ondelete="CASCADE",
+        ),
+    )
+    for columns in (
+        ["next_look", "id"],
+        ["key"],
+        ["namespace", "stream", "tag"],
+        ["host", "namespace"],
+    ):
+        op.create_index(f"ix_scheduled_tags_{'_'.join(columns)}", "scheduled_tags", columns)
+    op.create_index(
+        "ix_scheduled_tags_claimed",
+        "scheduled_tags",
+        ["host"],
+        postgresql_where=CLAIMED,
+        sqlite_where=CLAIMED,
+    )
+    op.create_table(
+        "registry_turns",
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("free", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("host", name="pk_registry_turns"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("registry_turns")
+    op.drop_table("scheduled_tags")
