@@ -48,6 +48,7 @@ def view_job(job: Job) -> ImportJob:
             lane=request.lane.value,
             trigger=request.asker.value,
             user=request.user,
+            parent="" if request.parent is None else str(request.parent),
         ),
         status=_status(job),
     )

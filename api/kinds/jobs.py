@@ -39,6 +39,7 @@ class JobKind(StoredKind):
     selectable = (
         "metadata.name",
         "metadata.namespace",
+        "spec.parent",
         "spec.stream",
         "spec.trigger",
         "status.state",
@@ -101,6 +102,7 @@ class JobKind(StoredKind):
 
     def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
         return super().fields(shown) | {
+            "spec.parent": shown["spec"].get("parent", ""),
             "spec.stream": shown["spec"].get("stream", ""),
             "spec.trigger": shown["spec"].get("trigger", ""),
             "status.state": shown["status"].get("state", ""),

@@ -115,6 +115,7 @@ JOB_WORDS: Words = {
         "lane": "Which queue the job waits in: interactive, bulk or scheduled.",
         "trigger": "Who asked: user, schedule, administrator or api. Set by the server.",
         "user": "The user who asked. Set by the server.",
+        "parent": "The uid of the reimport that the job is a part of. Set by the server.",
     },
     "ReimportSelector": {
         "": "ReimportSelector is which streams are to be imported once more; empty means all.",

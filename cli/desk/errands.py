@@ -99,16 +99,9 @@ def run_reimport(rest: Rest, wish: Again) -> list[Job]:
 
 
 def _children(rest: Rest, whole: Job, *, everywhere: bool) -> list[Job]:
-    """The jobs that were made together with the one that stands for them."""
+    """The jobs of the streams that a reimport took."""
     place = "" if everywhere else whole.request.namespace
-    found = list_jobs(rest, place, **{"spec.trigger": Asker.ADMINISTRATOR.value})
-    ours = [
-        job
-        for job in found
-        if job.created == whole.created
-        and job.request.user == whole.request.user
-        and job.request.selector is None
-    ]
+    ours = list_jobs(rest, place, **{"spec.parent": str(whole.id)})
     return sorted(ours, key=lambda job: (job.request.namespace, job.request.stream))
 
 

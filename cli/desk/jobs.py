@@ -127,6 +127,7 @@ def read_job(wire: dict[str, Any]) -> Job:
             user=spec.user,
             max_tags=spec.max_tags,
             name="" if metadata.name == str(job_id) else metadata.name,
+            parent=UUID(spec.parent) if spec.parent else None,
             selector=None if spec.reimport is None else spec.reimport.wire(),
         ),
         state=JobState(status.state.lower()),

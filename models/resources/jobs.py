@@ -29,7 +29,7 @@ class ImportJobSpec(Wire):
 
     Of an import exactly what an ImageStreamImport says in `images` and `repository`. `lane` is
     `interactive`, `bulk` or `scheduled`; `trigger` says who asked: user, schedule, administrator
-    or api.
+    or api; `parent` is the uid of the reimport that this job is a part of.
     """
 
     stream: str = ""
@@ -41,6 +41,7 @@ class ImportJobSpec(Wire):
     lane: str = ""
     trigger: str = ""
     user: str = ""
+    parent: str = ""
 
 
 class ImportJobTarget(Wire):

@@ -122,6 +122,9 @@ def test_a_reimport_takes_the_streams_it_selects(workroom, fake):
     done = wait(workroom, "again")
     assert done["status"]["state"] == "Succeeded"
     assert (done["status"]["done"], done["status"]["total"]) == (1, 1)
+    parts = {"fieldSelector": f"spec.parent={done['metadata']['uid']}"}
+    [part] = workroom.admin.get(jobs(workroom), params=parts).json()["items"]
+    assert (part["spec"]["stream"], part["spec"]["trigger"]) == ("b", "administrator")
     seen = {
         name: len(workroom.get("imagestreams", name).json()["status"]["tags"][0]["items"])
         for name in ("a", "b")

@@ -1,13 +1,19 @@
 """The same verbs, spoken to a server: by a kubeconfig, over TLS, with a token."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 import yaml
 
+from models.jobs import Asker, JobRequest
+from models.store.jobs import create_job
+from models.store.session import transaction
 from tests import fixtures as fx
 from tests.apiserver import ApiWorld
 from tests.integration.cli.conftest import CANARY, interrupt, until
+from tests.integration.store.things import request as import_of
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +182,27 @@ def test_a_reimport_is_the_servers(remote, shop):
     assert [row[0] for row in remote("reimport", "app:1.1").rows] == ["1.1"]
     assert "nothing to import again" in remote("reimport", "--all", "--failed").err
     assert remote("reimport", "app:nope").code == 1
+
+
+def test_a_reimport_tells_of_its_own_streams_however_many_begin_in_that_second(
+    remote, world, shop, room
+):
+    ended_well(remote("import", f"{shop.address}:1.0"))
+    ended_well(remote("import", f"{shop.address}:1.0", "--to", "two"))
+    now = datetime.now(UTC).replace(microsecond=0)
+    source = f"{shop.address}:1.0"
+    with transaction(world.engine) as session:
+        for second in range(90):
+            wanted = JobRequest(
+                import_of("other", namespace=room, source=source),
+                asker=Asker.ADMINISTRATOR,
+                user="admin-user",
+                parent=uuid4(),
+            )
+            create_job(session, wanted, now=now + timedelta(seconds=second))
+    ended = ended_well(remote("reimport", "--all"))
+    assert [row[2] for row in ended.rows] == ["app", "two"]
+    assert "2 streams looked at" in ended.err
 
 
 def test_secrets_are_kept_by_the_server_and_open_its_registries(remote, shop, room):
