@@ -21,9 +21,9 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import Connection, event
 
-from cli.logs import configure_logs
 from cli.request import Wish, build_request
 from models.jobs import Lane
+from models.logs import configure_logs
 from models.settings import Settings
 from models.store.jobs import create_job
 from models.store.session import open_engine, transaction, upgrade

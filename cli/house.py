@@ -30,7 +30,7 @@ def read_settings(data: Path | None) -> Settings:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from cli.logs import configure_logs
+    from models.logs import configure_logs
     from models.settings import load_settings
 
     try:

@@ -255,9 +255,9 @@ def code_label(code: int | str) -> str:
 
 
 _CODES = frozenset(
-    int(word)
-    for word in "200 201 202 204 206 301 302 303 304 307 308 400 401 403 404 405 406 408 409 410 "
-    "413 415 416 422 429 499 500 501 502 503 504".split()
+    {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308}
+    | {400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 415, 416, 422, 429, 499}
+    | {500, 501, 502, 503, 504}
 )
 _Children = tuple[Counter, Histogram]
 _CHILDREN: dict[tuple[str, str, int | str], _Children] = {}

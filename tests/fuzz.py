@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from api.audit import audit
-from cli.logs import configure_logs
+from models.logs import configure_logs
 from tests.apiserver import IMAGE_API, ApiWorld
 
 GROUPS = ("api/v1", "apis/image.openshift.io/v1", "apis/project.openshift.io/v1")
