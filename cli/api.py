@@ -64,6 +64,7 @@ def command(
     from api.server import ApiServer, Listen
     from models.store.session import open_engine
     from worker.app import build_app
+    from worker.observed import observed
 
     if plain_http:
         tls_cert = tls_key = None
@@ -78,6 +79,7 @@ def command(
     # What is there by now stays; the collector need not look at it again and again.
     gc.freeze()
     gc.enable()
-    served = ApiServer(app, Listen(host, port, tls_cert, tls_key)).run()
+    with observed(settings, lambda: engine):
+        served = ApiServer(app, Listen(host, port, tls_cert, tls_key)).run()
     engine.dispose()
     return 0 if served else 1

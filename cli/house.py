@@ -109,7 +109,7 @@ def open_settings_cipher(settings: Settings) -> Cipher:
 
 def parse_address(text: str) -> tuple[str, int]:
     """HOST:PORT of a `--listen` option. UsageError for anything else."""
-    from api.server import parse_listen
+    from models.listen import parse_listen
 
     try:
         return parse_listen(text)

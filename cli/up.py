@@ -63,6 +63,7 @@ def _serve(settings: Settings, engine: Engine, app: Celery, listen: str) -> int:
     from api.server import ApiServer, Listen
     from cli.house import open_settings_cipher, parse_address
     from cli.kubeconfig import write_kubeconfig
+    from worker.observed import observed_worker
 
     host, port = parse_address(listen)
     files = ensure_certificates(settings.data_dir / "pki", _names(host))
@@ -83,7 +84,7 @@ def _serve(settings: Settings, engine: Engine, app: Celery, listen: str) -> int:
         click.echo(f"  kubectl --kubeconfig {kubeconfig} get imagestreams -A")
         click.echo(f"  tagstream --kubeconfig {kubeconfig} import quay.io/libpod/alpine:latest")
 
-    with _sweeping(settings, engine, app):
+    with _sweeping(settings, engine, app), observed_worker(app):
         return 0 if server.run(ready=tell) else 1
 
 

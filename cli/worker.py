@@ -33,7 +33,10 @@ def command(data: Path | None) -> int:
             "postgresql://user@host/database; without a server, `tagstream import` does all alone"
         )
     from worker.app import build_app
+    from worker.observed import observed_worker
     from worker.process import run_worker
 
     gc.enable()
-    return run_worker(build_app(settings), threads=settings.worker_threads)
+    app = build_app(settings)
+    with observed_worker(app):
+        return run_worker(app, threads=settings.worker_threads)

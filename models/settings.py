@@ -102,6 +102,9 @@ class Settings(BaseSettings):
 
     registry_concurrency_start: int = Field(8, description="Requests in flight a registry, first.")
     registry_concurrency: int = Field(16, ge=1, le=32, description="Requests in flight, at most.")
+    registry_rate: float = Field(
+        50.0, ge=0, description="Scheduled checks a second at one registry; 0: no limit."
+    )
     import_deadline: timedelta = Field(
         timedelta(minutes=10), description="How long one import may take."
     )
@@ -122,6 +125,37 @@ class Settings(BaseSettings):
     job_attempts: int = Field(3, description="How often a job whose worker died is tried again.")
     sweep_interval: timedelta = Field(
         timedelta(seconds=15), description="How often the sweep looks for dropped jobs."
+    )
+    check_interval: timedelta = Field(
+        timedelta(minutes=15),
+        ge=timedelta(seconds=1),
+        description="How often a scheduled tag is looked at, where nobody asks for more or less.",
+    )
+    check_interval_floor: timedelta = Field(
+        timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        description="The shortest interval that an annotation may ask for.",
+    )
+    check_interval_ceiling: timedelta = Field(
+        timedelta(days=7),
+        ge=timedelta(seconds=1),
+        description="The longest interval that an annotation may ask for.",
+    )
+    check_lease: timedelta = Field(
+        timedelta(seconds=30),
+        ge=timedelta(seconds=5),
+        description="How long a silent worker keeps scheduled checks; 5 s at least.",
+    )
+    check_threads: int = Field(
+        8, ge=1, le=64, description="Batches of scheduled checks a worker process has at once."
+    )
+    tick_interval: timedelta = Field(
+        timedelta(seconds=1),
+        ge=timedelta(milliseconds=100),
+        description="How often a scheduler looks for what is due.",
+    )
+    metrics_listen: str = Field(
+        "", description="HOST:PORT where a process serves its metrics to anybody; empty: nowhere."
     )
     log_format: Literal["console", "json"] = Field("console", description="How logs look.")
     log_level: str = Field("WARNING", description="The least severe message that is logged.")

@@ -9,11 +9,14 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Queue
 
+from models.jobs import Lane
 from models.settings import Settings, load_settings
-from worker.queue import IMPORT_TASK, QUEUES
+from worker.programs import heed_programs
+from worker.queue import CHECK_TASK, IMPORT_TASK, QUEUES
 
 CONTROL = "control"
 SWEEP_TASK = "tagstream.sweep"
+TICK_TASK = "tagstream.tick"
 HARD_LIMIT_GRACE = 60
 
 
@@ -41,7 +44,12 @@ def build_app(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings, limit),
         task_queues=[Queue(name) for name in (*QUEUES, CONTROL)],
         task_default_queue=QUEUES[0],
-        task_routes={SWEEP_TASK: {"queue": CONTROL}, IMPORT_TASK: {"queue": QUEUES[0]}},
+        task_routes={
+            SWEEP_TASK: {"queue": CONTROL},
+            TICK_TASK: {"queue": CONTROL},
+            CHECK_TASK: {"queue": Lane.SCHEDULED.value},
+            IMPORT_TASK: {"queue": QUEUES[0]},
+        },
         timezone="UTC",
         include=["worker.tasks", "scheduler.tasks"],
     )
@@ -69,4 +77,5 @@ def _transport_options(settings: Settings, limit: float) -> dict[str, object]:
     }
 
 
+heed_programs()
 app = build_app(load_settings())

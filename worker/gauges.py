@@ -76,7 +76,7 @@ class Kept:
 
 
 @contextmanager
-def house_gauges(settings: Settings, engine: Engine) -> Iterator[None]:
+def house_gauges(settings: Settings, engine: Callable[[], Engine]) -> Iterator[None]:
     """Tell of the database, and of the broker where there is one, while the block lasts."""
     with ExitStack() as stack:
         stack.enter_context(source("database", Kept(_database(engine))))
@@ -86,9 +86,9 @@ def house_gauges(settings: Settings, engine: Engine) -> Iterator[None]:
         yield
 
 
-def _database(engine: Engine) -> Source:
+def _database(engine: Callable[[], Engine]) -> Source:
     def read() -> Iterable[Value]:
-        with transaction(engine, write=False) as session:
+        with transaction(engine(), write=False) as session:
             return list(load_gauges(session, now=datetime.now(UTC)))
 
     return read
