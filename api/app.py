@@ -7,13 +7,14 @@ Nothing is looked at before the caller is known, and nothing is told before the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from api.audit import record_mutation
 from api.health import answer_health
@@ -24,6 +25,7 @@ from api.presence import ClientGoneError
 from api.reply import Reply, refuse
 from api.request import Call, read_body, read_headers, read_query
 from api.routes import find_target, split_path
+from api.scrape import CLIENT_GONE, Asked, answer_metrics
 from api.special import SPECIAL
 from api.verbs.reading import get_object, list_objects
 from api.verbs.removing import delete_collection, delete_object
@@ -73,19 +75,27 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         audit_id = str(uuid4())
+        with bound_contextvars(audit_id=audit_id):
+            await self._serve(scope, receive, send, audit_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, audit_id: str) -> None:
+        asked = Asked(scope)
         try:
             reply = await self._answer(scope, receive, audit_id)
         except ClientGoneError:
+            asked.answered(CLIENT_GONE)
             return
         except StoreAwayError as error:
-            log.warning("api.store_away", error=str(error), audit_id=audit_id)
+            log.warning("api.store_away", error=str(error))
             reply = refuse(UnavailableError("the database is away or busy; try again"))
         except TagstreamError as error:
             reply = refuse(error, as_yaml=_wants_yaml(scope))
         except Exception as error:  # one of the three places that may
-            log.exception("api.bug", path=scope.get("path", ""), audit_id=audit_id)
+            log.exception("api.bug", path=scope.get("path", ""))
             reply = refuse(error)
-        with suppress(ClientGoneError):
+        asked.answered(reply.code)
+        watching = nullcontext() if isinstance(reply.body, bytes) else asked.watching()
+        with suppress(ClientGoneError), watching:
             await reply.send(send, receive, audit_id=audit_id, head=scope["method"] == "HEAD")
 
     async def _answer(self, scope: Scope, receive: Receive, audit_id: str) -> Reply:
@@ -95,6 +105,8 @@ class Door:
         headers = read_headers(scope)
         peer = (scope.get("client") or ("", 0))[0]
         caller = await self._house.gatekeeper.admit(headers, peer)
+        if segments == ["metrics"]:
+            return await answer_metrics(self._house, caller, scope["method"])
         target = find_target(segments)
         if target is None:
             return answer_open(caller, scope["method"], segments, headers, read_query(scope))

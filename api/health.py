@@ -109,7 +109,7 @@ def build_index() -> dict[str, Any]:
         *("/api", "/api/v1", "/apis"),
         *(f"/apis/{group}" for group in groups),
         *(f"/{place}" for place in places[1:]),
-        *("/healthz", "/livez", "/livez/ping", "/openapi/v2", "/openapi/v3"),
+        *("/healthz", "/livez", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3"),
         *(f"/openapi/v3/{place}" for place in places),
         *("/readyz", "/readyz/database", "/readyz/ping", "/version"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -20,9 +21,10 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="api")
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The result of `work`, carried out on a thread."""
+        """The result of `work`, carried out on a thread; its log lines name the same request."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        context = copy_context()
+        return await loop.run_in_executor(self._pool, lambda: context.run(work, *args, **kwargs))
 
     def close(self) -> None:
         """Let running work end; no more is taken."""

@@ -25,14 +25,9 @@ from prometheus_client import (
 )
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from models.reference import DOCKER_HUB, DOCKER_HUB_API, HUB_HOSTS
+from models.metric_labels import code_label, reason_label, registry_label
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OTHER = "other"
-MOST_REGISTRIES = 200
-MOST_REASONS = 64
-MOST_CREDENTIALS = 200
-LONGEST_LABEL = 255
 
 _QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _WAITS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
@@ -118,9 +113,8 @@ IMPORTS = _counter(
 )
 JOB_SECONDS = _histogram(
     "tagstream_job_seconds",
-    "How long jobs took, by how they ended.",
-    "lane",
-    "state",
+    "How long jobs took; those that came to nothing as a whole are `failed`.",
+    *("lane", "state"),
     buckets=_JOBS,
 )
 
@@ -216,49 +210,6 @@ _OLD = {
 METRICS.extend(Described(old.name, "counter", old.labels, old.text) for old in _OLD.values())
 
 
-class Bounded:
-    """The first so many words that come are known by name, all later ones are `other`."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: dict[str, str] = {}
-
-    def __call__(self, word: str) -> str:
-        """`word`, or `other`."""
-        found = self._known.get(word)
-        if found is None:
-            if len(self._known) >= self._most or len(word) > LONGEST_LABEL:
-                return OTHER
-            found = self._known[word] = word
-        return found
-
-
-class _Registries(Bounded):
-    """Docker Hub has one name, whichever of its hosts was asked."""
-
-    def __call__(self, word: str) -> str:
-        word = word.lower()
-        hub = word == DOCKER_HUB_API or word in HUB_HOSTS
-        return super().__call__(DOCKER_HUB if hub else word)
-
-
-registry_label = _Registries(MOST_REGISTRIES)
-reason_label = Bounded(MOST_REASONS)
-credential_label = Bounded(MOST_CREDENTIALS)
-
-
-def code_label(code: int | str) -> str:
-    """A status as a label: strangers choose it, so what nobody uses is told by its class."""
-    if isinstance(code, str):
-        return code
-    return str(code) if code in _CODES else f"{code // 100}xx"
-
-
-_CODES = frozenset(
-    {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308}
-    | {400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 415, 416, 422, 429, 499}
-    | {500, 501, 502, 503, 504}
-)
 _Children = tuple[Counter, Histogram]
 _CHILDREN: dict[tuple[str, str, int | str], _Children] = {}
 
@@ -305,9 +256,23 @@ def observe_check(registry: str, outcome: str, *, late: float | None = None) -> 
         LATENESS.observe(max(0.0, late))
 
 
+_WAITED: dict[tuple[str, str], Histogram] = {}
+
+
 def observe_wait(registry: str, lane: str, seconds: float) -> None:
-    """How long a request waited for its turn."""
-    BUDGET_WAIT.labels(registry_label(registry), lane).observe(seconds)
+    """How long a request waited for its turn; as quick as `count_request`."""
+    found = _WAITED.get((registry, lane))
+    if found is None:
+        name = registry_label(registry)
+        found = BUDGET_WAIT.labels(name, lane)
+        if name == registry:
+            _WAITED[registry, lane] = found
+    found.observe(seconds)
+
+
+def observe_job(lane: str, *, failed: bool, seconds: float) -> None:
+    """A job is over."""
+    JOB_SECONDS.labels(lane, "failed" if failed else "succeeded").observe(seconds)
 
 
 def count_retry(registry: str) -> None:

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from models.errors import TagstreamError
+from models.metric_labels import credential_label, registry_label
 from models.metrics import (
     BREAKER,
     IN_FLIGHT,
@@ -28,8 +29,6 @@ from models.metrics import (
     WAITING,
     Source,
     Value,
-    credential_label,
-    registry_label,
     source,
 )
 from models.settings import Settings

@@ -9,11 +9,13 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from functools import lru_cache
+from time import perf_counter
 
 import aiohttp
 import httpx
 
 from models.errors import ProtocolError, RegistryError, TlsError, TransientRegistryError
+from models.metrics import count_request, observe_wait
 from worker.registry.access import Access
 from worker.registry.body import read_body, read_some
 from worker.registry.config import ClientConfig
@@ -75,18 +77,28 @@ class Exchange:
         The deadline begins with our turn at the registry, not with the wait for it.
         """
         policy = self.policy(access)
-        host = self._hosts.host(request.place)
+        place = request.place
+        host = self._hosts.host(place)
+        came = perf_counter()
         async with host.slot(access):
+            began = perf_counter()
+            observe_wait(place.registry, access.lane, began - came)
+            code: int | str = "cancelled"
             try:
                 async with asyncio.timeout(request.deadline):
                     answer = await self._send(request, policy)
+                code = answer.status
             except TimeoutError as error:
+                code = "timeout"
                 failure = self._out_of_time(error, request, policy)
                 host.failed(failure)
                 raise failure from error
             except RegistryError as error:
+                code = _word_for(error)
                 host.failed(error)
                 raise
+            finally:
+                count_request(place.registry, request.method, code, perf_counter() - began)
             host.answered(answer.status, answer.headers)
             return answer
 
@@ -207,6 +219,13 @@ class Exchange:
         for transport in self._transports.values():
             await transport.close()
         self._transports.clear()
+
+
+def _word_for(error: RegistryError) -> str:
+    """What stands in place of a status where there was no answer."""
+    if isinstance(error, TlsError):
+        return "tls"
+    return "timeout" if error.code.endswith("timeout") else "broken"
 
 
 async def _read(
