@@ -68,7 +68,7 @@ def open_store(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def open_counter(settings: Settings, engine: Engine) -> Iterator[Celery]:
+def open_counter(settings: Settings, engine: Engine, *, threads: int = 2) -> Iterator[Celery]:
     """Where jobs are put. Embedded: with a worker behind it for as long as the block lasts.
 
     Jobs that an earlier process left behind are knocked for again.
@@ -86,7 +86,7 @@ def open_counter(settings: Settings, engine: Engine) -> Iterator[Celery]:
 
     adopt_runtime(app, open_runtime(settings, engine=engine))
     try:
-        with embedded_worker(app):
+        with embedded_worker(app, threads=threads):
             sweep_jobs(engine, app, settings)
             gc.freeze()
             gc.enable()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +60,7 @@ def _serve(settings: Settings, engine: Engine, app: Celery, listen: str) -> int:
     from api.server import ApiServer, Listen
     from cli.house import open_settings_cipher, parse_address
     from cli.kubeconfig import write_kubeconfig
+    from scheduler.alongside import scheduling
     from worker.observed import observed_worker
 
     host, port = parse_address(listen)
@@ -84,7 +82,7 @@ def _serve(settings: Settings, engine: Engine, app: Celery, listen: str) -> int:
         click.echo(f"  kubectl --kubeconfig {kubeconfig} get imagestreams -A")
         click.echo(f"  tagstream --kubeconfig {kubeconfig} import quay.io/libpod/alpine:latest")
 
-    with _sweeping(settings, engine, app), observed_worker(app):
+    with scheduling(settings, engine, app), observed_worker(app):
         return 0 if server.run(ready=tell) else 1
 
 
@@ -114,32 +112,6 @@ def _administrator(settings: Settings, engine: Engine) -> str:
         token = create_token(session, name=TOKEN_NAME, user=TOKEN_NAME, now=now)
         bind(session, USER_KIND, TOKEN_NAME, ADMIN, EVERYWHERE, now=now)
     return token
-
-
-@contextmanager
-def _sweeping(settings: Settings, engine: Engine, app: Celery) -> Iterator[None]:
-    """The scheduler's sweep, on a thread of its own."""
-    from models.errors import TagstreamError
-    from scheduler.sweep import sweep_jobs
-
-    over = threading.Event()
-
-    def sweep() -> None:
-        import structlog
-
-        while not over.wait(settings.sweep_interval.total_seconds()):
-            try:
-                sweep_jobs(engine, app, settings)
-            except TagstreamError as error:
-                structlog.get_logger().warning("sweep.failed", error=str(error))
-
-    thread = threading.Thread(target=sweep, name="scheduler", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(10)
 
 
 def _names(host: str) -> list[str]:

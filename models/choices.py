@@ -7,6 +7,7 @@ from models.settings import Settings
 from models.streams.allowlist import AllowList
 from models.streams.registries import MirrorRule, build_registries
 from models.streams.rules import ImportRules
+from models.streams.schedule import Cadence
 
 
 def build_rules(settings: Settings) -> ImportRules:
@@ -41,4 +42,14 @@ def build_rules(settings: Settings) -> ImportRules:
         max_tags_per_stream=settings.max_tags_per_stream,
         max_history=settings.max_history_per_tag,
         allow_schema1=settings.allow_schema1,
+    )
+
+
+def build_cadence(settings: Settings) -> Cadence:
+    """The operator's word on how often scheduled tags are looked at."""
+    default = int(settings.check_interval.total_seconds())
+    return Cadence(
+        default=default,
+        floor=min(default, int(settings.check_interval_floor.total_seconds())),
+        ceiling=max(default, int(settings.check_interval_ceiling.total_seconds())),
     )

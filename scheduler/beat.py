@@ -5,19 +5,25 @@ from __future__ import annotations
 from celery import Celery
 
 from models.settings import Settings, load_settings
-from worker.app import CONTROL, SWEEP_TASK, build_app
+from worker.app import CONTROL, SWEEP_TASK, TICK_TASK, build_app
 
 
 def build_beat(settings: Settings) -> Celery:
     """The worker's application with a schedule. Any number of beats is harmless."""
     app = build_app(settings)
     interval = settings.sweep_interval.total_seconds()
+    beat = settings.tick_interval.total_seconds()
     app.conf.beat_schedule = {
         "sweep": {
             "task": SWEEP_TASK,
             "schedule": interval,
             "options": {"queue": CONTROL, "expires": interval * 4},
-        }
+        },
+        "tick": {
+            "task": TICK_TASK,
+            "schedule": beat,
+            "options": {"queue": CONTROL, "expires": beat * 4},
+        },
     }
     return app
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
 
 import structlog
 from celery import Celery
@@ -19,9 +18,10 @@ from models.errors import LeaseLostError, TagstreamError, status_of
 from models.jobs import Job, JobResult, JobState
 from models.settings import Settings
 from models.store.changes import forget_changes, stale_changes
-from models.store.jobs import dropped_jobs, finish_job
+from models.store.jobs import dropped_jobs, finish_job, settle_parent
+from models.store.reimports import stuck_reimports
 from models.store.session import transaction
-from worker.queue import knock, utc_now
+from worker.queue import knock_all, utc_now
 
 log = structlog.get_logger()
 
@@ -43,11 +43,16 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
         dropped = dropped_jobs(
             session, now=now, queued_before=now - settings.sweep_interval, limit=MOST_AT_ONCE
         )
+        stuck = stuck_reimports(session)
     lost = [job for job in dropped if job.attempt >= settings.job_attempts]
     alive = [job for job in dropped if job.attempt < settings.job_attempts]
     given_up = sum(1 for job in lost if _give_up(engine, job, now=now))
     # With the broker away no knock is heard: the next sweep will do.
-    knocked = len(list(takewhile(lambda job: knock(engine, app, job), alive)))
+    knocked = knock_all(engine, app, alive)
+    if stuck:
+        with transaction(engine) as session:
+            for job_id in stuck:
+                settle_parent(session, job_id, now=now)
     prune_log(engine, now=now)
     if dropped:
         log.info("sweep.finished", knocked=knocked, given_up=given_up)

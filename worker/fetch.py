@@ -32,6 +32,7 @@ from models.streams.rules import ImportRules
 from worker.assemble import Assembler, Source
 from worker.held import Held
 from worker.registry.access import Access
+from worker.registry.checks import Checked
 from worker.registry.client import RegistryClient
 from worker.registry.words import Place, Seen, TagList
 
@@ -45,7 +46,8 @@ Progress = Callable[[int, int], None]
 class FetchRequest:
     """What one import brings: whose rights, which rules, what is known already.
 
-    `known` is keyed by `Target.key()`. `target_seconds` bounds each target.
+    `known` is keyed by `Target.key()`, and so is `seen`: what a registry just said, so that it is
+    not asked again. `target_seconds` bounds each target.
     """
 
     access: Access
@@ -53,6 +55,7 @@ class FetchRequest:
     now: datetime
     known: Mapping[str, Known] = field(default_factory=dict)
     held: Held = field(default_factory=Held)
+    seen: Mapping[str, Checked] = field(default_factory=dict)
     target_seconds: float = 120.0
     most_tags: int = 500_000
 
@@ -83,7 +86,9 @@ class _Fetcher:
         self._client = client
         self._request = request
         self._progress = progress
-        self._hints: dict[str, Seen] = {}
+        self._hints: dict[str, Seen] = {
+            key: Seen(seen.digest, seen.scope) for key, seen in request.seen.items()
+        }
         self._done = 0
         self._total = len(plan.targets)
         wanted = Counter(
@@ -218,8 +223,11 @@ class _Fetcher:
         known = None if target.with_content else self._request.known.get(target.key())
         if known is None:
             return await self.assembler.assemble(source, wanted, target)
-        seen = self._hints.get(target.key())
-        if seen is None or seen.digest != known.source_digest:
+        hint = self._hints.get(target.key())
+        told = target.key() in self._request.seen
+        if hint is not None and (told or hint.digest == known.source_digest):
+            seen = hint
+        else:
             seen = await self._client.head_manifest(source.place, wanted, self._request.access)
         if seen.digest == known.source_digest:
             image = self.assembler.stored(known.image, source.written)

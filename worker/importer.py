@@ -31,10 +31,12 @@ from models.errors import (
 )
 from models.images.packed import PackedImage, unpack_image
 from models.jobs import Job, JobResult, JobState
+from models.metrics import observe_job
 from models.reference import Reference
 from models.resources.image import Image
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
+from models.store.calendar import settle_import
 from models.store.images import load_held, load_image
 from models.store.imports import save_import
 from models.store.jobs import claim_job, finish_job, release_job
@@ -48,10 +50,11 @@ from models.streams.outcome import Known, Outcomes, Plan
 from models.streams.plan import check_precondition, plan_import
 from models.streams.trigger import due_import
 from models.streams.validation import check_import
+from worker.counting import count_failure, count_results
 from worker.fetch import FetchRequest, fetch_all
 from worker.heartbeat import Heartbeat
 from worker.held import Held
-from worker.queue import utc_now
+from worker.queue import moment, utc_now
 from worker.registry.credentials import Keyring
 from worker.registry.words import ANONYMOUS, Place
 from worker.runtime import Runtime
@@ -78,6 +81,8 @@ def run_import(job_id: UUID, runtime: Runtime) -> None:
     with bound_contextvars(job=str(job.id), stream=f"{job.request.namespace}/{job.request.stream}"):
         result = _carry_out(job, runtime)
         if result is not None:
+            lane = job.request.lane.value
+            observe_job(lane, failed=result.error is not None, seconds=time.monotonic() - began)
             log.info(
                 "import.finished",
                 imported=result.imported,
@@ -158,7 +163,7 @@ def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
     plan = plan_import(
         reading.request, reading.stream, runtime.rules, max_tags=job.request.max_tags
     )
-    held = _load_held(plan, reading, runtime)
+    held = load_held_for(plan, reading.keyring, runtime)
     fetch = FetchRequest(
         access=runtime.access(reading.keyring, tenant=job.request.namespace, lane=job.request.lane),
         rules=runtime.rules,
@@ -186,7 +191,7 @@ def _read(job: Job, runtime: Runtime) -> _Reading:
     return _Reading(request, stream, known, Keyring.from_secrets(secrets))
 
 
-def _load_held(plan: Plan, reading: _Reading, runtime: Runtime) -> Held:
+def load_held_for(plan: Plan, keyring: Keyring, runtime: Runtime) -> Held:
     """What the store holds of the plan's repositories, for the rights at hand."""
     written: list[Reference] = [target.reference for target in plan.targets]
     if plan.repository is not None:
@@ -196,7 +201,7 @@ def _load_held(plan: Plan, reading: _Reading, runtime: Runtime) -> Held:
         for reference in dict.fromkeys(written)
         for source in runtime.rules.registries.sources(reference)
     }
-    scopes = [ANONYMOUS, *(credential.id for credential in reading.keyring.credentials)]
+    scopes = [ANONYMOUS, *(credential.id for credential in keyring.credentials)]
     held = Held()
     with transaction(runtime.engine, write=False) as session:
         for place in sorted(sources):
@@ -211,7 +216,7 @@ def _write(job: Job, runtime: Runtime, fetched: _Fetched) -> JobResult:
     while True:
         try:
             with transaction(runtime.engine) as session:
-                return _save(session, job, runtime, fetched)
+                result = _save(session, job, runtime, fetched)
         except StreamConflictError:
             races += 1
             if races > MOST_RACES or fetched.request.metadata.resource_version:
@@ -220,6 +225,9 @@ def _write(job: Job, runtime: Runtime, fetched: _Fetched) -> JobResult:
         except InvalidObjectError as error:
             _record_limit(job, runtime, fetched, error)
             raise
+        else:
+            count_results(fetched.request, result, job.request.asker)
+            return result
 
 
 def _save(session: Session, job: Job, runtime: Runtime, fetched: _Fetched) -> JobResult:
@@ -236,7 +244,7 @@ def _save(session: Session, job: Job, runtime: Runtime, fetched: _Fetched) -> Jo
         rules=rules,
         usage=usage,
     )
-    result = _result_of(applied)
+    result = result_of_import(applied)
     saved = applied.stream
     if not job.request.dry_run:
         saved = save_import(
@@ -247,6 +255,8 @@ def _save(session: Session, job: Job, runtime: Runtime, fetched: _Fetched) -> Jo
             now=fetched.now,
             max_history=rules.max_history,
         )
+        if saved is not None and applied.stream is not None:
+            settle_import(session, saved, applied.targets, cadence=runtime.cadence, now=moment())
     answer = None
     if job.request.wants_answer:
         shown = replace(applied, stream=saved) if saved is not None else applied
@@ -263,7 +273,7 @@ def _save(session: Session, job: Job, runtime: Runtime, fetched: _Fetched) -> Jo
     return result
 
 
-def _result_of(applied: ImportResult) -> JobResult:
+def result_of_import(applied: ImportResult) -> JobResult:
     failed = sum(1 for target in applied.targets if not target.image)
     return JobResult(
         imported=len(applied.targets) - failed,
@@ -348,4 +358,6 @@ def _end(job: Job, runtime: Runtime, state: JobState, error: TagstreamError) -> 
         finish_job(
             session, job, state=state, result=result, with_errors=True, answer=None, now=utc_now()
         )
+    if state is JobState.FAILED:
+        count_failure(job.request.request, status_of(error), job.request.asker)
     return result

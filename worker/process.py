@@ -1,7 +1,7 @@
-"""Running Celery workers: a server process of two pools, or one beside whoever embeds it.
+"""Running Celery workers: a server process of several pools, or one beside whoever embeds it.
 
-Two pools, so that one huge repository never starves a person who waits: the first serves only
-the interactive lane, the second everything else.
+A pool for each lane, so that one huge repository never starves a person who waits, nor the
+schedule; and one for ticks and sweeps, which nothing may delay.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from kombu.asynchronous import set_event_loop
 
 from models.jobs import Lane
 from worker.app import CONTROL, build_app
+from worker.queue import QUEUES
 from worker.runtime import adopt_runtime, close_runtime, runtime_of
 
-FIRST_POOL = (Lane.INTERACTIVE.value,)
-SECOND_POOL = (Lane.BULK.value, Lane.SCHEDULED.value, CONTROL)
+CONTROL_THREADS = 2
 SECONDS_TO_FINISH = 110.0  # for jobs that have begun, when a server's worker stops
 SECONDS_TO_FINISH_EMBEDDED = 3.0
 SECONDS_TO_LEAVE = 10.0
@@ -37,12 +37,14 @@ def run_worker(app: Celery, *, threads: int) -> int:
     Jobs that have begun are finished first; those that take too long are given back.
     """
     app.set_default()
-    # Celery keeps a worker's queues on its application, so each pool has one of its own.
-    second = build_app(app.settings)
-    adopt_runtime(second, runtime_of(app))
+    sizes = {
+        Lane.INTERACTIVE.value: threads,
+        Lane.BULK.value: threads,
+        Lane.SCHEDULED.value: app.settings.check_threads,
+        CONTROL: CONTROL_THREADS,
+    }
     controllers = [
-        _controller(app, "interactive", FIRST_POOL, threads),
-        _controller(second, "bulk", SECOND_POOL, threads),
+        _controller(_own_app(app), queue, [queue], size) for queue, size in sizes.items()
     ]
     asked = threading.Event()
 
@@ -97,7 +99,7 @@ class _Embedded:
             return
         self._app.set_default()
         celery_state.should_stop = None
-        queues = (*FIRST_POOL, *SECOND_POOL)
+        queues = (*QUEUES, CONTROL)
         controller = _controller(self._app, "embedded", queues, self._threads)
         self._hostname = controller.hostname
         self._runner = _start(controller)
@@ -113,6 +115,13 @@ class _Embedded:
 
 _EMBEDDED: list[_Embedded] = []  # the newest last
 _TURNS = threading.Lock()
+
+
+def _own_app(app: Celery) -> Celery:
+    """An application with the same runtime: Celery keeps a worker's queues on its application."""
+    own = build_app(app.settings)
+    adopt_runtime(own, runtime_of(app))
+    return own
 
 
 def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> WorkController:

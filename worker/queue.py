@@ -7,8 +7,9 @@ finds the job already started.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,7 @@ from models.store.session import transaction
 log = structlog.get_logger()
 
 IMPORT_TASK = "tagstream.import"
+CHECK_TASK = "tagstream.check"
 QUEUES = tuple(lane.value for lane in Lane)
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.25
@@ -42,6 +44,10 @@ def enqueue(engine: Engine, app: Celery, request: JobRequest) -> Job:
 
 def knock(engine: Engine, app: Celery, job: Job) -> bool:
     """Send the job's id to its lane. False, and a log line, when the broker is away."""
+    return knock_all(engine, app, [job]) == 1
+
+
+def _send(app: Celery, job: Job) -> bool:
     try:
         app.send_task(
             IMPORT_TASK,
@@ -53,9 +59,16 @@ def knock(engine: Engine, app: Celery, job: Job) -> bool:
     except (OperationalError, *app.connection_for_write().connection_errors) as error:
         log.warning("job.knock_failed", job=str(job.id), error=type(error).__name__)
         return False
-    with transaction(engine) as session:
-        mark_knocked(session, job.id, now=utc_now())
     return True
+
+
+def knock_all(engine: Engine, app: Celery, jobs: Sequence[Job]) -> int:
+    """Knock for many jobs, and note it in one go. How many; fewer when the broker is away."""
+    heard = list(takewhile(lambda job: _send(app, job), jobs))
+    if heard:
+        with transaction(engine) as session:
+            mark_knocked(session, *(job.id for job in heard), now=utc_now())
+    return len(heard)
 
 
 def wait_for(
@@ -99,3 +112,8 @@ def read_job(engine: Engine, job_id: UUID) -> Job:
 def utc_now() -> datetime:
     """The moment, in UTC, with whole seconds as everything that is written down."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def moment() -> datetime:
+    """The moment, in UTC, as fine as the calendar's turns are."""
+    return datetime.now(UTC)

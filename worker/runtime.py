@@ -11,12 +11,13 @@ from typing import Self
 from celery import Celery
 from sqlalchemy import Engine
 
-from models.choices import build_rules
+from models.choices import build_cadence, build_rules
 from models.jobs import Lane
 from models.settings import Settings
 from models.store.cipher import Cipher, open_cipher
 from models.store.session import open_engine
 from models.streams.rules import ImportRules
+from models.streams.schedule import Cadence
 from worker.loop import WorkerLoop
 from worker.registry.access import Access
 from worker.registry.client import RegistryClient
@@ -36,6 +37,7 @@ class Runtime:
     loop: WorkerLoop
     client: RegistryClient
     rules: ImportRules
+    cadence: Cadence
     cipher: Cipher
     name: str
     leaving: threading.Event = field(default_factory=threading.Event)
@@ -80,7 +82,9 @@ def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime
     loop = WorkerLoop()
     client = loop.run(_open_client(settings), within=10)
     name = f"{socket.gethostname()}:{os.getpid()}"
-    return Runtime(settings, engine, loop, client, build_rules(settings), cipher, name)
+    return Runtime(
+        settings, engine, loop, client, build_rules(settings), build_cadence(settings), cipher, name
+    )
 
 
 async def _open_client(settings: Settings) -> RegistryClient:

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
+from worker.checks import run_checks
 from worker.importer import run_import
-from worker.queue import IMPORT_TASK
+from worker.queue import CHECK_TASK, IMPORT_TASK
 from worker.runtime import runtime_of
 
 
@@ -15,3 +16,9 @@ from worker.runtime import runtime_of
 def import_job(self: Task, job_id: str) -> None:
     """Carry out one job; the row says whether there is anything left to do."""
     run_import(UUID(job_id), runtime_of(self.app))
+
+
+@shared_task(name=CHECK_TASK, bind=True)
+def check_tags(self: Task, batch: str, ids: list[int]) -> None:
+    """Carry out a batch of scheduled checks; the rows say whether they are still to be done."""
+    run_checks(UUID(batch), ids, runtime_of(self.app))

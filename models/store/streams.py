@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from models.errors import StreamConflictError
 from models.resources.stream import ImageStream, TagEvent
 from models.store.bulk import AnyRow, AnySelect, in_chunks, table_of
+from models.store.calendar import save_calendar
 from models.store.changes import Change, Verb, change_parameters, record_changes
 from models.store.failures import MODIFIED
 from models.store.metadata import parse_version
@@ -166,6 +167,7 @@ def save_stream(
         if before is None:
             before = _stored_wire(session, old.metadata.namespace, old.metadata.name)
     write_diff(session, stream_id, diff)
+    save_calendar(session, stream_id, old, new, now=now)
     verb = Verb.ADDED if old is None else Verb.MODIFIED
     metadata = new.metadata
     change = Change(KIND, metadata.name, verb, metadata.namespace, before)

@@ -93,7 +93,7 @@ def _plan_image(
     prefer = NO_PREFERENCE
     if tag:
         target_tag = image.to.name if image.to is not None else tag
-        prefer = _preference(annotations.get(target_tag, {}))
+        prefer = preference_of(annotations.get(target_tag, {}))
     wanted = Reference(reference.registry, reference.namespace, reference.name, tag, reference.id)
     return PlannedImage(
         tag=tag,
@@ -117,7 +117,7 @@ def _host_of(reference: Reference) -> str:
     return reference.registry or reference.with_defaults().registry
 
 
-def _preference(annotations: dict[str, str]) -> PlatformPreference:
+def preference_of(annotations: dict[str, str]) -> PlatformPreference:
     return PlatformPreference(
         annotations.get(PREFER_ARCHITECTURE, ""),
         annotations.get(PREFER_OS, ""),

@@ -26,6 +26,7 @@ from worker.registry.answers import (
     supports_api,
 )
 from worker.registry.auth import Authenticator, Authorized
+from worker.registry.checks import Checked
 from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.config import ClientConfig
 from worker.registry.exchange import Exchange
@@ -143,6 +144,19 @@ class RegistryClient:
         if digest is None:
             _keep(self._no_digest, place.api_host, self._clock.now() + NO_DIGEST_KEPT)
         return Seen(digest, authorized.scope)
+
+    async def check_manifest(
+        self,
+        place: Place,
+        wanted: str,
+        access: Access,
+        *,
+        known: str,
+        etag: str = "",  # noqa: ARG002
+    ) -> Checked:
+        """Whether a tag is still what was known of it."""
+        seen = await self.head_manifest(place, wanted, access)
+        return Checked(seen.digest, seen.scope, unchanged=seen.digest == known)
 
     async def fetch_blob(
         self,

@@ -3,9 +3,12 @@
 import json
 import zlib
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
+from models.choices import build_cadence
 from models.jobs import Asker, JobRequest, JobState
 from models.resources.imports import ImageStreamImport
 from models.settings import Settings
@@ -14,9 +17,13 @@ from models.store.jobs import create_job, load_answer
 from models.store.secrets import save_secret
 from models.store.session import open_engine, transaction, upgrade
 from models.store.streams import load_stream, save_stream
+from models.store.tables.schedule import ScheduleRow
+from scheduler.budget import Pace
+from scheduler.tick import Rules, claim_round
 from tests import fixtures as fx
+from worker.checks import run_checks
 from worker.importer import run_import
-from worker.queue import read_job, utc_now
+from worker.queue import moment, read_job, utc_now
 from worker.runtime import open_runtime
 
 
@@ -97,6 +104,40 @@ class House:
     def save_stream(self, old, new):
         with transaction(self.engine) as session:
             return save_stream(session, old, new, now=utc_now())
+
+    def calendar(self):
+        """The rows of the calendar, by stream and tag."""
+        with transaction(self.engine, write=False) as session:
+            rows = session.execute(select(ScheduleRow)).scalars().all()
+        return {f"{row.stream}:{row.tag}": row for row in rows}
+
+    def come_due(self, *names, by=1.0):
+        """Let the turns of these rows (all, where none is named) have come `by` seconds ago."""
+        then = moment() - timedelta(seconds=by)
+        for name, row in self.calendar().items():
+            if not names or name in names:
+                with transaction(self.engine) as session:
+                    session.execute(
+                        update(ScheduleRow)
+                        .where(ScheduleRow.id == row.id)
+                        .values(due=then, next_look=then, fresh=False)
+                    )
+
+    def tick(self, *, pace=None, carry=True):
+        """Claim what is due and carry it, as beat and a worker would; what the tick came to."""
+        rules = Rules(
+            build_cadence(self.settings), self.settings.check_lease, lambda _host: pace or Pace()
+        )
+        with transaction(self.engine) as session:
+            batch, batches, ticked = claim_round(session, rules, now=moment())
+        for ids in batches if carry else ():
+            run_checks(batch, ids, self.runtime)
+        return ticked
+
+    def look(self, *names, **tick):
+        """One turn of those rows, or of all."""
+        self.come_due(*names)
+        return self.tick(**tick)
 
     def save_secret(self, secret):
         with transaction(self.engine) as session:

@@ -18,6 +18,7 @@ CLAIMED = sa.text("batch IS NOT NULL")
 
 def upgrade() -> None:
     _add_calendar()
+    _enter_scheduled_tags()
 
 
 def _add_calendar() -> None:
@@ -76,6 +77,19 @@ def _add_calendar() -> None:
         sa.Column("host", TEXT, nullable=False),
         sa.Column("free", TIME, nullable=False),
         sa.PrimaryKeyConstraint("host", name="pk_registry_turns"),
+    )
+
+
+def _enter_scheduled_tags() -> None:
+    """Tags that were scheduled before there was a calendar; the scheduler completes their rows."""
+    op.execute(
+        "INSERT INTO scheduled_tags (stream_id, namespace, stream, tag, host, key, source, "
+        "insecure, scheduled, suspended, fresh, next_look, failures, decision, reason, message, "
+        "waited, etag, carrier) "
+        "SELECT s.id, s.namespace, s.name, t.name, '', '', t.from_name, t.insecure, true, false, "
+        "true, CURRENT_TIMESTAMP, 0, 'new', '', '', 0, '', '' "
+        "FROM tags t JOIN image_streams s ON s.id = t.stream_id "
+        "WHERE t.wanted AND t.scheduled AND t.from_kind = 'DockerImage' AND NOT t.spec_reference"
     )
 
 

@@ -1,0 +1,341 @@
+"""The calendar at work: claimed by schedulers, taken by workers, settled with what they found.
+
+Every step is one statement for many rows. A claim is a lease: `next_look` of a claimed row is when
+it runs out, so a row whose scheduler, message or worker died comes up again by itself. Whoever
+settles a row names the claim; a row that was changed or claimed anew meanwhile stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import and_, bindparam, func, select, text, update
+from sqlalchemy.orm import Session
+
+from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
+from models.store.tables.schedule import ScheduleRow, TurnRow
+from models.store.tables.streams import TagRow
+
+_TABLE = table_of(ScheduleRow)
+FEW = 50
+_COLUMNS = (
+    _TABLE.c.id,
+    _TABLE.c.host,
+    _TABLE.c.key,
+    _TABLE.c.scheduled,
+    _TABLE.c.asked,
+    _TABLE.c.fresh,
+    _TABLE.c.due,
+    _TABLE.c.checked,
+    _TABLE.c.decision,
+    _TABLE.c.reason,
+    _TABLE.c.message,
+)
+_DUE = (
+    select(_TABLE.c.id)
+    .where(_TABLE.c.next_look <= bindparam("now", type_=_TABLE.c.next_look.type))
+    .order_by(_TABLE.c.next_look, _TABLE.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(_TABLE)
+    .where(_TABLE.c.id.in_(_DUE.scalar_subquery()))
+    .values(
+        batch=bindparam("claim", type_=_TABLE.c.batch.type),
+        next_look=bindparam("until", type_=_TABLE.c.next_look.type),
+        carrier="",
+    )
+    .returning(*_COLUMNS)
+)
+_FIRST = select(func.min(_TABLE.c.next_look))
+_CLAIMED = (
+    select(_TABLE.c.host, func.count())
+    .where(_TABLE.c.batch.is_not(None), _TABLE.c.next_look > bindparam("now"))
+    .group_by(_TABLE.c.host)
+)
+_BRIEF = {
+    "due": "timestamptz",
+    "next_look": "timestamptz",
+    "decision": "text",
+    "reason": "text",
+    "message": "text",
+    "decided": "timestamptz",
+}
+_WHOLE = {
+    **_BRIEF,
+    "checked": "timestamptz",
+    "failures": "int",
+    "waited": "int",
+    "etag": "text",
+}
+
+
+def _one_by_one(columns: Iterable[str]) -> Any:
+    mine = and_(
+        _TABLE.c.id == bindparam("its_id"),
+        _TABLE.c.batch == bindparam("its_batch", type_=_TABLE.c.batch.type),
+    )
+    values = {name: bindparam(f"its_{name}", type_=_TABLE.c[name].type) for name in columns}
+    return update(_TABLE).where(mine).values(batch=None, carrier="", fresh=False, **values)
+
+
+def _all_at_once(columns: Mapping[str, str]) -> Any:
+    """One statement for as many rows as there are; the lock comes first, in the order of ids, so
+    that two writers of the same rows wait for each other and never embrace.
+    """
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    return text(
+        f"WITH news AS (SELECT * FROM unnest(CAST(:ids AS bigint[]), {arrays})"  # noqa: S608 - our names
+        f" AS n(id, {', '.join(columns)})), "
+        "held AS (SELECT id FROM scheduled_tags WHERE id = ANY(CAST(:ids AS bigint[]))"
+        " AND batch = :batch ORDER BY id FOR UPDATE) "
+        f"UPDATE scheduled_tags AS s SET {', '.join(f'{name} = n.{name}' for name in columns)},"
+        " batch = NULL, carrier = '', fresh = false "
+        "FROM news n JOIN held USING (id) WHERE s.id = n.id RETURNING s.id"
+    )
+
+
+_STATEMENTS = {
+    ("sqlite", False): _one_by_one(_BRIEF),
+    ("sqlite", True): _one_by_one(_WHOLE),
+    ("postgresql", False): _all_at_once(_BRIEF),
+    ("postgresql", True): _all_at_once(_WHOLE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A claimed row, as far as a scheduler has to know it. `fresh` ones have no turn yet."""
+
+    id: int
+    host: str
+    key: str
+    scheduled: bool
+    asked: int | None
+    fresh: bool
+    due: datetime | None
+    checked: datetime | None
+    decision: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one scheduler took in one go, in the order in which it came due."""
+
+    batch: UUID
+    rows: tuple[Due, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A taken row, as a worker has to know it.
+
+    `known_source` is the top-level digest that the last import saw, under `known_key`.
+    """
+
+    id: int
+    namespace: str
+    stream: str
+    tag: str
+    host: str
+    key: str
+    source: str
+    insecure: bool
+    scheduled: bool
+    asked: int | None
+    due: datetime
+    failures: int
+    decision: str
+    etag: str
+    known_key: str
+    known_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the look at a row ended, or why there was none."""
+
+    id: int
+    due: datetime | None
+    next_look: datetime | None
+    decision: str
+    decided: datetime
+    checked: datetime | None = None
+    failures: int = 0
+    reason: str = ""
+    message: str = ""
+    waited: int = 0
+    etag: str = ""
+
+
+def first_look(session: Session) -> datetime | None:
+    """When the next row is to be looked at; None where there is none."""
+    return session.connection().execute(_FIRST).scalar()
+
+
+def claim_due(session: Session, *, now: datetime, until: datetime, limit: int) -> Claim:
+    """Take up to `limit` rows whose time has come, the oldest first, under a lease to `until`."""
+    batch = uuid4()
+    found = session.connection().execute(
+        _CLAIM, {"now": now, "limit": limit, "claim": batch, "until": until}
+    )
+    rows = [Due(*row) for row in found]
+    rows.sort(key=lambda row: (row.due or now, row.id))
+    return Claim(batch, tuple(rows))
+
+
+def count_claimed(session: Session, *, now: datetime) -> dict[str, int]:
+    """How many rows of each registry are in somebody's hands."""
+    found = session.connection().execute(_CLAIMED, {"now": now})
+    return {row[0]: row[1] for row in found}
+
+
+def load_turns(session: Session, hosts: Iterable[str]) -> dict[str, datetime]:
+    """From when on each registry can take another check; kept from other schedulers until the end.
+
+    What is not there can take one now.
+    """
+    found: dict[str, datetime] = {}
+    for chunk in in_chunks(sorted(hosts)):
+        wanted = select(TurnRow.host, TurnRow.free).where(TurnRow.host.in_(chunk))
+        rows = session.execute(wanted.order_by(TurnRow.host).with_for_update())
+        found.update({row.host: row.free for row in rows})
+    return found
+
+
+def save_turns(session: Session, turns: Mapping[str, datetime]) -> None:
+    """Note from when on each registry can take another check."""
+    if not turns:
+        return
+    new = insert_into(session, TurnRow)
+    upsert = new.on_conflict_do_update(
+        index_elements=[TurnRow.host], set_={"free": new.excluded.free}
+    )
+    rows = [{"host": host, "free": free} for host, free in sorted(turns.items())]
+    session.connection().execute(upsert, rows)
+
+
+def sibling_turns(session: Session, keys: Collection[str]) -> dict[str, datetime]:
+    """When somebody else who follows the same source looks at it next, by key."""
+    mine = and_(ScheduleRow.due.is_not(None), ScheduleRow.fresh.is_(False), ScheduleRow.scheduled)
+    found: dict[str, datetime] = {}
+    if len(keys) <= FEW:
+        for key in keys:
+            one = select(ScheduleRow.due).where(ScheduleRow.key == key, mine).limit(1)
+            due = session.scalar(one)
+            if due is not None:
+                found[key] = due
+        return found
+    for chunk in in_chunks(keys):
+        wanted = select(ScheduleRow.key, func.max(ScheduleRow.due))
+        wanted = wanted.where(ScheduleRow.key.in_(chunk), mine).group_by(ScheduleRow.key)
+        found.update((row[0], row[1]) for row in session.execute(wanted) if row[1] is not None)
+    return found
+
+
+def take_checks(
+    session: Session,
+    batch: UUID,
+    ids: Sequence[int],
+    *,
+    worker: str,
+    now: datetime,
+    until: datetime,
+) -> list[Check]:
+    """The rows of a claim that nobody else has begun with, now in the hands of `worker`."""
+    taken: list[int] = []
+    for chunk in in_chunks(ids):
+        mine = (
+            update(_TABLE)
+            .where(_TABLE.c.id.in_(chunk), _TABLE.c.batch == batch, _TABLE.c.carrier == "")
+            .values(carrier=worker, next_look=until)
+            .returning(_TABLE.c.id)
+        )
+        taken.extend(session.connection().execute(mine).scalars())
+    found: list[Check] = []
+    for chunk in in_chunks(taken):
+        found.extend(_check(row, now) for row in session.connection().execute(_checks_of(chunk)))
+    found.sort(key=lambda check: (check.due, check.id))
+    return found
+
+
+def _checks_of(ids: list[int]) -> Any:
+    same = and_(TagRow.stream_id == ScheduleRow.stream_id, TagRow.name == ScheduleRow.tag)
+    return (
+        select(
+            ScheduleRow.id,
+            ScheduleRow.namespace,
+            ScheduleRow.stream,
+            ScheduleRow.tag,
+            ScheduleRow.host,
+            ScheduleRow.key,
+            ScheduleRow.source,
+            ScheduleRow.insecure,
+            ScheduleRow.scheduled,
+            ScheduleRow.asked,
+            ScheduleRow.due,
+            ScheduleRow.failures,
+            ScheduleRow.decision,
+            ScheduleRow.etag,
+            TagRow.known_key,
+            TagRow.known_source,
+        )
+        .outerjoin(TagRow, same)
+        .where(ScheduleRow.id.in_(ids))
+    )
+
+
+def _check(row: AnyRow, now: datetime) -> Check:
+    values = row._asdict()
+    values["due"] = values["due"] or now
+    values["known_key"] = values["known_key"] or ""
+    values["known_source"] = values["known_source"] or ""
+    return Check(**values)
+
+
+def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: datetime) -> None:
+    """Renew the lease of rows that a worker still has."""
+    for chunk in in_chunks(ids):
+        mine = (
+            update(_TABLE)
+            .where(_TABLE.c.id.in_(chunk), _TABLE.c.carrier == worker)
+            .values(next_look=until)
+        )
+        session.connection().execute(mine)
+
+
+def settle_checks(session: Session, batch: UUID, settled: Sequence[Settled]) -> int:
+    """Write down how looks ended, and give the rows back; how many of them still were ours."""
+    return _write(session, batch, settled, whole=True)
+
+
+def put_off_checks(session: Session, batch: UUID, put_off: Sequence[Settled]) -> int:
+    """Give rows back that were not looked at; what earlier looks found stays as it is."""
+    return _write(session, batch, put_off, whole=False)
+
+
+def _write(session: Session, batch: UUID, rows: Sequence[Settled], *, whole: bool) -> int:
+    if not rows:
+        return 0
+    dialect, columns = session.get_bind().dialect.name, _WHOLE if whole else _BRIEF
+    statement = _STATEMENTS[dialect, whole]
+    if dialect == "postgresql":
+        values: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in columns}
+        values |= {"ids": [row.id for row in rows], "batch": batch}
+        return len(session.connection().execute(statement, values).all())
+    one_by_one = [
+        {
+            "its_id": row.id,
+            "its_batch": batch,
+            **{f"its_{name}": getattr(row, name) for name in columns},
+        }
+        for row in rows
+    ]
+    return session.connection().execute(statement, one_by_one).rowcount

@@ -1,0 +1,48 @@
+"""The schedule in a process that has everything: ticks and sweeps on a thread, without beat."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from celery import Celery
+from sqlalchemy import Engine
+
+from models.errors import TagstreamError
+from models.settings import Settings
+from scheduler.sweep import sweep_jobs
+from scheduler.tick import tick
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def scheduling(settings: Settings, engine: Engine, app: Celery) -> Iterator[None]:
+    """Tick and sweep for as long as the block lasts."""
+    over = threading.Event()
+
+    def run() -> None:
+        swept = time.monotonic()
+        while not over.wait(settings.tick_interval.total_seconds()):
+            _try("tick.failed", lambda: tick(engine, app, settings))
+            if time.monotonic() - swept >= settings.sweep_interval.total_seconds():
+                swept = time.monotonic()
+                _try("sweep.failed", lambda: sweep_jobs(engine, app, settings))
+
+    thread = threading.Thread(target=run, name="scheduler", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def _try(event: str, step: Callable[[], object]) -> None:
+    try:
+        step()
+    except TagstreamError as error:
+        log.warning(event, error=str(error))

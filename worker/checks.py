@@ -1,0 +1,232 @@
+"""Scheduled checks, a batch at a time: take, look, settle. Start reading the schedule here.
+
+A tag that is what it was costs a share of one HEAD and of one statement: only its row in the
+calendar moves. Everything else becomes an import, see `worker.scheduled`. No transaction is open
+while a registry is asked. A batch that is lost comes up again when its lease runs out; one that
+is carried twice settles once.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+from zlib import crc32
+
+import structlog
+
+from models.errors import RateLimitedError, StoreError, StreamConflictError, TagstreamError
+from models.jobs import Lane
+from models.oci import storable_text
+from models.store.calendar import LONGEST_MESSAGE
+from models.store.schedule import Check, Settled, put_off_checks, settle_checks, take_checks
+from models.store.secrets import pull_secrets
+from models.store.session import transaction
+from models.streams.schedule import Decision, next_turn
+from worker.holding import holding
+from worker.looks import Look, Seen, look_at_all, plan_looks
+from worker.queue import moment
+from worker.registry.access import Access
+from worker.registry.checks import Checked
+from worker.registry.credentials import Keyring
+from worker.runtime import Runtime
+from worker.scheduled import Finding, Findings, import_findings
+
+log = structlog.get_logger()
+
+LONGEST_BATCH = 300.0
+FLUSH_AFTER = 0.25  # seconds that a result waits for others to be written with
+MOST_AT_ONCE = 200
+SPREAD = 10.0  # over so many seconds those come back who wait for the same thing
+PAUSE_WHEN_DOWN = 15.0
+PAUSE_WHEN_LIMITED = 30.0
+
+
+def run_checks(batch: UUID, ids: Sequence[int], runtime: Runtime) -> None:
+    """Carry a batch of checks from the calendar to the calendar. Safe to run twice."""
+    try:
+        _Batch(batch, runtime).run(ids)
+    except StoreError as error:
+        log.warning("checks.store", error=str(error))  # the lease runs out, and others take over
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    look: Look
+    seen: Seen
+
+
+class _Batch:
+    """The rows of one message in this worker's hands."""
+
+    def __init__(self, batch: UUID, runtime: Runtime) -> None:
+        self._batch = batch
+        self._runtime = runtime
+        self._began = moment()
+        self._results: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
+        self._open: dict[int, Check] = {}
+
+    def run(self, ids: Sequence[int]) -> None:
+        runtime = self._runtime
+        lease = runtime.settings.check_lease
+        with transaction(runtime.engine) as session:
+            checks = take_checks(
+                session,
+                self._batch,
+                ids,
+                worker=runtime.name,
+                now=self._began,
+                until=self._began + lease,
+            )
+        if not checks:
+            return  # settled already, or in the hands of another worker
+        self._open = {check.id: check for check in checks}
+        with holding(runtime, self._open):
+            try:
+                self._carry(checks)
+            finally:
+                self._give_back()
+
+    def _carry(self, checks: list[Check]) -> None:
+        runtime = self._runtime
+        looks, unreadable = plan_looks(checks, self._access_of(checks))
+        found = Findings(self._batch)
+        for check, error in unreadable:
+            found.add(Finding(check, error, None))
+        work = look_at_all(looks, runtime.client, runtime.rules, self._tell)
+        future = runtime.loop.start(work, within=LONGEST_BATCH)
+        future.add_done_callback(lambda _future: self._results.put(None))
+        for results in _handfuls(self._results):
+            self._settle(results, found)
+            self._close(import_findings(found, runtime))
+        self._close(import_findings(found, runtime))
+        if not future.cancelled() and not isinstance(future.exception(), TimeoutError | None):
+            future.result()
+
+    def _tell(self, look: Look, seen: Seen) -> None:
+        """Called on the loop's thread; costs nothing there."""
+        self._results.put(_Result(look, seen))
+
+    def _access_of(self, checks: Sequence[Check]) -> Callable[[str], Access]:
+        """The rights of each namespace, read once a batch."""
+        runtime = self._runtime
+        found: dict[str, Access] = {}
+        with transaction(runtime.engine, write=False) as session:
+            for namespace in {check.namespace for check in checks}:
+                secrets = pull_secrets(session, namespace, cipher=runtime.cipher)
+                keyring = Keyring.from_secrets(secrets)
+                found[namespace] = runtime.access(keyring, tenant=namespace, lane=Lane.SCHEDULED)
+        return found.__getitem__
+
+    def _settle(self, results: Sequence[_Result], found: Findings) -> None:
+        """Write down what is as it was, put off what has to wait, keep the rest for the import."""
+        now = moment()
+        same: list[Settled] = []
+        later: list[Settled] = []
+        for result in results:
+            seen = result.seen
+            for check in result.look.checks:
+                interval = self._runtime.cadence.interval(check.asked)
+                if isinstance(seen, Checked) and is_same(check, seen):
+                    same.append(self._same(check, seen, now=now, interval=interval))
+                elif not isinstance(seen, Checked) and must_wait(check, seen, now, interval):
+                    later.append(wait_for(check, seen, now=now))
+                else:
+                    found.add(Finding(check, seen, result.look))
+        if same or later:
+            with transaction(self._runtime.engine) as session:
+                settle_checks(session, self._batch, same)
+                put_off_checks(session, self._batch, later)
+            self._close(each.id for each in (*same, *later))
+
+    def _same(self, check: Check, seen: Checked, *, now: datetime, interval: int) -> Settled:
+        due = next_turn(check.key, check.due, now, interval)
+        return Settled(
+            check.id,
+            due,
+            due,
+            Decision.SAME,
+            decided=now,
+            checked=now,
+            waited=max(0, int((self._began - check.due).total_seconds())),
+            etag=seen.etag,
+        )
+
+    def _close(self, ids: Iterable[int]) -> None:
+        for each in ids:
+            self._open.pop(each, None)
+
+    def _give_back(self) -> None:
+        """What was not looked at, because this worker stops or the batch took too long."""
+        now = moment()
+        text = "the worker that had it stopped"
+        rows = [
+            Settled(each.id, each.due, now, Decision.WAITED, decided=now, message=text)
+            for each in list(self._open.values())
+        ]
+        if not rows:
+            return
+        try:
+            with transaction(self._runtime.engine) as session:
+                put_off_checks(session, self._batch, rows)
+        except (StoreError, StreamConflictError) as error:
+            log.warning("checks.not_given_back", error=str(error))
+
+
+def _handfuls(results: queue.SimpleQueue[_Result | None]) -> Iterator[list[_Result]]:
+    """Results in handfuls, until nothing more comes."""
+    ended = False
+    while not ended:
+        found: list[_Result] = []
+        rows = 0
+        until: float | None = None
+        while rows < MOST_AT_ONCE and not ended:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            try:
+                result = results.get(timeout=left)
+            except queue.Empty:
+                break
+            if result is None:
+                ended = True
+            else:
+                found.append(result)
+                rows += len(result.look.checks)
+                until = until or time.monotonic() + FLUSH_AFTER
+        yield found
+
+
+def is_same(check: Check, seen: Checked) -> bool:
+    """Whether a tag is what its last import saw, and nothing else is to be mended about it."""
+    if not check.scheduled or check.failures or check.known_key != check.key:
+        return False
+    if seen.digest is None:
+        return seen.unchanged
+    return seen.digest == check.known_source
+
+
+def must_wait(check: Check, error: TagstreamError, now: datetime, interval: float) -> bool:
+    """Whether an error is no word about the tag: its registry is down, or wants less of us.
+
+    A tag that has missed a whole turn by that is told of all the same.
+    """
+    if not isinstance(error, RateLimitedError) and error.code != "circuit.open":
+        return False
+    return isinstance(error, RateLimitedError) or now - check.due < timedelta(seconds=interval)
+
+
+def wait_for(check: Check, error: TagstreamError, *, now: datetime) -> Settled:
+    """Put a check off until the registry can be asked again; not all at the same moment."""
+    wait, decision = PAUSE_WHEN_DOWN, Decision.DOWN
+    if isinstance(error, RateLimitedError):
+        wait = max(error.retry_after or PAUSE_WHEN_LIMITED, 1.0)
+        own = error.code == "ratelimit.budget"
+        decision = Decision.WAITED if own else Decision.LIMITED
+    apart = crc32(f"{check.id} {now.timestamp()}".encode()) / 0xFFFFFFFF
+    until = now + timedelta(seconds=wait + apart * min(SPREAD, wait))
+    text = storable_text(error.message)[:LONGEST_MESSAGE]
+    return Settled(
+        check.id, check.due, until, decision, decided=now, reason=error.code, message=text
+    )
