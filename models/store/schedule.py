@@ -8,17 +8,18 @@ settles a row names the claim; a row that was changed or claimed anew meanwhile 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, bindparam, func, select, text, update
+from sqlalchemy import and_, bindparam, func, select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
 from models.store.tables.schedule import ScheduleRow, TurnRow
 from models.store.tables.streams import TagRow
+from models.streams.schedule import Cadence, ScheduledTag
 
 _TABLE = table_of(ScheduleRow)
 FEW = 50
@@ -52,6 +53,7 @@ _CLAIM = (
     )
     .returning(*_COLUMNS)
 )
+_SHOWN = [each.name for each in fields(ScheduledTag) if each.name != "interval"]
 _FIRST = select(func.min(_TABLE.c.next_look))
 _CLAIMED = (
     select(_TABLE.c.host, func.count())
@@ -309,6 +311,29 @@ def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: dat
             .values(next_look=until)
         )
         session.connection().execute(mine)
+
+
+def list_schedule(
+    session: Session,
+    *,
+    cadence: Cadence,
+    namespace: str | None = None,
+    stream: str | None = None,
+    limit: int | None = None,
+    after: tuple[str, str, str] | None = None,
+) -> list[ScheduledTag]:
+    """A page of the calendar in the order of namespace, stream and tag; `after` is the last one."""
+    wanted = select(*(getattr(ScheduleRow, name) for name in _SHOWN))
+    if namespace is not None:
+        wanted = wanted.where(ScheduleRow.namespace == namespace)
+    if stream is not None:
+        wanted = wanted.where(ScheduleRow.stream == stream)
+    place = (ScheduleRow.namespace, ScheduleRow.stream, ScheduleRow.tag)
+    if after is not None:
+        last = tuple_(*after, types=[column.type for column in place])
+        wanted = wanted.where(tuple_(*place) > last)
+    rows = session.execute(wanted.order_by(*place).limit(limit))
+    return [ScheduledTag(interval=cadence.interval(row.asked), **row._asdict()) for row in rows]
 
 
 def settle_checks(session: Session, batch: UUID, settled: Sequence[Settled]) -> int:
