@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
@@ -25,6 +26,11 @@ class Threads:
         loop = asyncio.get_running_loop()
         context = copy_context()
         return await loop.run_in_executor(self._pool, lambda: context.run(work, *args, **kwargs))
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have `work` done when a thread is free; not at all where the process ends before."""
+        with suppress(RuntimeError):  # closed
+            self._pool.submit(work)
 
     def close(self) -> None:
         """Let running work end; no more is taken."""

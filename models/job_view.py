@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from models.jobs import Job, JobState
+from models.jobs import Job, JobResult, JobState
 from models.resources.jobs import (
     ImportJob,
+    ImportJobRequests,
     ImportJobSpec,
     ImportJobStatus,
     ImportJobTarget,
@@ -63,6 +64,8 @@ def _status(job: Job) -> ImportJobStatus:
     if not error and result.failed:
         reason = "SomeTagsFailed"
         message = f"{result.failed} of {result.failed + result.imported} tags failed"
+    if result.requests is not None:
+        reason, message = "DryRun", _forecast(result)
     targets = sorted(result.targets, key=lambda each: bool(each.image))[:MOST_TARGETS]
     return ImportJobStatus(
         state=state,
@@ -73,6 +76,8 @@ def _status(job: Job) -> ImportJobStatus:
         changed=result.changed,
         with_errors=job.with_errors,
         attempts=job.attempt,
+        jobs=job.total if job.request.selector is not None else 0,
+        jobs_failed=result.jobs_failed,
         started=job.started,
         finished=job.finished,
         reason=reason,
@@ -90,7 +95,26 @@ def _status(job: Job) -> ImportJobStatus:
             for each in targets
         ],
         additional_tags=list(result.additional_tags[:MOST_TARGETS]),
+        requests=[
+            ImportJobRequests(
+                registry=each.registry,
+                requests=each.requests,
+                at_most=each.at_most,
+                tags=each.tags,
+                streams=each.streams,
+            )
+            for each in result.requests or ()
+        ],
         conditions=_conditions(job, state, reason, message),
+    )
+
+
+def _forecast(result: JobResult) -> str:
+    found = result.requests or ()
+    least, most = sum(each.requests for each in found), sum(each.at_most for each in found)
+    return (
+        f"dry run: {least} to {most} requests to {len(found)} "
+        f"{'registry' if len(found) == 1 else 'registries'}; nothing was imported"
     )
 
 

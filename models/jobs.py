@@ -103,11 +103,25 @@ class TargetResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryRequests:
+    """What a reimport would ask of one registry: as many requests as if nothing had moved, and
+    `at_most` as if everything had, for so many tags of so many streams.
+    """
+
+    registry: str
+    requests: int
+    at_most: int
+    tags: int
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What a finished job left: counts, every target's end, the tags that the cap left out.
 
     `error` is the metav1 Status of a failure of the whole job, `listing` that of a failed tag
-    list, or None.
+    list, or None. Of a reimport, `jobs_failed` counts the jobs that left something undone, and
+    `requests` is what a trial says it would take.
     """
 
     imported: int = 0
@@ -118,6 +132,8 @@ class JobResult:
     listing: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    jobs_failed: int = 0
+    requests: tuple[RegistryRequests, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
@@ -22,10 +23,11 @@ from models.refusals import MethodNotAllowedError, ServerTimeoutError
 from models.resources.base import Wire
 from models.resources.meta import ObjectMeta
 from models.store.session import transaction
-from worker.queue import knock
+from worker.queue import knock_all
 
 T = TypeVar("T")
 ATTEMPTS = 10
+KNOCKS_AT_ONCE = 100  # those of a great reimport are sent behind its author's back
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -87,10 +89,21 @@ def do_work(
             if attempt == ATTEMPTS - 1:
                 raise error.refusal from error
             continue
-        for job in knocks:
-            knock(house.engine, house.counter, job)
+        knock_all(house.engine, house.counter, knocks[:KNOCKS_AT_ONCE])
+        if len(knocks) > KNOCKS_AT_ONCE:
+            house.threads.later(partial(_knock_on, house, knocks[KNOCKS_AT_ONCE:]))
         return result
     raise AssertionError("unreachable")
+
+
+def _knock_on(house: House, jobs: list[Job]) -> None:
+    """Knock for the next few, and leave the others to the next free thread.
+
+    Whatever this process does not get to, or the broker does not hear, the sweep knocks for.
+    """
+    some, rest = jobs[:KNOCKS_AT_ONCE], jobs[KNOCKS_AT_ONCE:]
+    if knock_all(house.engine, house.counter, some) == len(some) and rest:
+        house.threads.later(partial(_knock_on, house, rest))
 
 
 def _try_work(

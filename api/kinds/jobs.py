@@ -26,7 +26,8 @@ from models.store.jobs import (
     load_job,
     page_jobs,
 )
-from models.store.reimports import create_reimport
+from models.store.reimport_cost import forecast_reimport
+from models.store.reimports import create_reimport, reimport_job
 from models.streams.defaults import default_import
 from models.streams.validation import check_import, validate_stream_meta
 
@@ -142,23 +143,31 @@ class JobKind(StoredKind):
         )
 
     def _reimport(self, work: Work, new: ImportJob) -> ImportJob:
-        """The administrator's reimport: a job of its own, and one for each stream it takes."""
+        """The administrator's reimport: a job of its own, and one for each stream it takes.
+
+        A trial only tells what that would ask of which registries.
+        """
         metadata, selector = new.metadata, new.spec.reimport
         assert selector is not None
         everywhere = "" if selector.all_namespaces else metadata.namespace
         _require_imports(work, everywhere)
-        parent, children = create_reimport(
-            work.session,
-            namespace=metadata.namespace,
-            name=metadata.name,
-            selector=selector,
+        wanted = reimport_job(
+            metadata.namespace,
+            selector,
             user=work.caller.user,
+            name=metadata.name,
             labels=metadata.labels,
             annotations=metadata.annotations,
-            now=work.now,
         )
+        if work.dry_run or selector.dry_run:
+            house = work.house
+            trial = forecast_reimport(
+                work.session, wanted, rules=house.rules, cipher=house.cipher, now=work.now
+            )
+            return view_job(trial)
+        parent, children = create_reimport(work.session, wanted, now=work.now)
         work.knocks.extend(children)
-        return self._stored(work, parent)
+        return view_job(parent)
 
 
 def _wrong_spec(spec: ImportJobSpec) -> list[FieldError]:

@@ -15,13 +15,15 @@ class ReimportSelector(Wire):
     """Which streams an administrator's reimport takes; empty: all of the namespace's.
 
     `streams` are names, `STREAM:TAG` for one tag; `registry` is a host; `only_failed` takes tags
-    whose last import failed; `all_namespaces` needs rights on the whole server.
+    whose last import failed; `all_namespaces` needs rights on the whole server. With `dry_run`
+    nothing is imported: `status.requests` tells what it would take.
     """
 
     streams: list[str] = Field(default_factory=list)
     registry: str = ""
     only_failed: bool = False
     all_namespaces: bool = False
+    dry_run: bool = False
 
 
 class ImportJobSpec(Wire):
@@ -56,11 +58,26 @@ class ImportJobTarget(Wire):
     changed: bool = False
 
 
+class ImportJobRequests(Wire):
+    """What a reimport would ask of one registry.
+
+    `requests` if nothing has moved there, `at_most` if everything has: for so many tags of so
+    many streams.
+    """
+
+    registry: Annotated[str, ALWAYS] = ""
+    requests: Annotated[int, ALWAYS] = 0
+    at_most: Annotated[int, ALWAYS] = 0
+    tags: Annotated[int, ALWAYS] = 0
+    streams: Annotated[int, ALWAYS] = 0
+
+
 class ImportJobStatus(Wire):
     """How far the job is: `state` is Queued, Running, Succeeded, Failed or Cancelled.
 
-    `done` of `total` tags are through, `failed` of them in vain; `conditions` carry `Complete`
-    for `kubectl wait --for=condition=Complete`.
+    `done` of `total` tags are through, `failed` of them in vain; of a reimport `done` of `total`
+    are jobs, one per stream. `conditions` carry `Complete` for
+    `kubectl wait --for=condition=Complete`.
     """
 
     state: Annotated[str, ALWAYS] = "Queued"
@@ -72,12 +89,14 @@ class ImportJobStatus(Wire):
     with_errors: bool = False
     attempts: int = 0
     jobs: int = 0
+    jobs_failed: int = 0
     started: Time | None = None
     finished: Time | None = None
     reason: str = ""
     message: str = ""
     targets: list[ImportJobTarget] = Field(default_factory=list)
     additional_tags: list[str] = Field(default_factory=list)
+    requests: list[ImportJobRequests] = Field(default_factory=list)
     conditions: list[dict[str, Any]] = Field(default_factory=list)
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from models.errors import JobCancelledError, TagstreamError, status_of
-from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
+from models.jobs import (
+    Asker,
+    Job,
+    JobRequest,
+    JobResult,
+    JobState,
+    Lane,
+    RegistryRequests,
+    TargetResult,
+)
 from models.resources.imports import ImageStreamImport
 from models.store.bulk import AnyRow
 from models.store.tables.jobs import JobRow
@@ -133,26 +143,64 @@ def dedupe_key(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def outcome_of_children(states: Mapping[JobState, int], ends: Iterable[AnyRow]) -> dict[str, Any]:
-    """How a job ends whose children all have: `states` counts them, `ends` is what they left."""
-    with_errors, imported, failed, changed = False, 0, 0, 0
+def cancelled_values(now: datetime) -> dict[str, Any]:
+    """The columns of a job that is called off."""
+    return {
+        "state": JobState.CANCELLED.value,
+        "with_errors": True,
+        "result": result_document(JobResult(error=status_of(JobCancelledError()))),
+        "finished": now,
+        "leased_until": None,
+        "dedupe": None,
+    }
+
+
+def add_child(parent: Job, child: Job) -> dict[str, Any]:
+    """What a job that stands for others has to tell once another of them has ended."""
+    whole, part = parent.result, child.result
+    went_wrong = child.with_errors or child.state is not JobState.SUCCEEDED
+    result = replace(
+        whole,
+        imported=whole.imported + part.imported,
+        failed=whole.failed + part.failed,
+        changed=whole.changed + part.changed,
+        jobs_failed=whole.jobs_failed + went_wrong,
+    )
+    return {
+        "done": parent.done + 1,
+        "with_errors": parent.with_errors or went_wrong,
+        "result": result_document(result),
+    }
+
+
+def outcome_of_children(
+    states: Mapping[JobState, int], ends: Iterable[AnyRow], *, cancelled: bool
+) -> dict[str, Any]:
+    """How a job ends whose children all have: `states` counts them, `ends` is what they left.
+
+    One that was `cancelled` ends so if any of its children did.
+    """
+    imported, failed, changed, wrong = 0, 0, 0, 0
     for row in ends:
         result = row.result or {}
-        with_errors = with_errors or row.with_errors
+        wrong += row.with_errors or row.state != JobState.SUCCEEDED.value
         imported += result.get("imported", 0)
         failed += result.get("failed", 0)
         changed += result.get("changed", 0)
     state, error = JobState.SUCCEEDED, None
-    if states and JobState.SUCCEEDED not in states:
+    none_succeeded = bool(states) and JobState.SUCCEEDED not in states
+    if none_succeeded or (cancelled and JobState.CANCELLED in states):
         if JobState.CANCELLED in states:
             state, error = JobState.CANCELLED, status_of(JobCancelledError())
         else:
             text = "every import of it failed; look at the jobs that name it as their parent"
             state, error = JobState.FAILED, status_of(TagstreamError(text))
-    whole = JobResult(imported=imported, failed=failed, changed=changed, error=error)
+    whole = JobResult(
+        imported=imported, failed=failed, changed=changed, jobs_failed=wrong, error=error
+    )
     return {
         "state": state.value,
-        "with_errors": with_errors,
+        "with_errors": wrong > 0,
         "result": result_document(whole),
         "leased_until": None,
         "dedupe": None,
@@ -168,8 +216,13 @@ def _build_result(document: dict[str, Any] | None) -> JobResult:
             "targets": tuple(TargetResult(**target) for target in document["targets"]),
             "additional_tags": tuple(document["additional_tags"]),
             "warnings": tuple(document["warnings"]),
+            "requests": _build_requests(document.get("requests")),
         }
     )
+
+
+def _build_requests(found: list[dict[str, Any]] | None) -> tuple[RegistryRequests, ...] | None:
+    return None if found is None else tuple(RegistryRequests(**each) for each in found)
 
 
 def _request_document(request: JobRequest) -> dict[str, Any]:

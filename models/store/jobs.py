@@ -16,19 +16,20 @@ from sqlalchemy.orm import Session
 
 from models.errors import (
     AlreadyExistsError,
-    JobCancelledError,
     LeaseLostError,
     NotFoundError,
-    status_of,
 )
 from models.job_view import view_job
 from models.jobs import Job, JobRequest, JobResult, JobState
-from models.store.bulk import insert_into, table_of
+from models.store.bulk import in_chunks, insert_into, table_of
 from models.store.changes import Change, Verb, lock_counter, record_changes
+from models.store.job_family import cancel_queued
 from models.store.job_rows import (
     JOB_COLUMNS,
     KIND,
+    add_child,
     build_job,
+    cancelled_values,
     dedupe_key,
     outcome_of_children,
     request_values,
@@ -89,7 +90,7 @@ def claim_job(
     if most_attempts and job.state is JobState.RUNNING and job.attempt >= most_attempts:
         return None
     if job.state is JobState.RUNNING and job.cancel_asked:
-        _change(session, job, _cancelled(now), now=now)
+        _change(session, job, cancelled_values(now), now=now)
         return None
     claimed = {
         "state": JobState.RUNNING.value,
@@ -256,15 +257,14 @@ def ask_cancel(session: Session, job_id: UUID, *, now: datetime) -> Job:
     if job.state.is_final:
         return job
     if job.request.selector is not None:
-        _ask(session, job_id)
-        open_children = select(JobRow.id).where(JobRow.parent == job_id, _is_open())
-        for child in session.scalars(open_children).all():
-            ask_cancel(session, child, now=now)
+        _ask(session, JobRow.id == job_id)
+        cancel_queued(session, job_id, now=now)
+        _ask(session, and_(JobRow.parent == job_id, JobRow.state == JobState.RUNNING.value))
         settle_parent(session, job_id, now=now)
     elif job.state is JobState.QUEUED:
-        return _change(session, job, _cancelled(now), now=now)
+        return _change(session, job, cancelled_values(now), now=now)
     else:
-        _ask(session, job_id)
+        _ask(session, JobRow.id == job_id)
     asked = load_job(session, job_id)
     assert asked is not None
     return asked
@@ -283,8 +283,9 @@ def settle_parent(session: Session, job_id: UUID, *, now: datetime) -> None:
     done = sum(count for state, count in states.items() if state.is_final)
     values: dict[str, Any] = {"done": done, "total": total}
     if done == total:
-        children = select(JobRow.with_errors, JobRow.result).where(JobRow.parent == job_id)
-        values |= outcome_of_children(states, session.execute(children))
+        columns = (JobRow.state, JobRow.with_errors, JobRow.result)
+        children = session.execute(select(*columns).where(JobRow.parent == job_id))
+        values |= outcome_of_children(states, children, cancelled=job.cancel_asked)
         values |= {"started": job.started or now, "finished": now}
     elif job.state is JobState.QUEUED:
         values |= {"state": JobState.RUNNING.value, "started": now}
@@ -305,9 +306,11 @@ def dropped_jobs(
     return [build_job(row) for row in session.execute(wanted.limit(limit))]
 
 
-def mark_knocked(session: Session, job_id: UUID, *, now: datetime) -> None:
-    """Note that a message for the job went out."""
-    session.connection().execute(update(JobRow).where(JobRow.id == job_id).values(knocked_at=now))
+def mark_knocked(session: Session, *job_ids: UUID, now: datetime) -> None:
+    """Note that messages for the jobs went out."""
+    for some in in_chunks(job_ids):
+        told = update(JobRow).where(JobRow.id.in_(some)).values(knocked_at=now)
+        session.connection().execute(told)
 
 
 def _hold(session: Session, job_id: UUID) -> Job | None:
@@ -331,8 +334,17 @@ def _change(session: Session, job: Job, values: dict[str, Any], *, now: datetime
     change = Change(KIND, request.name, Verb.MODIFIED, request.namespace, before)
     changed = _write(session, job.id, [change], values, now=now)
     if request.parent is not None and changed.state.is_final:
-        settle_parent(session, request.parent, now=now)
+        _tell_parent(session, request.parent, changed, now=now)
     return changed
+
+
+def _tell_parent(session: Session, job_id: UUID, child: Job, *, now: datetime) -> None:
+    """Count one child in. All of them are looked at only when it is the last one."""
+    job = _hold(session, job_id)
+    if job is None or job.state is not JobState.RUNNING or job.done + 1 >= job.total:
+        settle_parent(session, job_id, now=now)
+    else:
+        _change(session, job, add_child(job, child), now=now)
 
 
 def _write(
@@ -345,9 +357,8 @@ def _write(
     return build_job(row)
 
 
-def _ask(session: Session, job_id: UUID) -> None:
-    asked = update(JobRow).where(JobRow.id == job_id).values(cancel_asked=True)
-    session.connection().execute(asked)
+def _ask(session: Session, which: Any) -> None:
+    session.connection().execute(update(JobRow).where(which).values(cancel_asked=True))
 
 
 def _is_free(job: Job, now: datetime) -> bool:
@@ -356,18 +367,3 @@ def _is_free(job: Job, now: datetime) -> bool:
         return False
     lapsed = job.leased_until is not None and job.leased_until <= now
     return job.state is JobState.QUEUED or (job.state is JobState.RUNNING and lapsed)
-
-
-def _is_open() -> Any:
-    return JobRow.state.in_([state.value for state in _OPEN])
-
-
-def _cancelled(now: datetime) -> dict[str, Any]:
-    return {
-        "state": JobState.CANCELLED.value,
-        "with_errors": True,
-        "result": result_document(JobResult(error=status_of(JobCancelledError()))),
-        "finished": now,
-        "leased_until": None,
-        "dedupe": None,
-    }

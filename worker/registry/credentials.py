@@ -14,18 +14,15 @@ import re
 import secrets as dice
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import SecretStr
 
-from models.reference import DOCKER_HUB, HUB_HOSTS
+from models.pull_secrets import covers, entries_of, hosts_of, split_key, split_port
 from models.resources.meta import Secret
 from worker.registry.words import Place
 
 MOST_CANDIDATES = 5
-DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
-DOCKER_CFG = "kubernetes.io/dockercfg"
 _MOST_REMEMBERED = 1024
 _EMPTY = SecretStr("")
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
@@ -72,14 +69,7 @@ class Credential:
 
     def matches(self, host: str, port: str, path: str) -> bool:
         """Whether this credential may be shown to that repository."""
-        if port != self.port:
-            return False
-        own, other = self.host.split("."), host.split(".")
-        if len(own) != len(other):
-            return False
-        if not all(_label_matches(a, b) for a, b in zip(own, other, strict=True)):
-            return False
-        return not self.path or path == self.path or path.startswith(self.path + "/")
+        return covers((self.host, self.port, self.path), host, port, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +87,7 @@ class Keyring:
         found: list[Credential] = []
         for secret in secrets:
             origin = _origin_of(secret)
-            for key, entry in _entries_of(secret).items():
+            for key, entry in entries_of(secret).items():
                 credential = _read_entry(key, entry, origin)
                 if credential is not None:
                     found.append(credential)
@@ -115,11 +105,11 @@ class Keyring:
         return found
 
     def _look_up(self, place: Place) -> tuple[Credential, ...]:
-        hosts = sorted(HUB_HOSTS) if place.registry == DOCKER_HUB else [place.registry]
+        hosts = hosts_of(place.registry)
         fitting = [
             credential
             for credential in self.credentials
-            if any(credential.matches(*_split_port(host), place.repository) for host in hosts)
+            if any(credential.matches(*split_port(host), place.repository) for host in hosts)
         ]
         fitting.sort(key=_rank)
         return tuple(fitting[:MOST_CANDIDATES])
@@ -130,46 +120,11 @@ def _rank(credential: Credential) -> tuple[int, bool, int]:
     return -len(credential.path), bool(wild), wild - len(credential.host)
 
 
-def _label_matches(pattern: str, label: str) -> bool:
-    """A glob within one label: `*`, `?`, `[…]`. Python's own never backtracks far."""
-    return pattern == label or fnmatchcase(label, pattern.replace("[^", "[!"))
-
-
-def _split_port(registry: str) -> tuple[str, str]:
-    """Host in lower case, and port; the colons of `[::1]` are none of a port."""
-    host, colon, port = registry.rpartition(":")
-    if not colon or "]" in port:
-        return registry.lower(), ""
-    return host.lower(), port
-
-
-def split_key(key: str) -> tuple[str, str, str]:
-    """Host, port and path of a secret's key, without scheme and API version."""
-    text = re.sub(r"^https?://", "", key.strip(), flags=re.IGNORECASE)
-    registry, _, path = text.partition("/")
-    path = re.sub(r"^v[12]/", "", path).strip("/")
-    return (*_split_port(registry), path)
-
-
 def _origin_of(secret: Secret) -> str:
     if secret.metadata.uid:
         return f"{secret.metadata.uid}/{secret.metadata.resource_version}"
     content = json.dumps([secret.metadata.namespace, secret.type, secret.data], sort_keys=True)
     return "unsaved-" + hashlib.blake2b(content.encode(), key=_UNSAVED, digest_size=16).hexdigest()
-
-
-def _entries_of(secret: Secret) -> Mapping[str, Any]:
-    """Key → entry of a docker secret. `credsStore` and `credHelpers` are never looked at (C9)."""
-    name = {DOCKER_CONFIG_JSON: ".dockerconfigjson", DOCKER_CFG: ".dockercfg"}.get(secret.type)
-    if name is None or name not in secret.data:
-        return {}
-    try:
-        document = json.loads(base64.b64decode(secret.data[name], validate=True))
-    except (binascii.Error, ValueError, RecursionError):
-        return {}
-    if secret.type == DOCKER_CONFIG_JSON:
-        document = document.get("auths") if isinstance(document, dict) else None
-    return document if isinstance(document, dict) else {}
 
 
 def _read_entry(key: str, entry: Any, origin: str) -> Credential | None:
