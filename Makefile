@@ -34,7 +34,7 @@ test: setup servers ## Run the whole suite against real servers
 	@$(BIN)/python -m pytest -n 3 -q
 
 docs: setup ## Write the pages that are made from the code
-	@$(BIN)/python -m tests.acceptance && $(BIN)/python -m tests.settings_page
+	@$(BIN)/python -m tests.acceptance && $(BIN)/python -m tests.settings_page && $(BIN)/python -m tests.metrics_page
 
 fast: setup ## Run the unit tests only
 	@$(BIN)/python -m pytest -q tests/unit
