@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     sweep_interval: timedelta = Field(
         timedelta(seconds=15), description="How often the sweep looks for dropped jobs."
     )
+    scheduled_imports: bool = Field(
+        default=True, description="Whether scheduled tags are looked at by the clock at all."
+    )
     check_interval: timedelta = Field(
         timedelta(minutes=15),
         ge=timedelta(seconds=1),

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from models.choices import build_cadence
 from models.jobs import Lane
+from models.metrics import CLAIMED, TICK
 from models.settings import Settings
 from models.store.calendar_entries import enter_tags
 from models.store.schedule import (
@@ -88,6 +89,8 @@ def tick(
     flat = Pace(settings.registry_rate)
     rules = Rules(build_cadence(settings), settings.check_lease, pace_of or (lambda _host: flat))
     whole = Ticked()
+    if not settings.scheduled_imports:
+        return whole
     began = time.monotonic()
     while time.monotonic() - began < MOST_SECONDS:
         now = clock()
@@ -102,6 +105,8 @@ def tick(
         whole += round_
         if round_.claimed < CLAIM:
             break
+    TICK.observe(time.monotonic() - began)
+    CLAIMED.inc(whole.claimed)
     if whole.claimed:
         log.debug("tick.finished", claimed=whole.claimed, sent=whole.sent, put_off=whole.put_off)
     return whole

@@ -20,6 +20,7 @@ import structlog
 
 from models.errors import RateLimitedError, StoreError, StreamConflictError, TagstreamError
 from models.jobs import Lane
+from models.metrics import SHARED, observe_check
 from models.oci import storable_text
 from models.store.calendar import LONGEST_MESSAGE
 from models.store.schedule import Check, Settled, put_off_checks, settle_checks, take_checks
@@ -128,14 +129,19 @@ class _Batch:
         later: list[Settled] = []
         for result in results:
             seen = result.seen
+            SHARED.inc(len(result.look.checks) - 1)
             for check in result.look.checks:
                 interval = self._runtime.cadence.interval(check.asked)
                 if isinstance(seen, Checked) and is_same(check, seen):
                     same.append(self._same(check, seen, now=now, interval=interval))
                 elif not isinstance(seen, Checked) and must_wait(check, seen, now, interval):
                     later.append(wait_for(check, seen, now=now))
+                    observe_check(check.host, later[-1].decision)
+                    continue
                 else:
                     found.add(Finding(check, seen, result.look))
+                outcome = outcome_of(check, seen)
+                observe_check(check.host, outcome, late=(now - check.due).total_seconds())
         if same or later:
             with transaction(self._runtime.engine) as session:
                 settle_checks(session, self._batch, same)
@@ -205,6 +211,13 @@ def is_same(check: Check, seen: Checked) -> bool:
     if seen.digest is None:
         return seen.unchanged
     return seen.digest == check.known_source
+
+
+def outcome_of(check: Check, seen: Seen) -> str:
+    """A look in one word, for those who count."""
+    if not isinstance(seen, Checked):
+        return "failed"
+    return "same" if is_same(check, seen) else "changed"
 
 
 def must_wait(check: Check, error: TagstreamError, now: datetime, interval: float) -> bool:

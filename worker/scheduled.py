@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
 from models.errors import StoreError, StreamConflictError, TagstreamError, status_of
-from models.jobs import Asker, Job, JobRequest, JobState, Lane, TargetResult
+from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
 from models.store.calendar import settle_import
@@ -33,6 +33,7 @@ from models.streams.plan import plan_import
 from models.streams.schedule import with_next_generation
 from models.streams.trigger import due_import
 from models.streams.validation import check_import
+from worker.counting import count_results
 from worker.fetch import FetchRequest, fetch_all
 from worker.held import Held
 from worker.importer import MOST_RACES, load_held_for, result_of_import
@@ -190,13 +191,15 @@ def _write(
         try:
             with transaction(runtime.engine) as session:
                 stream = load_stream(session, namespace, name, for_update=True)
-                if stream is not None:
-                    _save(session, stream, fetched, findings, runtime)
+                if stream is None:
+                    return  # and its rows went with it
+                result = _save(session, stream, fetched, findings, runtime)
         except StreamConflictError:
             if race > MOST_RACES:
                 raise
             time.sleep(0.01 * race)
         else:
+            count_results(fetched.request, result, Asker.SCHEDULE)
             return
 
 
@@ -206,7 +209,7 @@ def _save(
     fetched: _Fetched,
     findings: list[Finding],
     runtime: Runtime,
-) -> None:
+) -> JobResult:
     rules = runtime.rules
     metadata = stream.metadata
     usage = None
@@ -243,6 +246,7 @@ def _save(
     )
     if applied.changed:
         _record_job(session, fetched.request, applied, runtime)
+    return result_of_import(applied)
 
 
 def _record_job(

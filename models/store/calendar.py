@@ -14,6 +14,8 @@ from sqlalchemy import and_, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.jobs import TargetResult
+from models.pull_secrets import Scope, covers, hosts_of, scopes_of, split_port
+from models.resources.meta import Secret
 from models.resources.stream import ImageStream
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
 from models.store.schedule import sibling_turns
@@ -295,26 +297,34 @@ def _enter_failed(
         session.connection().execute(statement, rows)
 
 
-def wake_refused(session: Session, namespace: str, hosts: Collection[str], *, now: datetime) -> int:
+def wake_refused(
+    session: Session, namespace: str, secrets: Collection[Secret] | None, *, now: datetime
+) -> int:
     """Look at once at the namespace's tags that registries refused, as its rights have changed.
 
-    `hosts` are those that the changed secret speaks of; how many tags that was.
+    Only at those that the changed secrets speak of; None: at all. How many tags that was.
     """
-    if not hosts:
-        return 0
     refused = or_(
         ScheduleRow.reason.startswith("auth."), ScheduleRow.reason.startswith("notfound.")
     )
-    woken = (
-        update(_TABLE)
-        .where(
-            ScheduleRow.namespace == namespace,
-            ScheduleRow.host.in_(list(hosts)),
-            ScheduleRow.failures > 0,
-            ScheduleRow.suspended.is_(False),
-            ScheduleRow.batch.is_(None),
-            refused,
-        )
-        .values(due=now, next_look=now)
+    waiting = select(ScheduleRow.id, ScheduleRow.host, ScheduleRow.key).where(
+        ScheduleRow.namespace == namespace,
+        ScheduleRow.failures > 0,
+        ScheduleRow.suspended.is_(False),
+        ScheduleRow.batch.is_(None),
+        refused,
     )
-    return session.connection().execute(woken).rowcount
+    rows = session.execute(waiting.order_by(ScheduleRow.id)).all()
+    if secrets is not None and rows:
+        scopes = scopes_of(secrets)
+        rows = [row for row in rows if _is_covered(scopes, row.host, row.key)]
+    for chunk in in_chunks([row.id for row in rows]):
+        woken = update(_TABLE).where(_TABLE.c.id.in_(chunk), _TABLE.c.batch.is_(None))
+        session.connection().execute(woken.values(due=now, next_look=now))
+    return len(rows)
+
+
+def _is_covered(scopes: Collection[Scope], registry: str, key: str) -> bool:
+    path = key.partition(" ")[0].partition("/")[2]
+    names = [split_port(name) for name in hosts_of(registry)]
+    return any(covers(scope, host, port, path) for scope in scopes for host, port in names)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from models.errors import StoreError, StreamConflictError
 from models.resources.meta import Secret
 from models.store.bulk import AnyRow, insert_into, table_of
+from models.store.calendar import wake_refused
 from models.store.changes import Change, Verb, record_changes
 from models.store.cipher import Cipher
 from models.store.failures import MODIFIED
@@ -69,6 +70,7 @@ def save_secret(
     session.connection().execute(update(table).where(table.c.id == row.id).values(**values))
     saved = _find(session, namespace, name)
     assert saved is not None
+    wake_refused(session, namespace, [secret], now=now)
     return build_secret(saved, content)
 
 
@@ -123,6 +125,7 @@ def delete_secret(session: Session, namespace: str, name: str, *, now: datetime)
         return 0
     session.connection().execute(delete(SecretRow).where(SecretRow.id == row.id))
     change = Change(KIND, name, Verb.DELETED, namespace, closed_wire(row))
+    wake_refused(session, namespace, None, now=now)
     return record_changes(session, [change], now=now)
 
 
