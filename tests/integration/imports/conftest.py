@@ -1,5 +1,6 @@
 """A whole importer around one database and the fake registry: what went in, what came of it."""
 
+import base64
 import json
 import zlib
 from dataclasses import replace
@@ -11,6 +12,7 @@ from sqlalchemy import select, update
 from models.choices import build_cadence
 from models.jobs import Asker, JobRequest, JobState
 from models.resources.imports import ImageStreamImport
+from models.resources.meta import Secret
 from models.settings import Settings
 from models.store.images import load_image
 from models.store.jobs import create_job, load_answer
@@ -51,6 +53,29 @@ def isi(*images, repository=None, do=True, name="is", namespace="ns", **meta):
                 **({"repository": repository} if repository else {}),
             },
         }
+    )
+
+
+def save(house, auths, *, name="pull", namespace="ns", **annotations):
+    """A pull secret with a user and a password for each key."""
+    entries = {
+        key: {"username": user, "password": password} for key, (user, password) in auths.items()
+    }
+    content = json.dumps({"auths": entries}).encode()
+    house.save_secret(
+        Secret.model_validate(
+            {
+                "metadata": {
+                    "name": name,
+                    "namespace": namespace,
+                    "annotations": {
+                        f"openshift.io/image.{key}": value for key, value in annotations.items()
+                    },
+                },
+                "type": "kubernetes.io/dockerconfigjson",
+                "data": {".dockerconfigjson": base64.b64encode(content).decode()},
+            }
+        )
     )
 
 
@@ -122,6 +147,15 @@ class House:
                         .where(ScheduleRow.id == row.id)
                         .values(due=then, next_look=then, fresh=False)
                     )
+
+    def hurry(self):
+        """Let it be time to look at what waits for something."""
+        with transaction(self.engine) as session:
+            session.execute(
+                update(ScheduleRow)
+                .where(ScheduleRow.due <= moment())
+                .values(next_look=moment() - timedelta(seconds=1))
+            )
 
     def tick(self, *, pace=None, carry=True):
         """Claim what is due and carry it, as beat and a worker would; what the tick came to."""

@@ -1,39 +1,12 @@
 """Pull secrets: who is shown which, and what becomes of a wrong one (`import.md` 2.6, 4.6)."""
 
-import base64
-import json
-
 import pytest
 
-from models.resources.meta import Secret
 from tests import fixtures as fx
 from tests.fakeregistry.wire import Reply
-from tests.integration.imports.conftest import img, isi
+from tests.integration.imports.conftest import img, isi, save
 
 D1 = fx.digest_of(fx.S2)
-
-
-def save(house, auths, *, name="pull", **annotations):
-    """A pull secret with a user and a password for each key."""
-    entries = {
-        key: {"username": user, "password": password} for key, (user, password) in auths.items()
-    }
-    content = json.dumps({"auths": entries}).encode()
-    house.save_secret(
-        Secret.model_validate(
-            {
-                "metadata": {
-                    "name": name,
-                    "namespace": "ns",
-                    "annotations": {
-                        f"openshift.io/image.{key}": value for key, value in annotations.items()
-                    },
-                },
-                "type": "kubernetes.io/dockerconfigjson",
-                "data": {".dockerconfigjson": base64.b64encode(content).decode()},
-            }
-        )
-    )
 
 
 def results(house, *names, do=False):
