@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from models.errors import (
     ContentError,
@@ -26,36 +24,28 @@ from worker.registry.answers import (
     supports_api,
 )
 from worker.registry.auth import Authenticator, Authorized
-from worker.registry.checks import Checked
+from worker.registry.checks import Checked, Checker
 from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.config import ClientConfig
 from worker.registry.exchange import Exchange
 from worker.registry.hosts import Hosts
 from worker.registry.paths import blob_path, manifest_path, tags_path
 from worker.registry.referrers import Finder, Referrers
+from worker.registry.remembered import Remembered
 from worker.registry.retry import Dice, with_retries
 from worker.registry.slots import LocalSlots, RedisSlots
 from worker.registry.tags import LARGEST_PAGE, PAGE_SIZE, collect_tags
 from worker.registry.transport import Lookup, look_up
-from worker.registry.verify import (
-    DIGEST_MISMATCH,
-    claimed_digest,
-    verify_blob,
-    verify_manifest,
-)
+from worker.registry.verify import DIGEST_MISMATCH, verify_blob, verify_manifest
 from worker.registry.words import Answer, Fetched, Outgoing, Place, Seen, TagList
-
-V = TypeVar("V")
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
 LARGEST_BLOB = 4 * 1024 * 1024
-NO_DIGEST_KEPT = 24 * 3600.0
 PING_KEPT = 600.0
-MOST_KEPT = 10_000
 _ACCEPT_BLOBS = "application/octet-stream, */*;q=0.1"
 _RANGE = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
-# Answers to a HEAD that a GET may answer otherwise (`registry.md` 2.4).
-_UNSURE = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
+# A presigned address may refuse a HEAD where it serves a GET (`registry.md` 2.8).
+_HEAD_REFUSED = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
 _NO_REFERRERS = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
 
 
@@ -85,33 +75,21 @@ class RegistryClient:
         self.exchange = Exchange(config, self.hosts, lookup=lookup)
         self._auth = Authenticator(self.exchange, config, clock=clock)
         self._finder = Finder(self, clock)
-        self._no_digest: OrderedDict[str, float] = OrderedDict()
-        self._pings: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self.checker = Checker(self, clock)
+        self._pings = Remembered(clock, seconds=PING_KEPT)
 
     async def fetch_manifest(self, place: Place, wanted: str, access: Access) -> Fetched:
         """The manifest of a tag or digest, verified. Raises RegistryError naming the reference.
 
         A digest mismatch is asked for once more: proxies truncate.
         """
-        path, reference = manifest_path(place, wanted), place.reference(wanted)
-        if access.lane != "interactive":
-            self.hosts.host(place).check_quota()
 
         async def ask() -> Fetched:
-            authorized = await self._ask(
-                "GET",
-                place,
-                path,
-                access,
-                accept=ACCEPT_MANIFESTS,
-                cap=LARGEST_MANIFEST,
-                seconds=self.config.manifest_seconds,
-                reference=reference,
-            )
+            authorized = await self.ask_manifest("GET", place, wanted, access)
             return await verify_manifest(
                 authorized.answer,
                 wanted,
-                reference=reference,
+                reference=place.reference(wanted),
                 scope=authorized.scope,
                 warnings=authorized.warnings,
             )
@@ -119,44 +97,42 @@ class RegistryClient:
         return await _twice_if_damaged(ask)
 
     async def head_manifest(self, place: Place, wanted: str, access: Access) -> Seen:
-        """What the registry says a tag or digest means now: a hint, or `Seen(None)` for none.
-
-        None also where only a GET can tell; a registry that leaves the digest out is not asked
-        this way again for a day. Raises RegistryError for what a GET would not mend.
-        """
-        path = manifest_path(place, wanted)
-        if self._no_digest.get(place.api_host, 0.0) > self._clock.now():
-            return Seen(None)
-        authorized = await self._ask(
-            "HEAD",
-            place,
-            path,
-            access,
-            accept=ACCEPT_MANIFESTS,
-            cap=0,
-            seconds=self.config.head_seconds,
-            reference=place.reference(wanted),
-            also=_UNSURE,
-        )
-        if authorized.answer.status != 200:
-            return Seen(None, authorized.scope)
-        digest = claimed_digest(authorized.answer)
-        if digest is None:
-            _keep(self._no_digest, place.api_host, self._clock.now() + NO_DIGEST_KEPT)
-        return Seen(digest, authorized.scope)
+        """What the registry says a tag or digest means now: a hint, see `Checker.head`."""
+        return await self.checker.head(place, wanted, access)
 
     async def check_manifest(
+        self, place: Place, wanted: str, access: Access, *, known: str, etag: str = ""
+    ) -> Checked:
+        """Whether a tag is still what was known of it, see `Checker.check`."""
+        return await self.checker.check(place, wanted, access, known=known, etag=etag)
+
+    async def ask_manifest(
         self,
+        method: str,
         place: Place,
         wanted: str,
         access: Access,
         *,
-        known: str,
-        etag: str = "",  # noqa: ARG002
-    ) -> Checked:
-        """Whether a tag is still what was known of it."""
-        seen = await self.head_manifest(place, wanted, access)
-        return Checked(seen.digest, seen.scope, unchanged=seen.digest == known)
+        also: frozenset[int] = frozenset(),
+        headers: Mapping[str, str] | None = None,
+    ) -> Authorized:
+        """One answer about a manifest, unverified, of status 200 or one of `also`."""
+        heads = method == "HEAD"
+        path = manifest_path(place, wanted)
+        if not heads and access.lane != "interactive":
+            self.hosts.host(place).check_quota()
+        return await self._ask(
+            method,
+            place,
+            path,
+            access,
+            accept=ACCEPT_MANIFESTS,
+            cap=0 if heads else LARGEST_MANIFEST,
+            seconds=self.config.head_seconds if heads else self.config.manifest_seconds,
+            reference=place.reference(wanted),
+            also=also,
+            headers=headers,
+        )
 
     async def fetch_blob(
         self,
@@ -210,7 +186,7 @@ class RegistryClient:
             seconds=self.config.head_seconds,
             reference=reference,
             blob=True,
-            also=_UNSURE,
+            also=_HEAD_REFUSED,
         )
         length = authorized.answer.headers.get("content-length", "")
         if authorized.answer.status == 200 and length.isdigit():
@@ -319,7 +295,7 @@ class RegistryClient:
         reference: str,
         blob: bool = False,
         also: frozenset[int] = frozenset(),
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         reads_body: bool = True,
         redirects: str = "registry",
     ) -> Authorized:
@@ -371,11 +347,11 @@ class RegistryClient:
         """After a 404 that no registry wrote: is there a registry at all (`registry.md` 4.3)?"""
         if not error.text.startswith("error parsing HTTP"):
             return
-        until, said = self._pings.get(place.api_host, (0.0, ""))
-        if until <= self._clock.now():
+        said = self._pings.get(place.api_host)
+        if said is None:
             answer = await self.ping(place, access)
             said = "" if supports_api(answer) else describe_status(answer.status)
-            _keep(self._pings, place.api_host, (self._clock.now() + PING_KEPT, said))
+            self._pings.put(place.api_host, said)
         if said:
             raise ProtocolError(
                 f'endpoint "{self.exchange.base_url(place)}" does not support v2 API (got {said})',
@@ -396,9 +372,3 @@ async def _twice_if_damaged(ask: Callable[[], Awaitable[Fetched]]) -> Fetched:
         if error.code != DIGEST_MISMATCH:
             raise
     return await ask()
-
-
-def _keep(kept: OrderedDict[str, V], key: str, value: V) -> None:
-    kept[key] = value
-    while len(kept) > MOST_KEPT:
-        kept.popitem(last=False)
