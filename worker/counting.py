@@ -37,6 +37,7 @@ def count_failure(request: ImageStreamImport, error: Mapping[str, Any], asker: A
     for name in _asked(request):
         registry = registry_of(name) or OTHER
         count_import(registry, result="failed", reason=reason, trigger=asker.value)
+        _count_one(name, reason, scheduled=asker is Asker.SCHEDULE)
 
 
 def registry_of(written: str) -> str | None:
@@ -73,8 +74,12 @@ def _count_old(request: ImageStreamImport, result: JobResult, *, scheduled: bool
         reason = None if failed is None else str(failed.get("reason", ""))
         found.append((request.spec.repository.from_.name, reason))
     for name, reason in found:
-        registry = registry_of(name)
-        if registry is None:
-            count_old("", scheduled=scheduled, reason=UNPARSABLE)
-        else:
-            count_old(registry, scheduled=scheduled, reason=reason)
+        _count_one(name, reason, scheduled=scheduled)
+
+
+def _count_one(written: str, reason: str | None, *, scheduled: bool) -> None:
+    registry = registry_of(written)
+    if registry is None:
+        count_old("", scheduled=scheduled, reason=UNPARSABLE)
+    else:
+        count_old(registry, scheduled=scheduled, reason=reason)

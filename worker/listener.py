@@ -84,7 +84,8 @@ def start_listener(listen: str) -> Listener | None:
     if not listen:
         return None
     try:
-        return Listener(*parse_listen(listen))
+        host, port = parse_listen(listen)
+        listener = Listener(host, port)
     except (ValueError, OSError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         log.error(  # noqa: TRY400 - a taken port needs no traceback
@@ -94,6 +95,8 @@ def start_listener(listen: str) -> Listener | None:
             advice="choose another TAGSTREAM_METRICS_LISTEN",
         )
         return None
+    log.info("metrics.served", host=host, port=listener.port)
+    return listener
 
 
 @contextmanager

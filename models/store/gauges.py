@@ -27,6 +27,7 @@ from models.store.tables.schedule import ScheduleRow
 
 MOST_TAGS = 100_000
 MOST_JOBS = 10_000
+MOST_AHEAD = 20_000  # rows that are looked at next, of which some were put off
 OLDEST = 1000  # of the rows that wait longest, how many are asked for their turn
 
 _ESTIMATE = text(
@@ -54,16 +55,30 @@ def _scheduled(session: Session) -> int:
 
 
 def _pending(session: Session, now: datetime) -> tuple[int, datetime | None]:
-    """How many are due and not checked, waiting or in somebody's hands; the oldest one's turn."""
-    waiting = select(ScheduleRow.due).where(ScheduleRow.next_look <= now)
-    claimed = select(ScheduleRow.due).where(
-        ScheduleRow.batch.is_not(None), ScheduleRow.next_look > now, ScheduleRow.due <= now
+    """How many are due and not checked, and the turn of the one that waits longest.
+
+    They wait for a scheduler, are put off (until soon, hence among the next to be looked at), or
+    are in somebody's hands.
+    """
+    order = (ScheduleRow.next_look, ScheduleRow.id)
+    waiting = select(ScheduleRow.id).where(ScheduleRow.next_look <= now)
+    ahead = select(ScheduleRow.due, ScheduleRow.batch).where(ScheduleRow.next_look > now)
+    next_ones = ahead.order_by(*order).limit(MOST_AHEAD).subquery()
+    put_off = select(func.count(), func.min(next_ones.c.due)).where(
+        next_ones.c.due <= now, next_ones.c.batch.is_(None)
     )
-    count = _count(session, waiting, most=MOST_TAGS) + _count(session, claimed, most=MOST_TAGS)
-    first = waiting.order_by(ScheduleRow.next_look, ScheduleRow.id).limit(OLDEST).subquery()
-    held = claimed.limit(MOST_TAGS).subquery()
-    turns = [session.scalar(select(func.min(each.c.due))) for each in (first, held)]
-    return min(count, MOST_TAGS), min((turn for turn in turns if turn is not None), default=None)
+    held = select(ScheduleRow.due, ScheduleRow.next_look).where(ScheduleRow.batch.is_not(None))
+    held_ones = held.limit(MOST_AHEAD).subquery()  # apart, so that SQLite takes the index of claims
+    claimed = select(func.count(), func.min(held_ones.c.due)).where(
+        held_ones.c.next_look > now, held_ones.c.due <= now
+    )
+    first = waiting.add_columns(ScheduleRow.due).order_by(*order).limit(OLDEST).subquery()
+    found = [
+        (_count(session, waiting, most=MOST_TAGS), session.scalar(select(func.min(first.c.due)))),
+        *(session.execute(each).one() for each in (put_off, claimed)),
+    ]
+    turns = [turn for _, turn in found if turn is not None]
+    return min(sum(count for count, _ in found), MOST_TAGS), min(turns, default=None)
 
 
 def _jobs(session: Session, now: datetime) -> Iterator[Value]:
