@@ -14,13 +14,16 @@ import structlog
 from celery import Celery
 from sqlalchemy import Engine
 
+from models.choices import build_cadence
 from models.errors import LeaseLostError, TagstreamError, status_of
 from models.jobs import Job, JobResult, JobState
 from models.settings import Settings
 from models.store.changes import forget_changes, stale_changes
+from models.store.clock import notice_clock
 from models.store.jobs import dropped_jobs, finish_job, settle_parent
 from models.store.reimports import stuck_reimports
 from models.store.session import transaction
+from models.streams.schedule import Cadence
 from worker.queue import knock_all, utc_now
 
 log = structlog.get_logger()
@@ -54,6 +57,7 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
             for job_id in stuck:
                 settle_parent(session, job_id, now=now)
     prune_log(engine, now=now)
+    mind_clock(engine, build_cadence(settings), now=now)
     if dropped:
         log.info("sweep.finished", knocked=knocked, given_up=given_up)
     return Swept(knocked, given_up)
@@ -69,6 +73,15 @@ def prune_log(engine: Engine, *, now: datetime) -> int:
         gone = forget_changes(session, stale)
     log.info("changes.pruned", changes=gone)
     return gone
+
+
+def mind_clock(engine: Engine, cadence: Cadence, *, now: datetime) -> int:
+    """Note the time, and call turns back that were planned by a clock that went ahead."""
+    with transaction(engine) as session:
+        called = notice_clock(session, cadence=cadence, now=now)
+    if called:
+        log.warning("schedule.clock_set_back", turns=called)
+    return called
 
 
 def _give_up(engine: Engine, job: Job, *, now: datetime) -> bool:

@@ -1,5 +1,7 @@
 """Pull secrets: who is shown which, and what becomes of a wrong one (`import.md` 2.6, 4.6)."""
 
+import base64
+
 import pytest
 
 from tests import fixtures as fx

@@ -1,0 +1,51 @@
+"""A clock that is set forward or back: no turn is lost, and nothing bursts."""
+
+from datetime import timedelta
+
+from models.store.clock import notice_clock
+from models.store.session import transaction
+from models.streams.schedule import Cadence
+from scheduler.budget import Pace
+from tests import fixtures as fx
+from tests.integration.imports.conftest import img, isi
+from worker.queue import moment
+
+CADENCE = Cadence()
+
+
+def notice(house, now):
+    with transaction(house.engine) as session:
+        return notice_clock(session, cadence=CADENCE, now=now)
+
+
+def test_turns_of_a_clock_that_went_ahead_are_called_back(house, reg):
+    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=True)))
+    now = moment()
+    assert notice(house, now + timedelta(hours=5)) == 0
+    house.come_due(by=-5 * 3600)
+    assert notice(house, now) == 1
+    assert house.tick().sent == 1
+    assert notice(house, now + timedelta(seconds=15)) == 0
+
+
+def test_clocks_that_differ_a_little_and_turns_that_are_far_ahead_by_right_are_let_be(house, reg):
+    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=True)))
+    due = house.calendar()["is:t"].due
+    now = moment()
+    notice(house, now + timedelta(seconds=50))
+    assert notice(house, now) == 0
+    notice(house, now + timedelta(hours=5))
+    assert notice(house, now) == 0
+    assert house.calendar()["is:t"].due == due
+
+
+def test_a_clock_set_forward_makes_a_backlog_that_stands_in_line(house, reg):
+    names = [f"n{number}" for number in range(8)]
+    for name in names:
+        reg.push("a/b", tag=name, manifest=fx.S2, media_type=fx.S2_TYPE, config=fx.CFG_A)
+    house.run(isi(*(img(f"{reg.host}/a/b:{name}", to=name, scheduled=True) for name in names)))
+    house.come_due(by=5 * 3600)
+    ticked = house.tick(pace=Pace(rate=1.0), carry=False)
+    assert (ticked.claimed, ticked.sent, ticked.put_off) == (8, 3, 5)
+    waiting = sorted(row.next_look for row in house.calendar().values())
+    assert (waiting[-1] - moment()).total_seconds() > 5

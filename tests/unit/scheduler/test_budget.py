@@ -1,0 +1,129 @@
+"""How what is due is spread over what registries can take."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.store.schedule import Due
+from models.streams.schedule import Decision
+from scheduler.budget import AHEAD, MOST_AT_ONCE, TURN, Pace, pack_batches, spread_due
+
+NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
+
+
+def due(number, *, host="quay.io", key=None, decision="same", reason=""):
+    return Due(
+        id=number,
+        host=host,
+        key=key or f"{host}/a/b {number}",
+        scheduled=True,
+        asked=None,
+        fresh=False,
+        due=NOW - timedelta(seconds=1),
+        checked=None,
+        decision=decision,
+        reason=reason,
+        message="",
+    )
+
+
+def spread(rows, *, rate=0.0, suspended=False, turns=None, claimed=None):
+    return spread_due(
+        rows,
+        now=NOW,
+        pace_of=lambda _host: Pace(rate, suspended),
+        turns=turns or {},
+        claimed=claimed or {},
+    )
+
+
+def test_without_a_rate_everything_goes_out():
+    rows = [due(number) for number in range(MOST_AT_ONCE)]
+    found = spread(rows)
+    assert (found.go, found.later, found.turns) == (rows, [], {})
+
+
+@given(
+    rate=st.floats(0.1, 500),
+    count=st.integers(0, 300),
+    behind=st.floats(-10, 100),
+)
+def test_no_second_takes_more_than_the_rate(rate, count, behind):
+    free = NOW + timedelta(seconds=behind)
+    found = spread([due(number) for number in range(count)], rate=rate, turns={"quay.io": free})
+    starts = [NOW] * len(found.go) + [put.until for put in found.later]
+    horizon = AHEAD.total_seconds()
+    assert len(found.go) <= max(0.0, horizon - max(0.0, behind)) * rate + 1
+    for put in found.later:
+        before = sum(1 for start in starts if start <= put.until)
+        left = (put.until - max(free, NOW)).total_seconds()
+        assert before <= left * rate + 2
+    assert [put.row.id for put in found.later] == sorted(put.row.id for put in found.later)
+
+
+def test_a_row_that_stood_in_line_goes_when_its_place_has_come():
+    waited = due(1, decision=Decision.WAITED, reason=TURN)
+    found = spread([waited], rate=1.0, turns={"quay.io": NOW + timedelta(hours=1)})
+    assert found.go == [waited]
+
+
+def test_who_follows_the_same_source_needs_one_place_together():
+    rows = [due(number, key="quay.io/a/b t") for number in range(300)]
+    found = spread(rows, rate=0.1)
+    assert len(found.go) == 300
+    assert found.turns == {"quay.io": NOW + timedelta(seconds=10)}
+
+
+def test_a_registry_has_only_so_many_checks_in_hand_at_once():
+    rows = [due(number) for number in range(10)]
+    found = spread(rows, claimed={"quay.io": MOST_AT_ONCE - 3})
+    assert (len(found.go), len(found.later)) == (3, 7)
+    assert {put.decision for put in found.later} == {Decision.WAITED}
+    assert all(put.until > NOW for put in found.later)
+
+
+def test_one_registrys_backlog_is_nothing_to_another():
+    crowd = [due(number) for number in range(1000)]
+    other = due(1001, host="docker.io")
+    found = spread([*crowd, other], rate=1.0, claimed={"quay.io": MOST_AT_ONCE})
+    assert other in found.go
+
+
+def test_a_suspended_registry_is_asked_nothing():
+    found = spread([due(1)], suspended=True)
+    [put] = found.later
+    assert (found.go, put.decision) == ([], Decision.SUSPENDED)
+    assert "quay.io" in put.message
+
+
+@given(
+    rows=st.lists(
+        st.builds(
+            lambda number, host, key: due(number, host=host, key=f"{host}/{key}"),
+            st.integers(0, 10_000),
+            st.sampled_from(["a.io", "b.io", "c.io"]),
+            st.sampled_from("abcdefg"),
+        ),
+        unique_by=lambda row: row.id,
+        max_size=80,
+    ),
+    most=st.integers(1, 20),
+)
+def test_batches_hold_each_row_once_and_never_part_who_shares_a_check(rows, most):
+    batches = pack_batches(rows, most=most)
+    assert sorted(each for batch in batches for each in batch) == sorted(row.id for row in rows)
+    where = {each: number for number, batch in enumerate(batches) for each in batch}
+    by_key = {}
+    for row in rows:
+        by_key.setdefault(row.key, set()).add(where[row.id])
+    assert all(len(found) == 1 for found in by_key.values())
+    assert all(batch for batch in batches)
+
+
+@pytest.mark.parametrize("count", [1, 199, 200, 201, 1000])
+def test_a_batch_is_not_larger_than_it_need_be(count):
+    batches = pack_batches([due(number) for number in range(count)], most=200)
+    assert max(map(len, batches)) <= 200
+    assert len(batches) == -(-count // 200)
