@@ -54,6 +54,36 @@ def carry_out(
             return _cancel_all(engine, jobs)
 
 
+def carry_reimport(
+    settings: Settings, engine: Engine, wanted: JobRequest, *, title: str
+) -> list[Job]:
+    """The jobs of all streams that a reimport takes, once each has ended; empty: nothing fits."""
+    from cli.house import open_counter
+    from models.store.reimports import choose_requests, create_reimport, list_children
+    from models.store.session import transaction
+    from worker.queue import knock_all, utc_now
+
+    with transaction(engine, write=False) as session:
+        if next(choose_requests(session, wanted), None) is None:
+            return []
+    with (
+        ctrl_c_from_sigterm(),
+        open_progress(title, jobs=1) as progress,
+        open_counter(settings, engine) as app,
+    ):
+        with transaction(engine) as session:
+            most = settings.max_tags_ceiling
+            whole, children = create_reimport(session, wanted, now=utc_now(), max_tags=most)
+        try:
+            knock_all(engine, app, children)
+            _wait(settings, engine, app, whole, progress.watcher(0))
+        except KeyboardInterrupt:
+            progress.stop()
+            _cancel_all(engine, [whole])
+    with transaction(engine, write=False) as session:
+        return list_children(session, whole)
+
+
 def _wait(settings: Settings, engine: Engine, app: Celery, job: Job, watch: Watcher) -> Job:
     """The job once it has ended. Embedded, nobody else sweeps up what fell meanwhile."""
     from worker.queue import wait_for
@@ -99,9 +129,10 @@ def ctrl_c_from_sigterm() -> Iterator[None]:
 class _Bar:
     """A live bar on a terminal. Many jobs are counted, one shows its targets."""
 
-    def __init__(self, progress: Progress, task: TaskID, *, jobs: int) -> None:
+    def __init__(self, progress: Progress, task: TaskID, title: str, *, jobs: int) -> None:
         self._progress = progress
         self._task = task
+        self._title = title
         self._jobs = jobs
 
     def watcher(self, place: int) -> Watcher:
@@ -109,7 +140,12 @@ class _Bar:
             if self._jobs > 1:
                 self._progress.update(self._task, completed=place + job.state.is_final)
             else:
-                self._progress.update(self._task, completed=job.done, total=job.total or None)
+                self._progress.update(
+                    self._task,
+                    completed=job.done,
+                    total=job.total or None,
+                    description=self._title + _failures(job),
+                )
 
         return watch
 
@@ -132,12 +168,18 @@ class _Lines:
                 return
             self._said = self._clock()
             done, total = (place, self._jobs) if self._jobs > 1 else (job.done, job.total)
-            say(f"{done} of {total or '?'} done")
+            say(f"{done:,} of {total or '?'} done{_failures(job)}")
 
         return watch
 
     def stop(self) -> None:
         return
+
+
+def _failures(job: Job) -> str:
+    """How many parts of a reimport failed so far."""
+    failed = job.result.jobs_failed
+    return f", {failed:,} failed" if failed else ""
 
 
 @contextmanager
@@ -164,5 +206,6 @@ def open_progress(title: str, *, jobs: int) -> Iterator[_Bar | _Lines]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=talk, transient=True) as progress:
-        task = progress.add_task(clean(title), total=jobs if jobs > 1 else None)
-        yield _Bar(progress, task, jobs=jobs)
+        title = clean(title)
+        task = progress.add_task(title, total=jobs if jobs > 1 else None)
+        yield _Bar(progress, task, title, jobs=jobs)

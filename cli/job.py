@@ -18,6 +18,7 @@ def command() -> None:
 def cancel_command(place: Place, *, job_id: str) -> int:
     """Stop a job, whether it waits or runs; nothing of it will be written.
 
+    A reimport of many streams stops with all that it has not come to yet.
     ID may be the beginning of the job's id, as `tagstream jobs` shows it.
     """
     from cli.desk.opening import open_desk

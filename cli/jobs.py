@@ -92,6 +92,5 @@ def _watch_lines(desk: Desk, where: str | None, limit: int, *, everywhere: bool)
             if told.get(job.id) != seen:
                 told[job.id] = seen
                 goal = f"{job.request.namespace}/" if everywhere else ""
-                print_line(
-                    f"{job.id}   {goal}{job.request.stream}   {seen[0]}   {seen[1]}/{seen[2]}"
-                )
+                goal += job.request.stream or "(reimport)"
+                print_line(f"{job.id}   {goal}   {seen[0]}   {seen[1]}/{seen[2]}")

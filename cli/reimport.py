@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from cli.desk.server import Again, Desk
     from models.jobs import Job
 
+MOST_ROWS = 100
+MOST_TOLD = 20  # streams whose failures are told
+
 
 @click.command("reimport", short_help="Import tags again, as they stand upstream now.")
 @click.argument("stream", default="", metavar="[STREAM[:TAG]]")
 @click.option("--all", "whole", is_flag=True, help="Every stream of the namespace.")
 @click.option("--failed", is_flag=True, help="Only tags that failed last time.")
 @click.option("--registry", default="", metavar="HOST", help="Only tags from that registry.")
+@click.option("--dry-run", "trial", is_flag=True, help="Only tell how many requests it would take.")
 @namespace_option
 @everywhere_option
 @output_option
@@ -32,6 +36,7 @@ def command(
     whole: bool,
     failed: bool,
     registry: str,
+    trial: bool,
     namespace: str,
     everywhere: bool,
     style: str,
@@ -43,6 +48,7 @@ def command(
         raise click.UsageError("-A belongs to --all; a single stream is found by -n NS")
     from cli.desk.opening import open_desk
     from cli.desk.server import Again
+    from cli.forecast import report_forecast
     from cli.printing import say
     from cli.report import exit_code
 
@@ -51,6 +57,9 @@ def command(
     with open_desk(place) as desk:
         if stream:
             wish = _one_stream(desk, wish, stream)
+        if trial:
+            report_forecast(desk.forecast(wish), style)
+            return 0
         jobs = desk.reimport(wish)
         if not jobs:
             say("nothing to import again: no tag fits")
@@ -80,16 +89,45 @@ def _report(desk: Desk, jobs: Sequence[Job], style: str, *, seconds: float) -> N
     from cli.report import report_failures, report_import
     from cli.tables import Look, print_jobs
     from cli.words import count_of
+    from models.jobs import JobState
 
     if len(jobs) == 1 and style in {"table", "wide", "name"}:
         report_import(desk, jobs[0], style, seconds=seconds)
         return
-    print_jobs(jobs, Look(style, single=False, everywhere=True, now=datetime.now(UTC)))
-    for job in jobs:
+    shown = _worth_a_row(jobs) if style == "table" else jobs
+    print_jobs(shown, Look(style, single=False, everywhere=True, now=datetime.now(UTC)))
+    failed = [job for job in jobs if job.with_errors or job.state is not JobState.SUCCEEDED]
+    told = [job for job in failed if job.state is not JobState.CANCELLED]
+    for job in told[:MOST_TOLD]:
         report_failures(job)
+    if len(told) > MOST_TOLD:
+        say(f"{count_of(len(told) - MOST_TOLD, 'more stream')} with failures", style="red")
+    if len(shown) < len(jobs):
+        say(f"{count_of(len(jobs) - len(shown), 'stream')} without news; -o wide lists them too")
+    say(_summary(jobs, seconds=seconds), style="yellow" if failed else "green")
+
+
+def _worth_a_row(jobs: Sequence[Job]) -> list[Job]:
+    """All of them, as long as a person can read them; else those with news."""
+    from models.jobs import JobState
+
+    if len(jobs) <= MOST_ROWS:
+        return list(jobs)
+    news = [job for job in jobs if job.with_errors or job.result.changed]
+    return [job for job in news if job.state is not JobState.CANCELLED][:MOST_ROWS]
+
+
+def _summary(jobs: Sequence[Job], *, seconds: float) -> str:
+    from cli.words import count_of
+    from models.jobs import JobState
+
+    cancelled = sum(job.state is JobState.CANCELLED for job in jobs)
+    looked = count_of(len(jobs), "stream")
+    if cancelled:
+        looked = f"cancelled: {len(jobs) - cancelled:,} of {looked}"
     changed = sum(job.result.changed for job in jobs)
     failed = sum(job.result.failed for job in jobs)
-    say(
-        f"{count_of(len(jobs), 'stream')} looked at, {count_of(changed, 'tag')} changed, "
+    return (
+        f"{looked} looked at, {count_of(changed, 'tag')} changed, "
         f"{failed:,} failed in {seconds:.1f} s"
     )

@@ -177,7 +177,7 @@ def job_row(job: Job, look: Look) -> list[Cell]:
     """A job in those columns."""
     row: list[Cell] = [
         (str(job.id) if look.wide else str(job.id)[:SHORT_ID], "bold"),
-        job.request.stream,
+        job.request.stream or ("(reimport)", "dim"),
         (state_of(job), "yellow" if _is_mixed(job) else _STATE_STYLES[job.state]),
         _progress(job),
         (format_age(job.created, look.now), "dim"),
@@ -205,6 +205,8 @@ def _is_mixed(job: Job) -> bool:
 
 
 def _progress(job: Job) -> str:
+    if job.request.selector is not None:
+        return f"{job.done}/{job.total}"
     if job.state is JobState.SUCCEEDED:
         return str(job.result.imported + job.result.failed)
     return f"{job.done}/{job.total}" if job.total else "-"
@@ -232,6 +234,8 @@ def job_wire(job: Job) -> dict[str, Any]:
                 "user": request.user,
                 "lane": request.lane.value,
                 "maxTags": request.max_tags,
+                "parent": None if request.parent is None else str(request.parent),
+                "reimport": request.selector,
                 "request": request.request.wire()["spec"],
             },
             "status": {

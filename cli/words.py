@@ -66,9 +66,9 @@ def parse_moment(text: str, now: datetime) -> datetime:
         ) from error
 
 
-def count_of(number: int, noun: str) -> str:
-    """`1 tag`, `3 tags`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """`1 tag`, `3 tags`, `2 registries`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def platforms_of(image: Image) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 IMPORTS = "imagestreamimports"
 ANSWER_PATIENCE = 24 * 3600.0  # the server has deadlines of its own
 CANCEL_PATIENCE = 15.0
+REIMPORT_PATIENCE = 300.0  # tens of thousands of streams are put on record first
 _ASYNC = {"Prefer": "respond-async"}
 
 
@@ -72,23 +73,11 @@ def await_answer(rest: Rest, request: JobRequest, *, title: str) -> tuple[Job, d
 
 def run_reimport(rest: Rest, wish: Again) -> list[Job]:
     """The jobs of all streams that the reimport took, once each has ended."""
-    selector: dict[str, Any] = {"onlyFailed": wish.failed, "allNamespaces": wish.everywhere}
-    if wish.registry:
-        selector["registry"] = wish.registry
-    if wish.stream:
-        selector["streams"] = [f"{wish.stream}:{wish.tag}" if wish.tag else wish.stream]
-    body = {
-        "kind": "ImportJob",
-        "apiVersion": f"{SYNC_GROUP}/v1",
-        "metadata": {"generateName": "reimport-"},
-        "spec": {"reimport": selector},
-    }
-    path = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=wish.namespace)
     goal = f"{wish.namespace}/{wish.stream}" if wish.stream else "streams"
     with ctrl_c_from_sigterm(), open_progress(f"importing {goal} again", jobs=1) as progress:
         whole: Job | None = None
         try:
-            whole = read_job(rest.post(path, body))
+            whole = _ask_again(rest, wish)
             whole = follow_job(rest, whole, progress.watcher(0))
         except KeyboardInterrupt:
             progress.stop()
@@ -96,6 +85,23 @@ def run_reimport(rest: Rest, wish: Again) -> list[Job]:
                 raise
             whole = _cancel(rest, whole)
     return _children(rest, whole, everywhere=wish.everywhere) if whole.total else []
+
+
+def forecast_reimport(rest: Rest, wish: Again) -> Job:
+    """The reimport as it would be: what it would ask of which registries. Nothing is kept."""
+    return _ask_again(rest, wish, trial=True)
+
+
+def _ask_again(rest: Rest, wish: Again, *, trial: bool = False) -> Job:
+    selector = wish.selector.wire() | ({"dryRun": True} if trial else {})
+    body = {
+        "kind": "ImportJob",
+        "apiVersion": f"{SYNC_GROUP}/v1",
+        "metadata": {"generateName": "reimport-"},
+        "spec": {"reimport": selector},
+    }
+    path = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=wish.namespace)
+    return read_job(rest.post(path, body, within=REIMPORT_PATIENCE, trial=trial))
 
 
 def _children(rest: Rest, whole: Job, *, everywhere: bool) -> list[Job]:

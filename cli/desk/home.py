@@ -96,20 +96,19 @@ class HomeDesk(Desk):
         return answer
 
     def reimport(self, wish: Again) -> list[Job]:
-        from cli.carry import carry_out
-        from cli.words import count_of
+        """One stream is a job like any import; of several, one more stands for all."""
+        from cli.carry import carry_out, carry_reimport
+        from models.store.reimports import reimport_job
 
-        if wish.stream:
-            streams = [self.find_stream(wish.namespace, wish.stream)]
-        else:
-            streams = self.every_stream(None if wish.everywhere else wish.namespace)
-        requests = [found for each in streams if (found := self._again(each, wish)) is not None]
-        if not requests:
+        if not wish.stream:
+            wanted = reimport_job(wish.namespace, wish.selector, user=who_asks())
+            title = "importing streams again"
+            return carry_reimport(self._settings, self._engine, wanted, title=title)
+        request = self._again(self.find_stream(wish.namespace, wish.stream), wish)
+        if request is None:
             return []
-        goal = count_of(len(requests), "stream")
-        if len(requests) == 1:
-            goal = f"{requests[0].namespace}/{requests[0].stream}"
-        return carry_out(self._settings, self._engine, requests, title=f"importing {goal} again")
+        goal = f"{request.namespace}/{request.stream}"
+        return carry_out(self._settings, self._engine, [request], title=f"importing {goal} again")
 
     def _again(self, stream: ImageStream, wish: Again) -> JobRequest | None:
         from models.jobs import Asker, JobRequest, Lane

@@ -11,7 +11,16 @@ from uuid import UUID
 from cli.desk.paths import path_of
 from cli.desk.rest import Rest
 from models.errors import NotFoundError
-from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
+from models.jobs import (
+    Asker,
+    Job,
+    JobRequest,
+    JobResult,
+    JobState,
+    Lane,
+    RegistryRequests,
+    TargetResult,
+)
 from models.refusals import ServerRefusedError
 from models.resources.imports import ImageStreamImport, ImageStreamImportSpec
 from models.resources.jobs import ImportJob, ImportJobStatus
@@ -20,6 +29,7 @@ from models.resources.meta import ObjectMeta
 SYNC_GROUP = "sync.tagstream.io"
 IMPORT_JOBS = "importjobs"
 _SOME_FAILED = "SomeTagsFailed"  # told of each tag anyway
+_DRY_RUN = "DryRun"
 _TRIES = 10
 _PAUSE = 0.2
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -145,10 +155,22 @@ def read_job(wire: dict[str, Any]) -> Job:
 
 def _result(status: ImportJobStatus) -> JobResult:
     """How it ended. What is said of a job that ended well is about its list of tags."""
+    requests = tuple(
+        RegistryRequests(
+            each.registry,
+            requests=each.requests,
+            at_most=each.at_most,
+            tags=each.tags,
+            streams=each.streams,
+        )
+        for each in status.requests
+    )
     said = {"reason": status.reason, "message": status.message} if status.message else None
     ended_well = status.state == "Succeeded"
-    listing = said if ended_well and status.reason != _SOME_FAILED else None
+    listing = said if ended_well and status.reason not in {_SOME_FAILED, _DRY_RUN} else None
     return JobResult(
+        jobs_failed=status.jobs_failed,
+        requests=requests if status.reason == _DRY_RUN else None,
         imported=status.imported,
         failed=status.failed,
         changed=status.changed,

@@ -94,9 +94,11 @@ class Rest:
         *,
         headers: Mapping[str, str] | None = None,
         within: float = ANSWER,
+        trial: bool = False,
     ) -> dict[str, Any]:
-        """What the server made of `body`."""
-        return self._ask("POST", path, {}, body, headers=headers, within=within)
+        """What the server made of `body`; of a `trial`, what it would have made."""
+        query = {"dryRun": "All"} if trial else {}
+        return self._ask("POST", path, query, body, headers=headers, within=within)
 
     def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The object as it stands after `body` replaced it."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cli.desk.rest import Rest
     from models.jobs import Job, JobRequest
     from models.resources.image import Image
+    from models.resources.jobs import ReimportSelector
     from models.resources.meta import Secret
     from models.resources.stream import ImageStream, TagEvent
 
@@ -46,6 +47,19 @@ class Again(NamedTuple):
     failed: bool = False
     registry: str = ""
 
+    @property
+    def selector(self) -> ReimportSelector:
+        """The same, as an ImportJob says it."""
+        from models.resources.jobs import ReimportSelector
+
+        tag = f"{self.stream}:{self.tag}" if self.tag else self.stream
+        return ReimportSelector(
+            streams=[tag] if tag else [],
+            registry=self.registry,
+            only_failed=self.failed,
+            all_namespaces=self.everywhere,
+        )
+
 
 class Desk(ABC):
     """What the verbs ask. Values of `models` come back, whoever keeps them.
@@ -69,6 +83,12 @@ class Desk(ABC):
     @abstractmethod
     def reimport(self, wish: Again) -> list[Job]:
         """The jobs of a reimport once all have ended; empty: nothing fits."""
+
+    def forecast(self, wish: Again) -> Job:
+        """The reimport as it would be, with the requests that it would take."""
+        from cli.desk.errands import forecast_reimport
+
+        return forecast_reimport(self.rest, wish)
 
     @abstractmethod
     def answer(self, job: Job) -> dict[str, Any]:

@@ -49,25 +49,29 @@ class Forecast:
         children: Mapping[str, int],
     ) -> None:
         """Count what an import of the stream at `place` would ask for."""
-        targets = {each.target for each in plan.images if each.target is not None}
-        seen: dict[str, Target] = {}
+        targets = [each.target for each in plan.images if each.target is not None]
         if plan.repository is not None:
             listed = plan.repository.reference
             for source in self._rules.registries.list_sources(listed)[:1]:
                 found = self._ask(place, source, "tags")
                 found.at_most += 1
             keys = {target.key() for target in targets}
+            repository = plan.repository
             prefix = f"{listed.repository_key()} "
-            for key in known:
-                if key.startswith(prefix) and key not in keys:
-                    tag = key.removeprefix(prefix).partition(" ")[0]
-                    seen[key] = plan.repository.tag_target(tag)
-        for target in (*targets, *seen.values()):
+            targets += [
+                repository.tag_target(key.removeprefix(prefix).partition(" ")[0])
+                for key in known
+                if key.startswith(prefix) and key not in keys
+            ]
+        fetched: set[Target] = set()  # each once, for all tags of the stream
+        for target in targets:
             for source in self._rules.registries.sources(target.reference)[:1]:
                 what = target.reference.id or target.reference.tag
                 found = self._ask(place, source, what)
                 found.tags += 1
-                found.at_most += _most(known.get(target.key()), children)
+                if target not in fetched:
+                    found.at_most += _most(known.get(target.key()), children)
+            fetched.add(target)
 
     def _ask(self, place: tuple[str, str], source: Reference, what: str) -> _Registry:
         key = source.repository_key()

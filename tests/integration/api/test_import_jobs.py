@@ -132,6 +132,24 @@ def test_a_reimport_takes_the_streams_it_selects(workroom, fake):
     assert seen == {"a": 1, "b": 2}
 
 
+def test_a_dry_run_of_a_reimport_tells_its_requests(workroom, fake):
+    push(fake, "v1")
+    spec = {"stream": "app", "images": [image(fake, "v1", to="one"), image(fake, "v1", to="two")]}
+    create(workroom, spec, "first")
+    wait(workroom, "first")
+    told = [{"registry": fake.host, "requests": 1, "atMost": 3, "tags": 2, "streams": 1}]
+    fake.forget_requests()
+    trial = create(workroom, {"reimport": {}}, "trial", params={"dryRun": "All"}).json()
+    assert (trial["status"]["state"], trial["status"]["requests"]) == ("Succeeded", told)
+    assert workroom.admin.get(jobs(workroom, "trial")).status_code == 404
+    kept = create(workroom, {"reimport": {"dryRun": True}}, "kept").json()
+    assert workroom.admin.get(jobs(workroom, "kept")).json() == kept
+    status = kept["status"]
+    assert (status["state"], status["requests"], status["jobs"]) == ("Succeeded", told, 1)
+    assert status["message"].startswith("dry run: 1 to 3 requests to 1 registry")
+    assert fake.requests == []
+
+
 @pytest.mark.parametrize(
     ("spec", "field"),
     [

@@ -1,6 +1,7 @@
 """`tagstream reimport`: the administrator looks again."""
 
 from tests import fixtures as fx
+from tests.integration.cli.conftest import interrupt, until
 
 
 def test_a_stream_is_imported_again_and_only_what_moved_changes(cli, shop):
@@ -65,3 +66,51 @@ def test_a_reimport_that_fails_ends_as_done_with_errors(cli, shop):
     shop.delete("team/app", "1.0")
     assert cli("reimport", "app").code == 3
     assert cli("reimport", "--all").code == 3
+
+
+def test_a_dry_run_tells_the_requests_and_asks_nobody(cli, shop, open_fake):
+    other = open_fake()
+    other.push("x/y", tag="t", manifest=fx.S2, config=fx.CFG_A)
+    cli("import", shop.address, "--all")
+    cli("import", f"{shop.address}:1.0", "--to", "two")
+    cli("import", f"{other.host}/x/y:t", "--to", "two:t")
+    cli("import", f"{other.host}/x/y:nope", "--to", "two:nope")
+    shop.forget_requests()
+    other.forget_requests()
+    ended = cli("reimport", "--all", "--dry-run")
+    assert ended.code == 0
+    rows = {row[0]: row[1:] for row in ended.rows}
+    assert rows[shop.host] == ["3", "13", "4", "2"]  # three sources, one of them twice and one HEAD
+    assert rows[other.host] == ["2", "6", "2", "1"]
+    assert rows["in"] == ["all", "5", "19", "6", "2"]
+    assert "5 to 19 requests to 2 registries for 6 tags of 2 streams (dry run: " in ended.err
+    assert shop.requests == other.requests == []
+    narrow = cli("reimport", "--all", "--failed", "--dry-run", "-o", "json").json()
+    assert (narrow["requests"], narrow["streams"], len(narrow["registries"])) == (1, 1, 1)
+
+
+def test_ctrl_c_cancels_every_stream_of_a_reimport(cli, shop):
+    for name in ("one", "two"):
+        cli("import", f"{shop.address}:1.0", "--to", name)
+    shop.stall(".*/manifests/.*")
+    process = cli.start("reimport", "--all")
+    until(lambda: "running" in {row[2] for row in cli("jobs").rows if row[1] != "(reimport)"})
+    ended = interrupt(process)
+    assert ended.code == 1
+    assert "cancelled: 0 of 2 streams looked at" in ended.err
+    newest = cli("jobs", "-o", "json").json()["items"][:3]
+    assert {each["status"]["state"] for each in newest} == {"cancelled"}
+
+
+def test_a_reimport_is_cancelled_as_one_job(cli, shop):
+    for name in ("one", "two"):
+        cli("import", f"{shop.address}:1.0", "--to", name)
+    shop.stall(".*/manifests/.*")
+    process = cli.start("reimport", "--all")
+    whole = until(
+        lambda: next((row[0] for row in cli("jobs").rows if row[1] == "(reimport)"), None)
+    )
+    assert cli("job", "cancel", whole).code == 0
+    _, talk = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "cancelled: 0 of 2 streams looked at" in talk
