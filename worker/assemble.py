@@ -94,26 +94,29 @@ class Assembler:
         self._configs = Configs(client, access)
         self.served = Held()
 
-    async def assemble(self, source: Source, wanted: str, target: Target) -> Imported:
-        """Import one target from one source. Errors name the reference that was asked."""
-        top = await self._top(source, wanted)
+    async def assemble(
+        self, source: Source, wanted: str, target: Target, fetched: Fetched | None = None
+    ) -> Imported:
+        """Import one target from one source, or what was `fetched` of it; errors name `wanted`."""
+        top = await self._top(source, wanted, fetched)
         document, scope = top.document, top.scope
         if isinstance(document, IndexDocument):
             if target.import_mode == "PreserveOriginal":
                 return await self._preserve(source, wanted, target, top)
             child = await self._legacy(source, wanted, target, top)
-            image, source_digest = child.packed, document.digest
         else:
             reference = source.place.reference(wanted)
             child = await self._finish(source, document, scope, target, reference=reference)
-            image, source_digest = child.packed, document.digest
-        return Imported(image, source_digest=source_digest, scope=scope, warnings=document.warnings)
+        told = document.warnings
+        return Imported(child.packed, source_digest=document.digest, scope=scope, warnings=told)
 
     def stored(self, digest: str, written: Reference) -> PackedImage:
         """An Image that the store holds, under the reference it is asked for by."""
         return PackedImage(digest, pull_spec(written, digest))
 
-    async def _top(self, source: Source, wanted: str) -> _Parsed:
+    async def _top(self, source: Source, wanted: str, fetched: Fetched | None) -> _Parsed:
+        if fetched is not None:
+            return self._read(source.place, wanted, fetched)
         if (source.written.repository_key(), wanted) not in self._shared:
             return await self._fetch_parsed(source.place, wanted)
         return await once(
@@ -124,10 +127,12 @@ class Assembler:
         self, place: Place, wanted: str, expected: Descriptor | None = None
     ) -> _Parsed:
         fetched = await self._client.fetch_manifest(place, wanted, self._access)
-        document = self._parse(fetched, expected, reference=place.reference(wanted))
-        return _Parsed(document, fetched.scope, place)
+        return self._read(place, wanted, fetched, expected)
 
-    def _parse(self, fetched: Fetched, expected: Descriptor | None, *, reference: str) -> Manifest:
+    def _read(
+        self, place: Place, wanted: str, fetched: Fetched, expected: Descriptor | None = None
+    ) -> _Parsed:
+        reference = place.reference(wanted)
         try:
             document = parse_manifest(
                 fetched.content, content_type=fetched.content_type, expected=expected
@@ -143,7 +148,7 @@ class Assembler:
                 code="content.unsupported_type",
                 reference=reference,
             )
-        return document
+        return _Parsed(document, fetched.scope, place)
 
     async def _legacy(self, source: Source, wanted: str, target: Target, top: _Parsed) -> _Child:
         """One child instead of the index; every failure is told of the index (3.6)."""
@@ -305,20 +310,16 @@ class Assembler:
 
     async def _child_manifest(self, source: Source, entry: Descriptor) -> _Parsed:
         """A child by digest: mirrors for digests come first, whatever served the index (3.3)."""
-        by_digest = Reference(
-            source.written.registry, source.written.namespace, source.written.name, "", entry.digest
-        )
+        by_digest = replace(source.written, tag="", id=entry.digest)
         own = Place.of(source.written)
         errors: list[TagstreamError] = []
         for mirror in self._rules.registries.sources(by_digest):
             place = Place.of(mirror)
-            insecure = self._rules.registries.is_insecure(place.name) or (
-                source.place.insecure if place.name in {own.name, source.place.name} else False
-            )
+            near = source.place.insecure and place.name in {own.name, source.place.name}
+            insecure = near or self._rules.registries.is_insecure(place.name)
+            place = replace(place, insecure=insecure)
             try:
-                return await self._fetch_parsed(
-                    replace(place, insecure=insecure), entry.digest, entry
-                )
+                return await self._fetch_parsed(place, entry.digest, entry)
             except TagstreamError as error:
                 errors.append(error)
         if not errors:
@@ -350,13 +351,12 @@ class Assembler:
         place = source.place
         if not target.with_content and self._held.allows(place.name, document.digest, scope):
             return _Child(self.stored(document.digest, source.written), asked=document.digest)
-        platform = None
+        platform, config = None, None
         if isinstance(document, Schema1Document):
             image = await self._schema1(source, document)
         elif isinstance(document, IndexDocument):
             raise ContentError("an index where an image was expected", code="content.invalid")
         else:
-            config = None
             if not attestation and is_image(document):
                 config = await self._configs.read(place, document, reference=reference)
                 platform = platform_of(config) if document.digest in self._untold else None

@@ -34,6 +34,7 @@ from worker.held import Held
 from worker.registry.access import Access
 from worker.registry.checks import Checked
 from worker.registry.client import RegistryClient
+from worker.registry.verify import DIGEST_MISMATCH
 from worker.registry.words import Place, Seen, TagList
 
 log = structlog.get_logger()
@@ -86,9 +87,7 @@ class _Fetcher:
         self._client = client
         self._request = request
         self._progress = progress
-        self._hints: dict[str, Seen] = {
-            key: Seen(seen.digest, seen.scope) for key, seen in request.seen.items()
-        }
+        self._hints: dict[str, Seen] = {}
         self._done = 0
         self._total = len(plan.targets)
         wanted = Counter(
@@ -205,10 +204,18 @@ class _Fetcher:
         written = target.reference
         normalise_name(written.exact())
         errors: list[TagstreamError] = []
-        for source in self._request.rules.registries.sources(written):
-            place = self._place(source, insecure=target.insecure)
+        told = self._request.seen.get(target.key())
+        places = [
+            self._place(source, insecure=target.insecure)
+            for source in self._request.rules.registries.sources(written)
+        ]
+        names = [place.name for place in places]
+        if told is not None and told.place in names:
+            places = places[names.index(told.place) :]  # those before it failed a moment ago
+        for place in places:
+            here = told if told is not None and told.place in {"", place.name} else None
             try:
-                return await self._import_from(Source(place, written), target)
+                return await self._import_from(Source(place, written), target, here)
             except TagstreamError as error:
                 errors.append(error)
         raise join_errors(errors)
@@ -218,28 +225,51 @@ class _Fetcher:
         marked = self._request.rules.registries.is_insecure(place.name)
         return replace(place, insecure=insecure or marked)
 
-    async def _import_from(self, source: Source, target: Target) -> Imported:
+    async def _import_from(self, source: Source, target: Target, told: Checked | None) -> Imported:
+        """`told` is what this source just said, so that it is not asked once more."""
         wanted = target.reference.id or target.reference.tag or "latest"
+        fetched = told.fetched if told is not None else None
         known = None if target.with_content else self._request.known.get(target.key())
         if known is None:
-            return await self.assembler.assemble(source, wanted, target)
-        hint = self._hints.get(target.key())
-        told = target.key() in self._request.seen
-        if hint is not None and (told or hint.digest == known.source_digest):
-            seen = hint
-        else:
-            seen = await self._client.head_manifest(source.place, wanted, self._request.access)
+            return await self.assembler.assemble(source, wanted, target, fetched)
+        seen = await self._see(source.place, wanted, target, told, known)
         if seen.digest == known.source_digest:
             image = self.assembler.stored(known.image, source.written)
             return Imported(image, source_digest=known.source_digest, scope=seen.scope)
-        if seen.digest is None or ":" in wanted:
-            return await self.assembler.assemble(source, wanted, target)
+        if seen.digest is None or fetched is not None or ":" in wanted:
+            return await self.assembler.assemble(source, wanted, target, fetched)
+        return await self._import_claimed(source, seen.digest, wanted, target)
+
+    async def _see(
+        self, place: Place, wanted: str, target: Target, told: Checked | None, known: Known
+    ) -> Seen:
+        if told is not None:
+            return Seen(told.digest, told.scope)
+        hint = self._hints.get(target.key())
+        if hint is not None and hint.digest == known.source_digest:
+            return hint
+        return await self._client.head_manifest(place, wanted, self._request.access)
+
+    async def _import_claimed(
+        self, source: Source, claimed: str, wanted: str, target: Target
+    ) -> Imported:
+        """By the digest that a HEAD claimed; by the tag where that digest cannot be had.
+
+        The manifest may be gone since, or the HEAD may have lied (`registry.md` 2.3, 2.4): what
+        the tag itself serves is computed, and the difference put on record.
+        """
+        place = source.place
         try:
-            return await self.assembler.assemble(source, seen.digest, target)
-        except ManifestUnknownError as error:
-            if error.reference != source.place.reference(seen.digest):
+            return await self.assembler.assemble(source, claimed, target)
+        except (ManifestUnknownError, ContentError) as error:
+            if error.reference != place.reference(claimed):
                 raise
-            return await self.assembler.assemble(source, wanted, target)
+            if isinstance(error, ContentError) and error.code != DIGEST_MISMATCH:
+                raise
+        found = await self.assembler.assemble(source, wanted, target)
+        if found.source_digest != claimed:
+            self._client.checker.report(place, wanted, claimed=claimed, found=found.source_digest)
+        return found
 
 
 def _same(target: Target) -> tuple[str, bool]:
