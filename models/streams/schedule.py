@@ -33,7 +33,6 @@ class Decision(StrEnum):
     """The last thing that was decided about a tag in the calendar."""
 
     NEW = "new"
-    CHECKING = "checking"
     SAME = "same"
     MOVED = "moved"
     FAILED = "failed"
