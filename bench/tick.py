@@ -1,0 +1,88 @@
+"""What a tick costs: a thousand rows have come due, out of ever more that have not.
+
+Everything is the scheduler's own, with a clock of ours: of the rows, whose turns lie evenly over a
+period, the next thousand comes due at each tick. What a tick has claimed is settled, without being
+timed, after the next one, so there is always a claim in somebody's hands.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from bench.agenda import BASE, Agenda, fill_agenda
+from bench.report import Table
+from bench.world import Databases
+from models.store.schedule import Settled, settle_checks, take_checks
+from models.store.session import open_engine, transaction, upgrade
+from models.streams.schedule import Cadence, Decision
+from scheduler.budget import Pace
+from scheduler.tick import Rules, claim_round
+
+SIZES = (10_000, 100_000, 1_000_000)
+DUE = 1_000
+REGISTRIES = 2_000
+RATE = 50.0
+MOST_MS = 100.0
+FLATTEST = 2.0  # times the median of the smallest
+
+
+def measure_ticks(
+    table: Table,
+    databases: dict[str, Databases],
+    *,
+    sizes: tuple[int, ...] = SIZES,
+    ticks: int = 120,
+) -> None:
+    for kind, maker in databases.items():
+        medians = []
+        for size in sizes:
+            engine = open_engine(maker.make())
+            upgrade(engine)
+            fill_agenda(engine, Agenda(size, REGISTRIES, within=size / DUE))
+            times = run_ticks(engine, size, ticks)
+            engine.dispose()
+            medians.append(statistics.median(times))
+            name = f"a tick, {DUE:,} due of {size:,}, {kind}"
+            table.add(f"{name}: p50", 1000 * medians[-1], "ms")
+            p99 = 1000 * statistics.quantiles(times, n=100)[98]
+            table.add(f"{name}: p99", p99, "ms", most=MOST_MS)
+        flat = medians[-1] / medians[0]
+        name = f"… p50 of {sizes[-1]:,} to {sizes[0]:,} ({kind})"
+        table.add(name, flat, "", most=FLATTEST)
+
+
+def run_ticks(engine: Engine, size: int, ticks: int) -> list[float]:
+    """The seconds that each tick took, its commit included."""
+    rules = Rules(Cadence(), timedelta(seconds=30), lambda _host: Pace(RATE))
+    period = timedelta(seconds=size / DUE)
+    times: list[float] = []
+    held: tuple[UUID, list[int]] | None = None
+    for number in range(ticks + 5):
+        now = BASE + timedelta(seconds=number + 1 - 0.0005)
+        began = time.perf_counter()
+        with transaction(engine) as session:
+            batch, batches, ticked = claim_round(session, rules, now=now)
+        times.append(time.perf_counter() - began)
+        assert ticked.sent == DUE, ticked
+        if held is not None:
+            _settle(engine, *held, period=period)
+        held = batch, [each for ids in batches for each in ids]
+    return times[5:]
+
+
+def _settle(engine: Engine, batch: UUID, ids: list[int], *, period: timedelta) -> None:
+    now = BASE
+    with transaction(engine) as session:
+        checks = take_checks(session, batch, ids, worker="w", now=now, until=now + period)
+        settled = [
+            Settled(
+                check.id, check.due + period, check.due + period, Decision.SAME, now, checked=now
+            )
+            for check in checks
+        ]
+        settle_checks(session, batch, settled)
