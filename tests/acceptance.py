@@ -28,7 +28,6 @@ LEFT_OUT = {
     **{f"import 7-{n}": _BUCKETS for n in (*range(6, 13), 16, 17)},
     **{f"import 8-{n}": _SIGNATURES for n in range(1, 12)},
     "import 5-35": "quota is an admission step of the API",
-    "registry 56": "conditional requests are optional; we ask with HEAD instead",
     "registry 169": "an error cache by digest is not built yet: a broken manifest is asked again",
 }
 

@@ -1,13 +1,18 @@
 """Looking again at what is known: one HEAD where nothing changed (`import.md` B2)."""
 
+import itertools
+
 import pytest
 
 from tests import fixtures as fx
 from tests.fakeregistry.content import error_reply
+from tests.fakeregistry.wire import Reply
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
 
 D1, D2 = fx.digest_of(fx.S2), fx.digest_of(fx.OCI)
+OTHER = f"sha256:{'e' * 64}"
+CLAIM = "Docker-Content-Digest"
 
 
 def scheduled(fake, tag="t"):
@@ -84,6 +89,35 @@ def test_what_the_head_lied_about_is_found_out(house, reg):
     assert event(house).image == D2
 
 
+@pytest.mark.parametrize("served", ["nothing", "other bytes"])
+def test_a_head_that_keeps_lying_is_not_asked_any_more(house, reg, served):
+    """What the tag itself serves is what counts, however the digest is answered."""
+    house.run(scheduled(reg))
+    house.run(scheduled(reg))  # the first repetition settles generations
+    before = house.stream()
+    reg.claim_digest("/a/b/manifests/t", OTHER, method="HEAD")
+    if served == "other bytes":
+        reg.on(f"/a/b/manifests/{OTHER}", Reply(200, fx.S2, [("Content-Type", fx.S2_TYPE)]))
+    for _ in range(2):
+        assert house.run(scheduled(reg)).result.imported == 1
+    reg.forget_requests()
+    assert house.run(scheduled(reg)).result.imported == 1
+    assert reg.requests == ["GET /v2/a/b/manifests/t"]
+    assert house.stream() == before
+
+
+def test_a_head_that_says_something_else_each_time_is_taken_at_its_digest(house, reg):
+    """Two machines behind one name: each answer is verified, and each move is on record."""
+    house.run(scheduled(reg))
+    said = itertools.cycle([D2, D1])
+    reg.change("/a/b/manifests/t", lambda r, _: r.with_header(CLAIM, next(said)), method="HEAD")
+    for _ in range(4):
+        done = house.run(scheduled(reg))
+        assert (done.result.imported, done.result.failed) == (1, 0)
+    (tag,) = house.stream().status.tags
+    assert [event.image for event in tag.items] == [D1, D2, D1, D2, D1]
+
+
 @pytest.mark.case("import 9-10")
 def test_a_failure_that_differs_only_in_ports_is_the_same_failure(house, reg):
     ports = iter(range(41234, 41300))
@@ -99,3 +133,20 @@ def test_a_failure_that_differs_only_in_ports_is_the_same_failure(house, reg):
     house.run(scheduled(reg))
     assert condition(house) == first
     assert "i/o timeout" in first.message
+
+
+def test_a_check_that_had_to_fetch_the_manifest_is_all_that_is_asked(house, reg):
+    """Without digests in HEADs: on a condition while nothing moves, once when something did."""
+    reg.content.head_digest = False
+    house.run(scheduled(reg))
+    house.look()
+    house.look()
+    reg.forget_requests()
+    house.look()
+    assert reg.requests == ["GET /v2/a/b/manifests/t"]
+    assert reg.log[-1].headers["if-none-match"] == f'"{D1}"'
+    reg.tag("a/b", "t", D2)
+    reg.forget_requests()
+    house.look()
+    assert event(house).image == D2
+    assert [line for line in reg.requests if "manifests" in line] == ["GET /v2/a/b/manifests/t"]
