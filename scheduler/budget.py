@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from models.store.schedule import Due
 from models.streams.schedule import Decision
+from scheduler.flow import LEAST
 
 AHEAD = timedelta(seconds=2)  # what fits into the next two seconds goes out now
-MOST_AT_ONCE = 400  # rows of one registry in the hands of workers
 PAUSE_WHEN_FULL = 2.0
 PAUSE_WHEN_SUSPENDED = timedelta(seconds=60)
 TURN = "budget.turn"  # a place in the line that the row has: it need not stand in it again
@@ -42,11 +42,14 @@ class PutOff:
 
 @dataclass(slots=True)
 class Spread:
-    """What goes out now, what waits, and from when on each registry can take another check."""
+    """What goes out now, what waits, from when on each registry can take another check; and which
+    registries had no room for all.
+    """
 
     go: list[Due] = field(default_factory=list)
     later: list[PutOff] = field(default_factory=list)
     turns: dict[str, datetime] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
 
 
 def spread_due(
@@ -56,11 +59,12 @@ def spread_due(
     pace_of: Callable[[str], Pace],
     turns: Mapping[str, datetime],
     claimed: Mapping[str, int],
+    room_of: Callable[[str], int] = lambda _host: LEAST,
 ) -> Spread:
     """Spread claimed rows, oldest first, over what their registries can take.
 
     Rows that follow the same source cost one check together. `claimed` counts the rows of each
-    registry that were in somebody's hands before.
+    registry that were in somebody's hands before, `room_of` is how many that may be.
     """
     found = Spread()
     by_host: dict[str, list[Due]] = {}
@@ -75,7 +79,8 @@ def spread_due(
                 PutOff(row, until, Decision.SUSPENDED, "policy.suspended", text) for row in mine
             ]
             continue
-        line = _Line(host, pace, now=now, free=turns.get(host), taken=claimed.get(host, 0))
+        room = room_of(host) - claimed.get(host, 0)
+        line = _Line(host, pace, now=now, free=turns.get(host), room=room)
         line.admit(mine, found)
         if line.free is not None and line.free > now:
             found.turns[host] = line.free
@@ -86,13 +91,13 @@ class _Line:
     """The rows of one registry, standing in line."""
 
     def __init__(
-        self, host: str, pace: Pace, *, now: datetime, free: datetime | None, taken: int
+        self, host: str, pace: Pace, *, now: datetime, free: datetime | None, room: int
     ) -> None:
         self.free = max(free or now, now) if pace.rate > 0 else None
         self._step = timedelta(seconds=1 / pace.rate) if pace.rate > 0 else timedelta(0)
         self._host = host
         self._now = now
-        self._taken = taken
+        self._room = room
         self._kept_out = 0
         self._places: dict[str, datetime] = {}
 
@@ -102,14 +107,15 @@ class _Line:
             if place > self._now + AHEAD:
                 text = f"stands in line for the rate of {self._host}"
                 found.later.append(PutOff(row, place, Decision.WAITED, TURN, text))
-            elif self._taken >= MOST_AT_ONCE:
+            elif self._room <= 0:
                 self._kept_out += 1
-                wait = PAUSE_WHEN_FULL * (1 + self._kept_out // MOST_AT_ONCE)
+                found.full.add(self._host)
+                wait = PAUSE_WHEN_FULL * (1 + self._kept_out // LEAST)
                 text = f"waits for earlier checks at {self._host} to end"
                 until = self._now + timedelta(seconds=wait)
                 found.later.append(PutOff(row, until, Decision.WAITED, TURN, text))
             else:
-                self._taken += 1
+                self._room -= 1
                 found.go.append(row)
 
     def _place(self, row: Due) -> datetime:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -40,12 +40,13 @@ from models.store.schedule import (
 from models.store.session import transaction
 from models.streams.schedule import JITTER, Cadence, Decision, next_turn, turn_in_step
 from scheduler.budget import Pace, PutOff, Spread, pack_batches, spread_due
+from scheduler.flow import Flow
 from worker.queue import CHECK_TASK, moment
 
 log = structlog.get_logger()
 
 CLAIM = 1000
-MOST_CLAIMED = 5000
+MOST_CLAIMED = 20_000
 BATCH = 200
 MOST_SECONDS = 2.0
 
@@ -75,6 +76,10 @@ class Rules:
     cadence: Cadence
     lease: timedelta
     pace_of: Callable[[str], Pace]
+    flow: Flow = field(default_factory=Flow)
+
+
+_FLOW = Flow()
 
 
 def tick(
@@ -87,7 +92,9 @@ def tick(
 ) -> Ticked:
     """Claim and send what is due; several rounds where that is a lot, but never for long."""
     flat = Pace(settings.registry_rate)
-    rules = Rules(build_cadence(settings), settings.check_lease, pace_of or (lambda _host: flat))
+    rules = Rules(
+        build_cadence(settings), settings.check_lease, pace_of or (lambda _host: flat), _FLOW
+    )
     whole = Ticked()
     if not settings.scheduled_imports:
         return whole
@@ -96,6 +103,8 @@ def tick(
         now = clock()
         with transaction(engine, write=False) as session:
             first = first_look(session)
+            if not whole.claimed:
+                rules.flow.look(count_claimed(session, now=now))
         if first is None or first > now:
             break
         with transaction(engine) as session:
@@ -128,7 +137,9 @@ def claim_round(
         pace_of=rules.pace_of,
         turns=load_turns(session, paced),
         claimed=claimed,
+        room_of=rules.flow.room,
     )
+    rules.flow.fell_short(spread.full)
     save_turns(session, spread.turns)
     put_off = [_put_off(put, now=now) for put in spread.later]
     put_off += _first_turns(session, fresh, rules.cadence, now=now)

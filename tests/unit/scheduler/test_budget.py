@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from models.store.schedule import Due
 from models.streams.schedule import Decision
-from scheduler.budget import AHEAD, MOST_AT_ONCE, TURN, Pace, pack_batches, spread_due
+from scheduler.budget import AHEAD, TURN, Pace, pack_batches, spread_due
+from scheduler.flow import LEAST, MOST, Flow
 
 NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def spread(rows, *, rate=0.0, suspended=False, turns=None, claimed=None):
 
 
 def test_without_a_rate_everything_goes_out():
-    rows = [due(number) for number in range(MOST_AT_ONCE)]
+    rows = [due(number) for number in range(LEAST)]
     found = spread(rows)
     assert (found.go, found.later, found.turns) == (rows, [], {})
 
@@ -78,7 +79,7 @@ def test_who_follows_the_same_source_needs_one_place_together():
 
 def test_a_registry_has_only_so_many_checks_in_hand_at_once():
     rows = [due(number) for number in range(10)]
-    found = spread(rows, claimed={"quay.io": MOST_AT_ONCE - 3})
+    found = spread(rows, claimed={"quay.io": LEAST - 3})
     assert (len(found.go), len(found.later)) == (3, 7)
     assert {put.decision for put in found.later} == {Decision.WAITED}
     assert all(put.until > NOW for put in found.later)
@@ -87,7 +88,7 @@ def test_a_registry_has_only_so_many_checks_in_hand_at_once():
 def test_one_registrys_backlog_is_nothing_to_another():
     crowd = [due(number) for number in range(1000)]
     other = due(1001, host="docker.io")
-    found = spread([*crowd, other], rate=1.0, claimed={"quay.io": MOST_AT_ONCE})
+    found = spread([*crowd, other], rate=1.0, claimed={"quay.io": LEAST})
     assert other in found.go
 
 
@@ -127,3 +128,32 @@ def test_a_batch_is_not_larger_than_it_need_be(count):
     batches = pack_batches([due(number) for number in range(count)], most=200)
     assert max(map(len, batches)) <= 200
     assert len(batches) == -(-count // 200)
+
+
+def test_a_registry_whose_checks_come_back_gets_more_of_them_and_one_that_hangs_does_not():
+    flow = Flow()
+    rooms = []
+    for _ in range(6):
+        flow.fell_short(["good.io", "hung.io"])
+        flow.look({"hung.io": flow.room("hung.io")})
+        rooms.append(flow.room("good.io"))
+    assert rooms[:3] == [2 * LEAST, 4 * LEAST, 8 * LEAST]
+    assert rooms[-1] == MOST
+    assert flow.room("hung.io") == LEAST
+
+
+def test_a_registry_that_begins_to_hang_loses_its_room():
+    flow = Flow()
+    for _ in range(4):
+        flow.fell_short(["a.io"])
+        flow.look({})
+    for _ in range(5):
+        flow.look({"a.io": flow.room("a.io")})
+    assert flow.room("a.io") == LEAST
+
+
+def test_room_that_nobody_asked_for_does_not_grow():
+    flow = Flow()
+    for _ in range(5):
+        flow.look({"a.io": 3})
+    assert flow.room("a.io") == LEAST
