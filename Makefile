@@ -39,8 +39,9 @@ docs: setup ## Write the pages that are made from the code
 fast: setup ## Run the unit tests only
 	@$(BIN)/python -m pytest -q tests/unit
 
-soak: setup servers ## Keep the promise of watches for a minute each, with and without killed processes
+soak: setup servers ## Keep promises under kills for long: watches two minutes, 5,000 scheduled tags for half an hour
 	@SOAK_SECONDS=60 $(BIN)/python -m pytest -q tests/e2e/test_watch_promise.py
+	@SOAK_ROUNDS=10 SOAK_TAGS=5000 SOAK_INTERVAL=60 $(BIN)/python -m pytest -q -s tests/e2e/test_killed_schedule.py
 
 check: lint test ## Everything that must be green before a commit lands
 
