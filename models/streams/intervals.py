@@ -10,10 +10,14 @@ INTERVAL = "sync.tagstream.io/interval"
 SUSPEND = "sync.tagstream.io/suspend"
 _PARTS = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
 _UNITS = (86400, 3600, 60, 1)
+_LONGEST = 10**9  # seconds; more is no other wish, and fits into no column
 
 
 def parse_interval(text: str) -> int:
-    """Seconds, from `15m`, `1h30m`, `90s` or plain seconds. ValueError for anything else."""
+    """Seconds, from `15m`, `1h30m`, `90s` or plain seconds. ValueError for anything else.
+
+    What the operator bounds an interval by is no matter of this.
+    """
     text = text.strip()
     if text.isascii() and text.isdigit() and len(text) <= 9:
         seconds = int(text)
@@ -25,7 +29,7 @@ def parse_interval(text: str) -> int:
             seconds = sum(int(count) * unit for count, unit in parts if count)
     if seconds <= 0:
         raise ValueError("must be a duration such as 15m, 1h30m, 90s, or a number of seconds")
-    return seconds
+    return min(seconds, _LONGEST)
 
 
 def parse_switch(text: str) -> bool:
@@ -37,10 +41,10 @@ def parse_switch(text: str) -> bool:
 
 def wished_interval(stream: ImageStream, tag: TagReference) -> int | None:
     """The interval in seconds that the tag's annotation, or else the stream's, asks for."""
-    for annotations in (tag.annotations or {}, stream.metadata.annotations):
-        if INTERVAL in annotations:
+    for said in (tag.annotations or {}, stream.metadata.annotations):
+        if INTERVAL in said:
             try:
-                return parse_interval(annotations[INTERVAL])
+                return parse_interval(said[INTERVAL])
             except ValueError:
                 continue
     return None
@@ -48,10 +52,10 @@ def wished_interval(stream: ImageStream, tag: TagReference) -> int | None:
 
 def is_suspended(stream: ImageStream, tag: TagReference) -> bool:
     """Whether the tag's annotation, or else the stream's, asks for a rest."""
-    for annotations in (tag.annotations or {}, stream.metadata.annotations):
-        if SUSPEND in annotations:
+    for said in (tag.annotations or {}, stream.metadata.annotations):
+        if SUSPEND in said:
             try:
-                return parse_switch(annotations[SUSPEND])
+                return parse_switch(said[SUSPEND])
             except ValueError:
                 continue
     return False

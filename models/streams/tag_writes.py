@@ -27,7 +27,7 @@ from models.resources.stream import (
     TagReference,
 )
 from models.streams.allowlist import AllowList
-from models.streams.validation import validate_tag
+from models.streams.validation import check_annotations, validate_tag
 from models.streams.views import (
     ISTAG,
     ITAG,
@@ -39,6 +39,7 @@ from models.streams.views import (
     view_istag,
 )
 
+_ANNOTATIONS = "metadata.annotations"
 _ONLY_ANNOTATIONS = "may not update fields other than metadata.annotations"
 _ONLY_SPEC = "may not update fields other than spec"
 _SPEC_NEEDED = FieldError.required("spec", "spec is a required field during creation")
@@ -263,6 +264,7 @@ def _new_istag_errors(
     errors = check_meta(body.metadata)
     if body.tag is None:
         return errors
+    errors.extend(check_annotations(body.metadata.annotations, None, _ANNOTATIONS))
     errors.extend(validate_tag(body.tag, "tag", stream=stream, allow_list=allow_list))
     annotations = body.tag.annotations
     if annotations and annotations != body.metadata.annotations:
@@ -288,6 +290,7 @@ def _istag_errors(
     """What an update may not do. Labels that a client leaves out are the stream's: old ones do."""
     sent = body.metadata.replace(labels=body.metadata.labels or current.metadata.labels)
     errors = check_meta(sent.replace(name=current.metadata.name))
+    errors.extend(check_annotations(sent.annotations, current.metadata.annotations, _ANNOTATIONS))
     if body.tag is not None:
         errors.extend(validate_tag(body.tag, "tag", stream=stream, allow_list=allow_list))
     shown = current.metadata.replace(annotations=sent.annotations)

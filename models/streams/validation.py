@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from models.errors import FieldError, InvalidObjectError, InvalidReferenceError
 from models.images.validation import name_problems
@@ -15,6 +15,7 @@ from models.resources.imports import ImageImportSpec, ImageStreamImport, Reposit
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream, NamedTagEventList, TagReference
 from models.streams.allowlist import AllowList, Transport
+from models.streams.intervals import INTERVAL, SUSPEND, parse_interval, parse_switch
 from models.streams.rules import ImportRules
 
 DOCKER_IMAGE = "DockerImage"
@@ -149,6 +150,20 @@ def _name_mismatch(name: str) -> list[str]:
     return [] if re.fullmatch(_NAME, name, re.ASCII) else [f'must match "{_NAME}"']
 
 
+def check_annotations(
+    annotations: Mapping[str, str] | None, old: Mapping[str, str] | None, path: str
+) -> Iterator[FieldError]:
+    """What the schedule cannot read of an object's annotations; `old` nonsense may stay."""
+    for name, parse in ((INTERVAL, parse_interval), (SUSPEND, parse_switch)):
+        text = (annotations or {}).get(name)
+        if text is None or text == (old or {}).get(name):
+            continue
+        try:
+            parse(text)
+        except ValueError as error:
+            yield FieldError.invalid(f"{path}[{name}]", text, str(error))
+
+
 def validate_stream(
     stream: ImageStream,
     *,
@@ -198,6 +213,10 @@ class _StreamChecker:
         self._insecure = stream.metadata.annotations.get(INSECURE_ANNOTATION) == "true"
 
     def check(self) -> Iterator[FieldError]:
+        annotations = self._old.metadata.annotations if self._old is not None else None
+        yield from check_annotations(
+            self._stream.metadata.annotations, annotations, "metadata.annotations"
+        )
         repository = self._stream.spec.docker_image_repository
         if repository:
             yield from self._check_repository(repository, "spec.dockerImageRepository")
@@ -227,6 +246,12 @@ class _StreamChecker:
 
     def check_tag(self, tag: TagReference, path: str) -> Iterator[FieldError]:
         """The rules for one wish."""
+        wrong = list(check_annotations(tag.annotations, None, f"{path}.annotations"))
+        if wrong and self._old is not None:  # only nonsense makes us look for the old tag
+            old = self._old.spec_tag(tag.name)
+            known = old.annotations if old is not None else None
+            wrong = list(check_annotations(tag.annotations, known, f"{path}.annotations"))
+        yield from wrong
         source = tag.from_
         if source is not None:
             if not source.name and source.kind != DOCKER_IMAGE:
