@@ -13,6 +13,7 @@ from models.resources.image import Image, ImageSignature
 from models.resources.imports import ImageStreamImport
 from models.resources.jobs import ImportJob
 from models.resources.meta import Secret
+from models.resources.schedule import ScheduledTag
 from models.resources.stream import (
     ImageStream,
     ImageStreamImage,
@@ -175,6 +176,15 @@ IMPORT_JOBS = ResourceInfo(
     short_names=("ij",),
     model=ImportJob,
 )
+SCHEDULED_TAGS = ResourceInfo(
+    "scheduledtags",
+    "ScheduledTag",
+    ("get", "list"),
+    group=SYNC,
+    singular="scheduledtag",
+    short_names=("st",),
+    model=ScheduledTag,
+)
 SELF_ACCESS = ResourceInfo(
     "selfsubjectaccessreviews",
     "SelfSubjectAccessReview",
@@ -233,6 +243,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     PROJECT_REQUESTS,
     USERS,
     IMPORT_JOBS,
+    SCHEDULED_TAGS,
     SELF_ACCESS,
     SELF_RULES,
     ACCESS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from api.ages import format_age, format_ago, format_short, parse_time
@@ -230,6 +230,23 @@ def _job_cells(job: Mapping[str, Any], now: datetime) -> list[Any]:
     ]
 
 
+def _scheduled_tag_cells(tag: Mapping[str, Any], now: datetime) -> list[Any]:
+    spec, status = tag.get("spec") or {}, tag.get("status") or {}
+    checked, coming = parse_time(status.get("checked")), parse_time(status.get("nextLook"))
+    return [
+        _name(tag),
+        spec.get("registry", ""),
+        spec.get("interval") or "<none>",
+        "<never>" if checked is None else f"{format_short(now - checked)} ago",
+        "<none>" if coming is None else f"in {format_short(max(coming - now, _NOTHING))}",
+        status.get("decision", ""),
+        int(status.get("failures") or 0),
+        status.get("reason", ""),
+        status.get("message", ""),
+    ]
+
+
+_NOTHING = timedelta()
 _NAME = Column("Name", "The object's name, unique among its kind in its namespace.", format="name")
 _UPDATED = Column("Updated", "How long ago this last changed.")
 _AGE = Column("Age", "How long ago the object was created.")
@@ -309,5 +326,19 @@ _TABLES: dict[str, tuple[tuple[Column, ...], Cells]] = {
             Column("Reason", "Why the job failed.", priority=1),
         ),
         _job_cells,
+    ),
+    "ScheduledTag": (
+        (
+            _NAME,
+            Column("Registry", "The registry that the tag comes from."),
+            Column("Interval", "How often the tag is looked at."),
+            Column("Last Check", "How long ago the registry was asked about the tag."),
+            Column("Next", "When the tag is looked at next."),
+            Column("Decision", "What was decided about the tag last."),
+            Column("Failures", "How many looks in a row failed.", type="integer"),
+            Column("Reason", "Why, in one word.", priority=1),
+            Column("Message", "Why, in a sentence.", priority=1),
+        ),
+        _scheduled_tag_cells,
     ),
 }

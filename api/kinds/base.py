@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from api.house import House
 from api.options import DeleteOptions
 from api.resources import ResourceInfo
+from api.selectors import FieldSelector
 from models.access.roles import Caller
 from models.errors import NotFoundError, StreamConflictError
 from models.jobs import Job
@@ -206,6 +207,24 @@ class Kind(ABC):
             "metadata.name": metadata.get("name", ""),
             "metadata.namespace": metadata.get("namespace", ""),
         }
+
+
+class LiveKind(Kind):
+    """What is only read, and only as it is now: pages of it have no version in common."""
+
+    @abstractmethod
+    def page(
+        self,
+        work: Work,
+        namespace: str,
+        wanted: FieldSelector,
+        *,
+        limit: int,
+        after: tuple[str, str] | None,
+    ) -> list[dict[str, Any]]:
+        """The next shown objects in order; no namespace: of all. What `wanted` asks for exactly
+        may narrow them, so that the others need not be read.
+        """
 
 
 def try_again(verb: str, info: ResourceInfo) -> ServerTimeoutError:

@@ -7,6 +7,7 @@ from api.kinds.core import NamespaceKind, ProjectKind, SecretKind
 from api.kinds.images import ImageKind, SignatureKind
 from api.kinds.jobs import JobKind
 from api.kinds.parts import LayersKind, MappingKind, StreamImageKind
+from api.kinds.schedule import ScheduledTagKind
 from api.kinds.streams import StatusKind, StreamKind
 from api.kinds.tags import ImageTagKind, StreamTagKind
 
@@ -24,5 +25,6 @@ _ALL: tuple[Kind, ...] = (
     ProjectKind(),
     SecretKind(),
     JobKind(),
+    ScheduledTagKind(),
 )
 KINDS: dict[tuple[str, str], Kind] = {(kind.info.group, kind.info.resource): kind for kind in _ALL}

@@ -18,11 +18,12 @@ from api.openapi.handmade import CORE, HANDMADE, META, Fields
 from api.openapi.types import Schema, build_property
 from api.openapi.words import IMAGE_WORDS, IMPORT_WORDS
 from api.openapi.words_core import JOB_WORDS, META_WORDS
+from api.openapi.words_sync import SCHEDULE_WORDS
 from api.resources import RESOURCES, ResourceInfo
 from models.resources.base import ALWAYS, Wire
 from models.resources.meta import ListMeta, ObjectMeta, SecretList, Status
 
-WORDS = IMAGE_WORDS | IMPORT_WORDS | META_WORDS | JOB_WORDS
+WORDS = IMAGE_WORDS | IMPORT_WORDS | META_WORDS | JOB_WORDS | SCHEDULE_WORDS
 IMAGE = "com.github.openshift.api.image.v1"
 _PACKAGES = {
     "models.resources.image": IMAGE,
@@ -31,6 +32,7 @@ _PACKAGES = {
     "models.resources.meta": CORE,
     "models.resources.core": CORE,
     "models.resources.jobs": "io.tagstream.api.sync.v1",
+    "models.resources.schedule": "io.tagstream.api.sync.v1",
 }
 _ELSEWHERE = {
     "ObjectMeta": META,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.kinds.base import Kind, Work, reading
+from api.kinds.base import Kind, LiveKind, Work, reading
 from api.kinds.stored import StoredKind
 from api.negotiate import Media, negotiate
 from api.options import ListOptions, parse_list_options
@@ -26,6 +26,7 @@ from models.store.session import transaction
 STEP = 500
 PATIENCE = 3.0
 PAUSE = 0.05
+EVERYTHING = FieldSelector()
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _CONTINUE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start "
@@ -102,6 +103,7 @@ class Selects:
 
     matches: Matches | None
     name: str | None
+    wanted: FieldSelector = EVERYTHING
 
 
 def selection_of(call: Call, kind: Kind, options: ListOptions) -> Selects:
@@ -121,12 +123,14 @@ def selection_of(call: Call, kind: Kind, options: ListOptions) -> Selects:
             return False
         return labels.matches(metadata.get("labels", {})) and wanted.matches(kind.fields(shown))
 
-    return Selects(matches, name)
+    return Selects(matches, name, wanted)
 
 
 def collect(work: Work, call: Call, kind: Kind, options: ListOptions, selects: Selects) -> Listing:
     """The objects of a list; virtual kinds have no pages."""
     namespace = call.target.namespace
+    if isinstance(kind, LiveKind):
+        return _collect_live(work, namespace, kind, options, selects)
     if not isinstance(kind, StoredKind):
         items = kind.list_all(work, namespace)
         matches = selects.matches
@@ -134,6 +138,28 @@ def collect(work: Work, call: Call, kind: Kind, options: ListOptions, selects: S
             items = [item for item in items if matches(item)]
         return Listing(items, latest_version(work.session))
     return _Collector(work, kind, namespace, options, selects).collect()
+
+
+def _collect_live(
+    work: Work, namespace: str, kind: LiveKind, options: ListOptions, selects: Selects
+) -> Listing:
+    """A page of what has no past: the next page goes on from where this one ends."""
+    version, limit = latest_version(work.session), options.limit
+    after: Place | None = None
+    if options.continue_token:
+        _, after = read_token(options.continue_token, version)
+    step = STEP if selects.matches is not None or not limit else min(STEP, limit + 1)
+    found: list[dict[str, Any]] = []
+    while True:
+        page = kind.page(work, namespace, selects.wanted, limit=step, after=after)
+        for shown in page:
+            if selects.matches is None or selects.matches(shown):
+                if limit and len(found) == limit:
+                    return Listing(found, version, write_token(version, after))
+                found.append(shown)
+            after = (shown["metadata"].get("namespace", ""), shown["metadata"]["name"])
+        if len(page) < step:
+            return Listing(found, version)
 
 
 class _Collector:

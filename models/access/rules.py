@@ -43,7 +43,8 @@ _LAYERS = ("imagestreams/layers",)
 
 _NAMESPACE = (Rule("", ("namespaces",), READ), Rule(PROJECT, ("projects",), READ))
 _IN_PROJECT = (Rule(PROJECT, ("projects",), ("get",)),)
-_LOOK = (Rule(IMAGE, (*_CONTENT, *_TAGS), READ), Rule(SYNC, ("importjobs",), READ))
+_CALENDAR = Rule(SYNC, ("scheduledtags",), ("get", "list"))
+_LOOK = (Rule(IMAGE, (*_CONTENT, *_TAGS), READ), Rule(SYNC, ("importjobs",), READ), _CALENDAR)
 _VIEW = (*_LOOK, *_NAMESPACE)
 _EDIT = (
     Rule(IMAGE, ("imagestreams", *_TAGS), EVERY_VERB),
@@ -52,6 +53,7 @@ _EDIT = (
     Rule(IMAGE, ("imagestreams/secrets",), ("get",)),
     Rule(IMAGE, _LAYERS, ("get", "update")),
     Rule(SYNC, ("importjobs",), EVERY_VERB),
+    _CALENDAR,
     Rule("", ("secrets",), EVERY_VERB),
     *_NAMESPACE,
 )

@@ -70,6 +70,8 @@ VIEW = [
     ("get", "imagestreams/status", IMAGE),
     ("get", "projects", PROJECT),
     ("get", "namespaces", CORE),
+    ("get", "scheduledtags", "sync.tagstream.io"),
+    ("list", "scheduledtags", "sync.tagstream.io"),
 ]
 PULL, PUSH = ("get", "imagestreams/layers", IMAGE), ("update", "imagestreams/layers", IMAGE)
 CREATE = ("create", "imagestreams", IMAGE)

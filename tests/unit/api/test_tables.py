@@ -273,6 +273,25 @@ IMAGE = meta("sha256:a") | {"dockerImageReference": "quay.io/a/b@sha256:a"}
             ["j2", "Failed", "", "0/0", "3h", "60m", "Timeout"],
         ),
         ("ImportJob", meta("j3"), ["j3", "", "", "0/0", "<unknown>", "", ""]),
+        (
+            "ScheduledTag",
+            meta("web:v1")
+            | {
+                "spec": {"registry": "quay.io", "interval": "15m0s"},
+                "status": {
+                    "checked": ago(minutes=3),
+                    "nextLook": ago(minutes=-12),
+                    "decision": "same",
+                },
+            },
+            ["web:v1", "quay.io", "15m0s", "3m ago", "in 12m", "same", 0, "", ""],
+        ),
+        (
+            "ScheduledTag",
+            meta("web:v2")
+            | {"spec": {"registry": "quay.io"}, "status": {"decision": "failed", "failures": 2}},
+            ["web:v2", "quay.io", "<none>", "<never>", "<none>", "failed", 2, "", ""],
+        ),
     ],
 )
 def test_each_kind_prints_its_row_with_a_cell_for_every_column(kind, item, row):
