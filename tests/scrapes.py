@@ -3,6 +3,8 @@
 import contextlib
 import re
 
+import httpx
+
 from models import metrics
 from models.metric_labels import registry_label
 
@@ -49,3 +51,10 @@ def few_registries():
     for each, before in zip((known, children, waits), kept, strict=True):
         each.clear()
         each.update(before)
+
+
+def scrape(role):
+    """The page of a process that tells in its log where it serves it."""
+    found = re.search(r'"port": (\d+), "event": "metrics.served"', role.output)
+    assert found, role.output
+    return httpx.get(f"http://127.0.0.1:{found[1]}/metrics", timeout=10).text

@@ -6,6 +6,7 @@ sent by those programs alone, so a worker inside another process is not concerne
 
 from __future__ import annotations
 
+import atexit
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,7 +15,8 @@ from celery.signals import beat_init, celeryd_init, setup_logging
 from models.logs import configure_logs
 from models.settings import load_settings
 
-_OPEN = ExitStack()  # as long as the process lives
+_OPEN = ExitStack()  # as long as the process lives, and no longer than its threads
+atexit.register(_OPEN.close)
 
 
 def heed_programs() -> None:
@@ -34,6 +36,7 @@ def tell_of_worker(instance: Any, **_: Any) -> None:
     """A worker's metrics."""
     from worker.observed import observed_worker  # noqa: PLC0415 - the application comes first
 
+    set_up_logs()  # Celery would ask for them later
     _OPEN.enter_context(observed_worker(instance.app))
 
 

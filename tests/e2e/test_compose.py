@@ -16,6 +16,7 @@ import yaml
 from cryptography.fernet import Fernet
 
 from tests.e2e.conftest import BIN, HOME, Role, fill, until
+from tests.scrapes import scrape, told
 from tests.servers import Postgres, Redis, find_binary
 
 COMPOSE = yaml.safe_load((HOME / "docker-compose.yml").read_text())
@@ -120,6 +121,7 @@ class Composed:
         self._replaced = {
             "0.0.0.0:8443": f"127.0.0.1:{self._port}",
             "127.0.0.1:8443": f"127.0.0.1:{self._port}",
+            "0.0.0.0:9464": "127.0.0.1:0",
             "/var/lib/tagstream": f"{directory}/api",
             "postgres:5432": postgres.host,
             "redis:6379": redis.host,
@@ -250,9 +252,16 @@ def test_the_services_come_up_in_turn_and_carry_an_import(composed, fake):
     imported = composed.run("worker", "import", f"{fake.host}/team/app", "--all")
     assert imported.returncode == 0, imported.stderr
     assert len(imported.stdout.splitlines()) >= 5
-    told = composed.run("worker", "get", "jobs", "-o", "json")
-    assert '"succeeded"' in told.stdout.lower()
+    shown = composed.run("worker", "get", "jobs", "-o", "json")
+    assert '"succeeded"' in shown.stdout.lower()
     assert PASSWORD not in imported.stderr + worker.output + scheduler.output
+    for role in (api, worker, scheduler):
+        assert "process_cpu_seconds_total" in scrape(role)
+    imports = {"registry": fake.host, "result": "changed", "reason": "", "trigger": "user"}
+    assert told("tagstream_imports_total", page=scrape(worker), **imports) == 5
+    for role in (api, worker):
+        assert told("tagstream_jobs", page=scrape(role), state="queued", lane="bulk") == 0
+        assert told("tagstream_source_up", page=scrape(role), source="broker") == 1
 
     assert api.stop() == 0
     assert worker.stop() == 0
