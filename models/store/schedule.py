@@ -8,18 +8,17 @@ settles a row names the claim; a row that was changed or claimed anew meanwhile 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, bindparam, func, select, text, tuple_, update
+from sqlalchemy import and_, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
 from models.store.tables.schedule import ScheduleRow, TurnRow
 from models.store.tables.streams import TagRow
-from models.streams.schedule import Cadence, ScheduledTag
 
 _TABLE = table_of(ScheduleRow)
 FEW = 50
@@ -53,7 +52,6 @@ _CLAIM = (
     )
     .returning(*_COLUMNS)
 )
-_SHOWN = [each.name for each in fields(ScheduledTag) if each.name != "interval"]
 _FIRST = select(func.min(_TABLE.c.next_look))
 _CLAIMED = (
     select(_TABLE.c.host, func.count())
@@ -87,21 +85,28 @@ def _one_by_one(columns: Iterable[str]) -> Any:
 
 
 def _all_at_once(columns: Mapping[str, str]) -> Any:
-    """One statement for as many rows as there are; the lock comes first, in the order of ids, so
+    """One statement for as many rows as there are; the locks come first, in the order of ids, so
     that two writers of the same rows wait for each other and never embrace.
+
+    The locked rows are counted, not joined: PostgreSQL plans for few, and would go through all of
+    them for each.
     """
     arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
     return text(
-        f"WITH news AS (SELECT * FROM unnest(CAST(:ids AS bigint[]), {arrays})"  # noqa: S608 - our names
-        f" AS n(id, {', '.join(columns)})), "
-        "held AS (SELECT id FROM scheduled_tags WHERE id = ANY(CAST(:ids AS bigint[]))"
+        "WITH held AS (SELECT id FROM scheduled_tags WHERE id = ANY(CAST(:ids AS bigint[]))"  # noqa: S608 - our names
         " AND batch = :batch ORDER BY id FOR UPDATE) "
         f"UPDATE scheduled_tags AS s SET {', '.join(f'{name} = n.{name}' for name in columns)},"
         " batch = NULL, carrier = '', fresh = false "
-        "FROM news n JOIN held USING (id) WHERE s.id = n.id RETURNING s.id"
+        f"FROM unnest(CAST(:ids AS bigint[]), {arrays}) AS n(id, {', '.join(columns)}) "
+        "WHERE s.id = n.id AND s.batch = :batch AND (SELECT count(*) FROM held) > 0 RETURNING s.id"
     )
 
 
+_SAVE_TURNS = text(
+    "INSERT INTO registry_turns (host, free)"
+    " SELECT * FROM unnest(CAST(:hosts AS text[]), CAST(:free AS timestamptz[]))"
+    " ON CONFLICT (host) DO UPDATE SET free = excluded.free"
+)
 _STATEMENTS = {
     ("sqlite", False): _one_by_one(_BRIEF),
     ("sqlite", True): _one_by_one(_WHOLE),
@@ -216,11 +221,16 @@ def save_turns(session: Session, turns: Mapping[str, datetime]) -> None:
     """Note from when on each registry can take another check."""
     if not turns:
         return
+    names = sorted(turns)
+    if session.get_bind().dialect.name == "postgresql":
+        values = {"hosts": names, "free": [turns[host] for host in names]}
+        session.connection().execute(_SAVE_TURNS, values)
+        return
     new = insert_into(session, TurnRow)
     upsert = new.on_conflict_do_update(
         index_elements=[TurnRow.host], set_={"free": new.excluded.free}
     )
-    rows = [{"host": host, "free": free} for host, free in sorted(turns.items())]
+    rows = [{"host": host, "free": turns[host]} for host in names]
     session.connection().execute(upsert, rows)
 
 
@@ -311,29 +321,6 @@ def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: dat
             .values(next_look=until)
         )
         session.connection().execute(mine)
-
-
-def list_schedule(
-    session: Session,
-    *,
-    cadence: Cadence,
-    namespace: str | None = None,
-    stream: str | None = None,
-    limit: int | None = None,
-    after: tuple[str, str, str] | None = None,
-) -> list[ScheduledTag]:
-    """A page of the calendar in the order of namespace, stream and tag; `after` is the last one."""
-    wanted = select(*(getattr(ScheduleRow, name) for name in _SHOWN))
-    if namespace is not None:
-        wanted = wanted.where(ScheduleRow.namespace == namespace)
-    if stream is not None:
-        wanted = wanted.where(ScheduleRow.stream == stream)
-    place = (ScheduleRow.namespace, ScheduleRow.stream, ScheduleRow.tag)
-    if after is not None:
-        last = tuple_(*after, types=[column.type for column in place])
-        wanted = wanted.where(tuple_(*place) > last)
-    rows = session.execute(wanted.order_by(*place).limit(limit))
-    return [ScheduledTag(interval=cadence.interval(row.asked), **row._asdict()) for row in rows]
 
 
 def settle_checks(session: Session, batch: UUID, settled: Sequence[Settled]) -> int:
