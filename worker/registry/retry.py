@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from models.errors import RateLimitedError, TransientRegistryError
+from models.metrics import count_retry
 from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.hosts import LONGEST_PAUSE, Host
 
@@ -40,5 +41,6 @@ async def with_retries(
                 wait = max(wait, error.retry_after)
             if wait > LONGEST_PAUSE or error.code == "circuit.open" or not host.may_retry():
                 raise
+        count_retry(host.name)
         await clock.sleep(wait)
     return await attempt()

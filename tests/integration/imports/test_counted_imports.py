@@ -106,6 +106,7 @@ def test_requests_are_counted_by_method_and_code(house, reg):
         and (number := told(name, **labels))
     }
     assert requests["GET", "503"] == 1
+    assert told("tagstream_registry_retries_total", registry=reg.host) == 1
     assert requests["GET", "200"] >= 2
     assert sum(requests.values()) == len(reg.requests)
     waits = {"registry": reg.host, "lane": "interactive"}
