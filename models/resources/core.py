@@ -1,4 +1,4 @@
-"""Namespaces, and projects as another view of them (`api.md` C21, E)."""
+"""Namespaces, projects as another view of them (`api.md` C21, E), and events."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.resources.base import ALWAYS, Wire
-from models.resources.meta import ObjectMeta
+from models.resources.base import ALWAYS, Time, Wire
+from models.resources.meta import ObjectMeta, ObjectReference
 
 ACTIVE = "Active"
 TERMINATING = "Terminating"
@@ -40,3 +40,27 @@ class Project(Wire):
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[NamespaceSpec, ALWAYS] = NamespaceSpec()
     status: Annotated[NamespaceStatus, ALWAYS] = NamespaceStatus()
+
+
+class EventSource(Wire):
+    """Who told an event."""
+
+    component: str = ""
+    host: str = ""
+
+
+class Event(Wire):
+    """core/v1 Event: something that happened to an object, and how often lately."""
+
+    metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
+    involved_object: Annotated[ObjectReference, ALWAYS] = ObjectReference()
+    reason: str = ""
+    message: str = ""
+    source: Annotated[EventSource, ALWAYS] = EventSource()
+    first_timestamp: Annotated[Time | None, ALWAYS] = None
+    last_timestamp: Annotated[Time | None, ALWAYS] = None
+    count: int = 0
+    type: str = ""
+    event_time: Annotated[Time | None, ALWAYS] = None
+    reporting_component: Annotated[str, ALWAYS] = ""
+    reporting_instance: Annotated[str, ALWAYS] = ""

@@ -18,6 +18,7 @@ from models.store.namespace_rows import KIND, NAMESPACES, build_namespace, names
 from models.store.objects import count_objects, list_objects
 from models.store.tables.access import NamespaceRow
 from models.store.tables.base import Base
+from models.store.tables.events import NoticeRow
 from models.store.tables.jobs import JobRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import StreamRow
@@ -102,8 +103,8 @@ def save_namespace(
 def delete_namespace(session: Session, name: str, *, now: datetime) -> int:
     """Remove a namespace and everything in it; the version of its own deletion, 0: there is none.
 
-    Streams, secrets and jobs go first, each with its own change. A worker that carries one of the
-    jobs loses its lease with it.
+    Streams, secrets, jobs and events go first, each with its own change. A worker that carries one
+    of the jobs loses its lease with it.
     """
     stored = load_namespace(session, name, for_update=True)
     if stored is None:
@@ -116,6 +117,7 @@ def delete_namespace(session: Session, name: str, *, now: datetime) -> int:
     _clear(session, "Secret", SecretRow, name, now=now)
     session.execute(select(JobRow.id).where(JobRow.namespace == name).with_for_update()).all()
     _clear(session, "ImportJob", JobRow, name, now=now)
+    _clear(session, "Event", NoticeRow, name, now=now)
     table = table_of(NamespaceRow)
     session.connection().execute(delete(table).where(table.c.name == name))
     change = Change(KIND, name, Verb.DELETED, before=stored.wire())

@@ -15,10 +15,18 @@ from sqlalchemy import BindParameter, Select, bindparam, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.job_view import view_job
-from models.store import image_rows, job_rows, namespace_rows, secret_rows, stream_rows
+from models.store import (
+    event_rows,
+    image_rows,
+    job_rows,
+    namespace_rows,
+    secret_rows,
+    stream_rows,
+)
 from models.store.bulk import AnyRow, AnySelect, in_chunks
 from models.store.stream_wires import SHOWN_HISTORY, build_stream_wires
 from models.store.tables.access import NamespaceRow
+from models.store.tables.events import NoticeRow
 from models.store.tables.images import ImageRow
 from models.store.tables.jobs import JobRow
 from models.store.tables.secrets import SecretRow
@@ -96,6 +104,12 @@ SHELVES = {
         JobRow.name,
         JobRow.namespace,
         lambda _, rows: [view_job(job_rows.build_job(row)).wire() for row in rows],
+    ),
+    event_rows.KIND: Shelf(
+        event_rows.EVENTS,
+        NoticeRow.name,
+        NoticeRow.namespace,
+        lambda _, rows: [event_rows.build_event(row).wire() for row in rows],
     ),
 }
 

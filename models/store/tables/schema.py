@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.store.tables.access import BindingRow, NamespaceRow, TokenRow
 from models.store.tables.base import Base
 from models.store.tables.changes import ChangeRow, CounterRow
+from models.store.tables.events import NoticeRow
 from models.store.tables.images import (
     ImageRow,
     ImageSourceRow,
@@ -16,6 +17,7 @@ from models.store.tables.jobs import JobRow
 from models.store.tables.schedule import ScheduleRow, TurnRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.tables.tag_lists import TagListRow
 
 ROWS = (
     CounterRow,
@@ -35,5 +37,7 @@ ROWS = (
     NamespaceRow,
     TokenRow,
     BindingRow,
+    NoticeRow,
+    TagListRow,
 )
 METADATA = Base.metadata

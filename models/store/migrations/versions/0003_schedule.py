@@ -19,6 +19,8 @@ CLAIMED = sa.text("batch IS NOT NULL")
 def upgrade() -> None:
     _add_calendar()
     _enter_scheduled_tags()
+    _add_events()
+    _add_tag_lists()
 
 
 def _add_calendar() -> None:
@@ -93,6 +95,46 @@ def _enter_scheduled_tags() -> None:
     )
 
 
+def _add_events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("id", ROW_ID, nullable=False),
+        sa.Column("namespace", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("uid", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("alike", TEXT, nullable=False),
+        sa.Column("about_api", TEXT, nullable=False),
+        sa.Column("about_kind", TEXT, nullable=False),
+        sa.Column("about_name", TEXT, nullable=False),
+        sa.Column("about_uid", TEXT, nullable=False),
+        sa.Column("type", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("message", TEXT, nullable=False),
+        sa.Column("first", TIME, nullable=False),
+        sa.Column("last", TIME, nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_events"),
+        sa.UniqueConstraint("namespace", "name", name="uq_events_namespace_name"),
+    )
+    op.create_index("ix_events_namespace_alike", "events", ["namespace", "alike"])
+    op.create_index("ix_events_last", "events", ["last"])
+
+
+def _add_tag_lists() -> None:
+    op.create_table(
+        "tag_lists",
+        sa.Column("repository", TEXT, nullable=False),
+        sa.Column("scope", TEXT, nullable=False),
+        sa.Column("tags", sa.Integer(), nullable=False),
+        sa.Column("shrunk", sa.Integer(), nullable=True),
+        sa.Column("shrunk_at", TIME, nullable=True),
+        sa.PrimaryKeyConstraint("repository", "scope", name="pk_tag_lists"),
+    )
+
+
 def downgrade() -> None:
+    op.drop_table("tag_lists")
+    op.drop_table("events")
     op.drop_table("registry_turns")
     op.drop_table("scheduled_tags")
