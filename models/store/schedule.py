@@ -8,7 +8,7 @@ settles a row names the claim; a row that was changed or claimed anew meanwhile 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
-from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
+from models.store.bulk import AnyRow, among, in_chunks, insert_into, table_of
 from models.store.tables.schedule import ScheduleRow, TurnRow
 from models.store.tables.streams import TagRow
 
@@ -102,6 +102,29 @@ def _all_at_once(columns: Mapping[str, str]) -> Any:
     )
 
 
+_CHECKS = select(
+    *(
+        _TABLE.c[name]
+        for name in (
+            "id",
+            "namespace",
+            "stream",
+            "tag",
+            "host",
+            "key",
+            "source",
+            "insecure",
+            "scheduled",
+            "asked",
+            "due",
+            "failures",
+            "decision",
+            "etag",
+        )
+    ),
+    func.coalesce(TagRow.known_key, ""),
+    func.coalesce(TagRow.known_source, ""),
+).outerjoin(TagRow, and_(TagRow.stream_id == _TABLE.c.stream_id, TagRow.name == _TABLE.c.tag))
 _SAVE_TURNS = text(
     "INSERT INTO registry_turns (host, free)"
     " SELECT * FROM unnest(CAST(:hosts AS text[]), CAST(:free AS timestamptz[]))"
@@ -211,7 +234,7 @@ def load_turns(session: Session, hosts: Iterable[str]) -> dict[str, datetime]:
     """
     found: dict[str, datetime] = {}
     for chunk in in_chunks(sorted(hosts)):
-        wanted = select(TurnRow.host, TurnRow.free).where(TurnRow.host.in_(chunk))
+        wanted = select(TurnRow.host, TurnRow.free).where(among(session, TurnRow.host, chunk))
         rows = session.execute(wanted.order_by(TurnRow.host).with_for_update())
         found.update({row.host: row.free for row in rows})
     return found
@@ -266,50 +289,24 @@ def take_checks(
     for chunk in in_chunks(ids):
         mine = (
             update(_TABLE)
-            .where(_TABLE.c.id.in_(chunk), _TABLE.c.batch == batch, _TABLE.c.carrier == "")
+            .where(
+                among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch, _TABLE.c.carrier == ""
+            )
             .values(carrier=worker, next_look=until)
             .returning(_TABLE.c.id)
         )
         taken.extend(session.connection().execute(mine).scalars())
     found: list[Check] = []
     for chunk in in_chunks(taken):
-        found.extend(_check(row, now) for row in session.connection().execute(_checks_of(chunk)))
+        wanted = _CHECKS.where(among(session, _TABLE.c.id, chunk))
+        found.extend(_check(row, now) for row in session.connection().execute(wanted))
     found.sort(key=lambda check: (check.due, check.id))
     return found
 
 
-def _checks_of(ids: list[int]) -> Any:
-    same = and_(TagRow.stream_id == ScheduleRow.stream_id, TagRow.name == ScheduleRow.tag)
-    return (
-        select(
-            ScheduleRow.id,
-            ScheduleRow.namespace,
-            ScheduleRow.stream,
-            ScheduleRow.tag,
-            ScheduleRow.host,
-            ScheduleRow.key,
-            ScheduleRow.source,
-            ScheduleRow.insecure,
-            ScheduleRow.scheduled,
-            ScheduleRow.asked,
-            ScheduleRow.due,
-            ScheduleRow.failures,
-            ScheduleRow.decision,
-            ScheduleRow.etag,
-            TagRow.known_key,
-            TagRow.known_source,
-        )
-        .outerjoin(TagRow, same)
-        .where(ScheduleRow.id.in_(ids))
-    )
-
-
 def _check(row: AnyRow, now: datetime) -> Check:
-    values = row._asdict()
-    values["due"] = values["due"] or now
-    values["known_key"] = values["known_key"] or ""
-    values["known_source"] = values["known_source"] or ""
-    return Check(**values)
+    check = Check(*row)
+    return check if check.due else replace(check, due=now)
 
 
 def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: datetime) -> None:
@@ -317,7 +314,7 @@ def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: dat
     for chunk in in_chunks(ids):
         mine = (
             update(_TABLE)
-            .where(_TABLE.c.id.in_(chunk), _TABLE.c.carrier == worker)
+            .where(among(session, _TABLE.c.id, chunk), _TABLE.c.carrier == worker)
             .values(next_look=until)
         )
         session.connection().execute(mine)
