@@ -141,7 +141,7 @@ class Serving:
                 stdout=log,
                 stderr=log,
             )
-        self._stack.callback(_end, process)
+        self._stack.callback(end_process, process)
         return process
 
     def _wait(self) -> None:
@@ -162,7 +162,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(PATIENCE)

@@ -134,6 +134,13 @@ def open_wire(target: int, milliseconds: float, record: Path | None = None) -> I
 
 
 @contextmanager
+def open_plain_registry() -> Iterator[Registry]:
+    """A registry that holds nothing yet."""
+    with Registry() as registry:
+        yield registry
+
+
+@contextmanager
 def open_stub() -> Iterator[int]:
     """The port of a registry that costs almost nothing."""
     with _child("bench.stub") as port:
@@ -149,6 +156,11 @@ def open_databases(directory: Path) -> Iterator[dict[str, Databases]]:
 
 class Databases:
     """Makes databases, each fresh."""
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, where there is one."""
+        return None
 
     def make(self) -> str:
         """The URL of a new one."""
@@ -172,6 +184,11 @@ class Server(Databases):
 
     def __init__(self, server: Database) -> None:
         self._server = server
+
+    @property
+    def pid(self) -> int:
+        pid: int = self._server.pid
+        return pid
 
     def make(self) -> str:
         url: str = self._server.url(self._server.create_database())
