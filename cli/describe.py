@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cli.desk.server import Desk
     from cli.printing import Cell
     from models.resources.image import Image
+    from models.resources.schedule import ScheduledTag
     from models.resources.stream import ImageStream, NamedTagEventList, TagReference
 
 BATCH = 200  # tags whose images are at hand at one time
@@ -50,8 +51,13 @@ def command(place: Place, *, stream: str, namespace: str) -> None:
 
 def _print_stream(desk: Desk, stream: ImageStream, now: datetime) -> None:
     from cli.printing import print_line
+    from cli.schedule import print_reasons, summarize
 
-    for name, value in _facts(stream, now):
+    schedule = {each.spec.tag: each for each in _load_schedule(desk, stream)}
+    facts = [*_facts(stream, now)]
+    if schedule:
+        facts.append(("Schedule", summarize(list(schedule.values()), now)))
+    for name, value in facts:
         print_line((f"{name:<13}", "dim"), (value, "bold" if name == "Name" else ""))
     tags = _tags_of(stream)
     for start in range(0, len(tags), BATCH):
@@ -59,6 +65,24 @@ def _print_stream(desk: Desk, stream: ImageStream, now: datetime) -> None:
         images = _load_images(desk, stream, [history for _, history in batch])
         print_line("")
         _print_tags(batch, images, now)
+    names = (wish.name for wish, _ in tags if wish is not None)
+    reasons = [schedule[name] for name in names if name in schedule]
+    if reasons:
+        print_line("")
+        print_reasons(reasons, now)
+
+
+def _load_schedule(desk: Desk, stream: ImageStream, tag: str = "") -> list[ScheduledTag]:
+    """The stream's tags in the calendar; none where a server does not tell."""
+    from models.refusals import ServerRefusedError
+
+    metadata = stream.metadata
+    try:
+        return desk.schedule(metadata.namespace, stream=metadata.name, tag=tag)
+    except ServerRefusedError as error:
+        if error.answered not in {"Forbidden", "NotFound"}:
+            raise
+        return []
 
 
 def _facts(stream: ImageStream, now: datetime) -> Iterator[tuple[str, str]]:
@@ -186,11 +210,16 @@ def _notes(wish: TagReference | None) -> str:
 
 def _print_tag(desk: Desk, stream: ImageStream, tag: str, now: datetime) -> None:
     from cli.printing import print_columns, print_line
+    from cli.schedule import print_reasons
     from cli.words import format_platform, format_size, is_platform
 
     wish, history = stream.spec_tag(tag), stream.status_tag(tag)
     images = _load_images(desk, stream, [history])
     _print_tags([(wish, history)], images, now)
+    schedule = _load_schedule(desk, stream, tag)
+    if schedule:
+        print_line("")
+        print_reasons(schedule, now)
     head = history.items[0] if history is not None and history.items else None
     image = images.get(head.image) if head is not None else None
     if image is None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import everywhere_option, namespace_option, output_option
 from cli.place import Place, pass_place
 
+if TYPE_CHECKING:
+    from cli.desk.server import Desk
+    from cli.tables import Look
+
 KINDS = {
     **dict.fromkeys(("streams", "stream", "imagestreams", "imagestream", "is"), "streams"),
     **dict.fromkeys(("images", "image"), "images"),
     **dict.fromkeys(("jobs", "job"), "jobs"),
+    **dict.fromkeys(("scheduledtags", "scheduledtag", "st"), "scheduledtags"),
 }
 
 
-@click.command("get", short_help="List streams, images or jobs.")
-@click.argument("kind", default="streams", metavar="[streams|images|jobs]")
+@click.command("get", short_help="List streams, images, jobs or scheduled tags.")
+@click.argument("kind", default="streams", metavar="[streams|images|jobs|scheduledtags]")
 @click.argument("name", default="", metavar="[NAME]")
 @namespace_option
 @everywhere_option
@@ -36,13 +43,14 @@ def command(
     limit: int,
     style: str,
 ) -> None:
-    """List the streams of a namespace, the images that their tags mean now, or the jobs.
+    """List the streams of a namespace, the images that their tags mean now, the jobs, or when
+    scheduled tags are looked at.
 
     NAME is a stream's name, an image's digest or a job's id; of the latter two the beginning will
-    do.
+    do. Of scheduled tags it is STREAM or STREAM:TAG.
     """
     if kind not in KINDS:
-        raise click.UsageError(f"{kind!r} is none of streams, images, jobs")
+        raise click.UsageError(f"{kind!r} is none of streams, images, jobs, scheduledtags")
     from cli import find, tables
     from cli.desk.opening import open_desk
     from cli.printing import say
@@ -60,10 +68,27 @@ def command(
                 heads = find.find_heads(desk, where) if needed else []
                 images = image or find.current_images(desk, heads)
                 count = tables.print_images(images, find.tags_by_image(heads), look)
+            case "scheduledtags":
+                count = _print_schedule(desk, where, name, look)
             case _:
                 job = [desk.find_job(name)] if name else None
                 jobs = job or desk.recent_jobs(where, limit=limit)
                 count = tables.print_jobs(jobs, look)
     if not count:
         goal = "in any namespace" if everywhere else f"in namespace {namespace}"
-        say(f"no {KINDS[kind]} {goal}")
+        words = "scheduled tags" if KINDS[kind] == "scheduledtags" else KINDS[kind]
+        whose = f" of {name}" if name else ""
+        say(f"no {words}{whose} {goal}")
+
+
+def _print_schedule(desk: Desk, where: str | None, name: str, look: Look) -> int:
+    """The calendar of everything, of a stream, or of one tag of it."""
+    from cli.request import parse_destination
+    from cli.schedule import print_schedule
+    from models.errors import NotFoundError
+
+    stream, tag = parse_destination(name) if name else ("", "")
+    found = desk.schedule(where, stream=stream, tag=tag)
+    if tag and not found:
+        raise NotFoundError(resource="scheduledtags", name=name, group="sync.tagstream.io")
+    return print_schedule(found, replace(look, single=bool(tag) and where is not None))

@@ -54,15 +54,16 @@ def print_streams(streams: Sequence[ImageStream], look: Look) -> int:
         case "name":
             print_names(f"imagestream.{IMAGE_GROUP}/{each.metadata.name}" for each in streams)
         case "json" | "yaml":
-            _print_documents("ImageStream", [each.wire() for each in streams], look)
+            print_documents("ImageStream", [each.wire() for each in streams], look)
         case _ if streams:
             _print_stream_table(streams, look)
     return len(streams)
 
 
-def _print_documents(
+def print_documents(
     kind: str, wires: Sequence[dict[str, Any]], look: Look, *, version: str = API_VERSION
 ) -> None:
+    """Objects as a document: the one that was named, or a list."""
     objects = [as_object(kind, wire, version=version) for wire in wires]
     document = objects[0] if look.single else as_list(kind, objects, version=version)
     print_document(document, look.style)
@@ -121,7 +122,7 @@ def print_images(images: Sequence[Image], tags: Mapping[str, Sequence[str]], loo
         case "name":
             print_names(f"image.{IMAGE_GROUP}/{each.name}" for each in images)
         case "json" | "yaml":
-            _print_documents("Image", [each.wire() for each in images], look)
+            print_documents("Image", [each.wire() for each in images], look)
         case _ if images:
             header = ["IMAGE", "PLATFORMS", "LAYERS", "SIZE", "BUILT", "TAGS"]
             if look.wide:
@@ -159,7 +160,7 @@ def print_jobs(jobs: Sequence[Job], look: Look) -> int:
         case "name":
             print_names(f"job/{job.id}" for job in jobs)
         case "json" | "yaml":
-            _print_documents("Job", [job_wire(job) for job in jobs], look, version=JOB_VERSION)
+            print_documents("Job", [job_wire(job) for job in jobs], look, version=JOB_VERSION)
         case _ if jobs:
             print_columns(job_header(look), [job_row(job, look) for job in jobs])
     return len(jobs)

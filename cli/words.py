@@ -45,6 +45,37 @@ def format_age(moment: datetime | None, now: datetime) -> str:
     return f"{seconds}s ago"
 
 
+def format_ahead(moment: datetime | None, now: datetime) -> str:
+    """How long until then, in the largest unit that fits."""
+    if moment is None:
+        return ""
+    seconds = int((moment - now).total_seconds())
+    if seconds < 1:
+        return "now"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"in {seconds // size}{unit}"
+    return f"in {seconds}s"
+
+
+def format_span(seconds: int) -> str:
+    """`15m`, `1h30m`, `90s`: an interval as annotations write it."""
+    parts = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def format_clock(moment: datetime, now: datetime) -> str:
+    """The time in UTC, and the date where it is another day."""
+    then = moment.astimezone(UTC)
+    if then.date() == now.astimezone(UTC).date():
+        return f"{then:%H:%M:%S}Z"
+    return f"{then:%Y-%m-%d %H:%M}Z"
+
+
 def format_moment(moment: datetime | None) -> str:
     """Date and time, in UTC."""
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"

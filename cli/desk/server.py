@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from models.resources.image import Image
     from models.resources.jobs import ReimportSelector
     from models.resources.meta import Secret
+    from models.resources.schedule import ScheduledTag
     from models.resources.stream import ImageStream, TagEvent
 
 SIDE_BY_SIDE = 8  # images that are asked for at one time
@@ -141,6 +142,19 @@ class Desk(ABC):
         path = path_of(IMAGE_GROUP, "imagestreams", namespace=namespace, name=name)
         wire = self.rest.find(path)
         return None if wire is None else ImageStream.model_validate(wire)
+
+    def schedule(
+        self, namespace: str | None, *, stream: str = "", tag: str = ""
+    ) -> list[ScheduledTag]:
+        """The calendar of a namespace (None: of all), of a stream of it, or of one tag."""
+        from models.resources.schedule import ScheduledTag
+
+        selector = f"spec.stream={stream}" if stream else ""
+        if tag:
+            selector = f"metadata.name={stream}:{tag}"
+        path = path_of("sync.tagstream.io", "scheduledtags", namespace=namespace or "")
+        found = self.rest.pages(path, fieldSelector=selector)
+        return [ScheduledTag.model_validate(wire) for wire in found]
 
     # -- images --
 
