@@ -14,7 +14,7 @@ from uuid import uuid4
 import structlog
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from api.audit import record_mutation
 from api.health import answer_health
@@ -75,10 +75,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         audit_id = str(uuid4())
-        with bound_contextvars(audit_id=audit_id):
-            await self._serve(scope, receive, send, audit_id)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, audit_id: str) -> None:
+        bind_contextvars(audit_id=audit_id)  # each request has a task, hence a context, of its own
         asked = Asked(scope)
         try:
             reply = await self._answer(scope, receive, audit_id)

@@ -22,6 +22,7 @@ from models.metrics import API_WATCHES, CONTENT_TYPE, count_api, render
 from models.refusals import BadRequestError, ForbiddenPathError, MethodNotAllowedError
 
 CLIENT_GONE = 499  # what proxies call a client that did not wait
+LONGEST_KNOWN = 512  # bytes of a path that is remembered
 _HEALTH = frozenset({"healthz", "livez", "readyz"})
 _OPEN = frozenset({"api", "apis", "openapi", "version"})
 _VERBS = frozenset(
@@ -57,7 +58,8 @@ class Asked:
     def __init__(self, scope: Scope) -> None:
         raw = scope.get("raw_path") or scope["path"].encode()
         watches = b"watch=" in scope.get("query_string", b"")
-        self.resource, self.verb = words_of(scope["method"], raw, watches=watches)
+        find = words_of if len(raw) <= LONGEST_KNOWN else words_of.__wrapped__
+        self.resource, self.verb = find(scope["method"], raw, watches=watches)
         self._began = perf_counter()
 
     def answered(self, code: int) -> None:

@@ -280,11 +280,18 @@ def count_retry(registry: str) -> None:
     RETRIES.labels(registry_label(registry)).inc()
 
 
+_ANSWERED: dict[tuple[str, str, int], _Children] = {}
+
+
 def count_api(resource: str, verb: str, code: int, seconds: float | None) -> None:
-    """A request to the API; `resource` and `verb` are words of ours, never the client's."""
-    API_REQUESTS.labels(resource, verb, code_label(code)).inc()
+    """A request to the API; all three are words of ours, never the client's."""
+    found = _ANSWERED.get((resource, verb, code))
+    if found is None:
+        found = (API_REQUESTS.labels(resource, verb, code_label(code)), API_SECONDS.labels(verb))
+        _ANSWERED[resource, verb, code] = found
+    found[0].inc()
     if seconds is not None:
-        API_SECONDS.labels(verb).observe(seconds)
+        found[1].observe(seconds)
 
 
 _old_counts: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in _OLD}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from api.scrape import words_of
 from tests.apiserver import IMAGE_API
 from tests.e2e.conftest import until
 from tests.scrapes import parse, told
@@ -83,6 +84,14 @@ def test_what_a_client_makes_up_becomes_no_label(room, method, path):
         if name == REQUESTS:
             assert dict(labels)["verb"] != "brew"
             assert not {"widgets", "nowhere", "gadgets"} & set(dict(labels).values())
+
+
+def test_paths_are_remembered_only_as_far_as_memory_goes(room):
+    long = "x" * 3000
+    before = words_of.cache_info().currsize
+    assert room.get("imagestreams", long).status_code == 404
+    assert words_of.cache_info().currsize == before
+    assert words_of.cache_info().maxsize <= 4096
 
 
 def test_a_watch_is_told_while_it_is_open(room):
