@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.resources.base import Wire
-from models.resources.core import Namespace, Project
+from models.resources.core import Event, Namespace, Project
 from models.resources.image import Image, ImageSignature
 from models.resources.imports import ImageStreamImport
 from models.resources.jobs import ImportJob
@@ -147,6 +147,15 @@ NAMESPACES = ResourceInfo(
     model=Namespace,
 )
 SECRETS = ResourceInfo("secrets", "Secret", _ALL, group="", singular="secret", model=Secret)
+EVENTS = ResourceInfo(
+    "events",
+    "Event",
+    ("delete", "get", "list", "watch"),
+    group="",
+    singular="event",
+    short_names=("ev",),
+    model=Event,
+)
 PROJECTS = ResourceInfo(
     "projects",
     "Project",
@@ -239,6 +248,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     IMAGE_TAGS,
     NAMESPACES,
     SECRETS,
+    EVENTS,
     PROJECTS,
     PROJECT_REQUESTS,
     USERS,

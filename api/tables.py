@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from api.ages import format_age, format_ago, format_short, parse_time
+from api.event_cells import event_cells
 from api.imagetag_cells import image_tag_cells
 from api.resources import RESOURCES
 from models.refusals import BadRequestError
@@ -306,6 +307,21 @@ _TABLES: dict[str, tuple[tuple[Column, ...], Cells]] = {
             _AGE,
         ),
         _secret_cells,
+    ),
+    "Event": (
+        (
+            Column("Last Seen", "How long ago it happened last."),
+            Column("Type", "Normal, or Warning where somebody should look."),
+            Column("Reason", "What happened, in one word."),
+            Column("Object", "What it happened to."),
+            Column("Subobject", "Which part of the object.", priority=1),
+            Column("Source", "Who told it.", priority=1),
+            Column("Message", "What happened."),
+            Column("First Seen", "How long ago it happened first.", priority=1),
+            Column("Count", "How often it happened.", type="integer", priority=1),
+            Column("Name", "The event's name.", format="name", priority=1),
+        ),
+        event_cells,
     ),
     "Project": (
         (

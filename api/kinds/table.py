@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.kinds.base import Kind
 from api.kinds.core import NamespaceKind, ProjectKind, SecretKind
+from api.kinds.events import EventKind
 from api.kinds.images import ImageKind, SignatureKind
 from api.kinds.jobs import JobKind
 from api.kinds.parts import LayersKind, MappingKind, StreamImageKind
@@ -24,6 +25,7 @@ _ALL: tuple[Kind, ...] = (
     NamespaceKind(),
     ProjectKind(),
     SecretKind(),
+    EventKind(),
     JobKind(),
     ScheduledTagKind(),
 )

@@ -18,12 +18,13 @@ from api.openapi.handmade import CORE, HANDMADE, META, Fields
 from api.openapi.types import Schema, build_property
 from api.openapi.words import IMAGE_WORDS, IMPORT_WORDS
 from api.openapi.words_core import JOB_WORDS, META_WORDS
+from api.openapi.words_events import EVENT_WORDS
 from api.openapi.words_sync import SCHEDULE_WORDS
 from api.resources import RESOURCES, ResourceInfo
 from models.resources.base import ALWAYS, Wire
 from models.resources.meta import ListMeta, ObjectMeta, SecretList, Status
 
-WORDS = IMAGE_WORDS | IMPORT_WORDS | META_WORDS | JOB_WORDS | SCHEDULE_WORDS
+WORDS = IMAGE_WORDS | IMPORT_WORDS | META_WORDS | JOB_WORDS | SCHEDULE_WORDS | EVENT_WORDS
 IMAGE = "com.github.openshift.api.image.v1"
 _PACKAGES = {
     "models.resources.image": IMAGE,
@@ -67,6 +68,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "SignatureSubject": ("publicKeyID",),
     "SecretList": ("items",),
     "ImportJob": ("spec",),
+    "Event": ("metadata", "involvedObject"),
 }
 # What we pass on as plain text or as whole objects, told exactly.
 _EXACTLY = {
@@ -81,6 +83,7 @@ _EXACTLY = {
     ("Status", "metadata"): "@ListMeta",
     ("Status", "details"): "@StatusDetails",
     ("Status", "code"): "int32",
+    ("Event", "count"): "int32",
 }
 # Fields that clients may send and we do not model.
 _BESIDE: dict[str, Fields] = {

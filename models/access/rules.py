@@ -44,7 +44,13 @@ _LAYERS = ("imagestreams/layers",)
 _NAMESPACE = (Rule("", ("namespaces",), READ), Rule(PROJECT, ("projects",), READ))
 _IN_PROJECT = (Rule(PROJECT, ("projects",), ("get",)),)
 _CALENDAR = Rule(SYNC, ("scheduledtags",), ("get", "list"))
-_LOOK = (Rule(IMAGE, (*_CONTENT, *_TAGS), READ), Rule(SYNC, ("importjobs",), READ), _CALENDAR)
+_EVENTS = Rule("", ("events",), READ)
+_LOOK = (
+    Rule(IMAGE, (*_CONTENT, *_TAGS), READ),
+    Rule(SYNC, ("importjobs",), READ),
+    _CALENDAR,
+    _EVENTS,
+)
 _VIEW = (*_LOOK, *_NAMESPACE)
 _EDIT = (
     Rule(IMAGE, ("imagestreams", *_TAGS), EVERY_VERB),
@@ -54,6 +60,7 @@ _EDIT = (
     Rule(IMAGE, _LAYERS, ("get", "update")),
     Rule(SYNC, ("importjobs",), EVERY_VERB),
     _CALENDAR,
+    _EVENTS,
     Rule("", ("secrets",), EVERY_VERB),
     *_NAMESPACE,
 )
@@ -61,6 +68,7 @@ _OWN = ("delete", "patch", "update")
 _ADMIN = (
     *_EDIT,
     Rule("", ("namespaces",), _OWN),
+    Rule("", ("events",), ("delete",)),
     Rule(PROJECT, ("projects",), _OWN),
     Rule(AUTHORIZATION, ("localsubjectaccessreviews",), ("create",)),
 )

@@ -93,6 +93,7 @@ def test_the_core_group_has_no_name():
     (core,) = aggregated("/api")["items"]
     assert core["metadata"] == {}
     assert [each["resource"] for each in core["versions"][0]["resources"]] == [
+        "events",
         "namespaces",
         "secrets",
     ]
@@ -143,7 +144,7 @@ def test_the_core_versions_name_the_address_that_the_client_used():
     }
     core = build_legacy(["api", "v1"])
     assert core["groupVersion"] == "v1"
-    assert [each["name"] for each in core["resources"]] == ["namespaces", "secrets"]
+    assert [each["name"] for each in core["resources"]] == ["events", "namespaces", "secrets"]
 
 
 @pytest.mark.parametrize(
