@@ -13,6 +13,7 @@ from tests import fixtures as fx
 from tests.apiserver import streams
 from tests.e2e.alone import Alone, push_builds
 from tests.e2e.conftest import until
+from tests.scrapes import told
 
 JOBS = "/apis/sync.tagstream.io/v1/namespaces/default/importjobs"
 
@@ -45,6 +46,9 @@ def test_it_is_ready_and_lets_nobody_in_without_a_token(alone):
             answer = client.get(path)
             assert (answer.status_code, answer.text) == (200, "ok")
         assert client.get(streams("default")).json()["items"] == []
+        page = client.get("/metrics").text
+        for source in ("database", "registries"):  # one process, so one page tells everything
+            assert told("tagstream_source_up", page=page, source=source) == 1
     with alone.client("tgs_wrong") as stranger:
         assert stranger.get("/readyz").status_code == 200
         assert stranger.get(streams("default")).status_code == 401
