@@ -190,6 +190,19 @@ def is_digest(text: str) -> bool:
     return True
 
 
+def is_registry_host(text: str) -> bool:
+    """Whether a pull spec that begins with this names a registry: host or host:port."""
+    if re.fullmatch(_HOST, text, re.ASCII) is None or len(text) > LONGEST_NAME:
+        return False
+    host, colon, port = text.partition(":")
+    return bool("." in host or colon or host.lower() == "localhost") and len(port) <= 5
+
+
+def is_remote_name(text: str) -> bool:
+    """Whether that is a repository's path at its registry."""
+    return _REMOTE_NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
+
+
 def normalise_name(text: str) -> str:
     """The full name that goes to a registry and into error texts (`import.md` 1.5).
 

@@ -39,20 +39,25 @@ class MirroredScope:
 
 @dataclass(frozen=True, slots=True)
 class Registries:
-    """The operator's word on registries. Scopes are `host[:port][/path…]` or `*.domain`."""
+    """The operator's word on registries. Scopes are `host[:port][/path…]` or `*.domain`.
+
+    Narrower scopes that are `allowed` after all, or `verified`, are exceptions to wider ones.
+    """
 
     blocked: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
     mirrored: tuple[MirroredScope, ...] = ()
+    allowed: tuple[str, ...] = ()
+    verified: tuple[str, ...] = ()
 
     def is_blocked(self, reference: Reference) -> bool:
         """Whether nothing may be asked for: the scope is blocked and no mirror stands in for it."""
         name = reference.repository_key()
-        return _is_within(name, self.blocked) and not self.sources(reference)
+        return _is_within(name, self.blocked, self.allowed) and not self.sources(reference)
 
     def is_insecure(self, endpoint: str) -> bool:
         """Whether that endpoint's certificate goes unverified and plain http may be tried."""
-        return _is_within(_normal_scope(endpoint), self.insecure)
+        return _is_within(normal_scope(endpoint), self.insecure, self.verified)
 
     def sources(self, reference: Reference) -> tuple[Reference, ...]:
         """Where a manifest is asked for, in order: mirrors first, then what was written."""
@@ -66,7 +71,7 @@ class Registries:
         if not self.mirrored and not self.blocked:
             return (reference,)
         name = reference.repository_key()
-        fitting = [entry for entry in self.mirrored if _scope_holds(entry.source, name)]
+        fitting = [entry for entry in self.mirrored if scope_holds(entry.source, name)]
         fitting.sort(key=lambda entry: len(entry.source), reverse=True)
         places = [
             mirror + name[len(_matched(entry.source, name)) :]
@@ -79,30 +84,41 @@ class Registries:
         allowed = [
             place
             for place in places
-            if not _is_within(place, self.blocked) and (contact or place != name)
+            if not _is_within(place, self.blocked, self.allowed) and (contact or place != name)
         ]
         return tuple(reference if place == name else _moved(reference, place) for place in allowed)
 
 
 def build_registries(
-    blocked: Iterable[str], insecure: Iterable[str], rules: Iterable[MirrorRule]
+    blocked: Iterable[str],
+    insecure: Iterable[str],
+    rules: Iterable[MirrorRule],
+    *,
+    allowed: Iterable[str] = (),
+    verified: Iterable[str] = (),
 ) -> Registries:
     """The configuration as written, merged (`import.md` 2.5, build steps 1 to 5)."""
     known = [_normalised(rule) for rule in rules]
     scopes = [_merged(source, known) for source in sorted({rule.source for rule in known})]
     return Registries(
-        blocked=tuple(dict.fromkeys(map(_normal_scope, blocked))),
-        insecure=tuple(dict.fromkeys(map(_normal_scope, insecure))),
+        blocked=_normal_scopes(blocked),
+        insecure=_normal_scopes(insecure),
         mirrored=tuple(_inherit(scope, scopes) for scope in scopes),
+        allowed=_normal_scopes(allowed),
+        verified=_normal_scopes(verified),
     )
 
 
 def _normalised(rule: MirrorRule) -> MirrorRule:
-    mirrors = tuple(_normal_scope(mirror) for mirror in rule.mirrors)
-    return replace(rule, source=_normal_scope(rule.source), mirrors=mirrors)
+    mirrors = tuple(normal_scope(mirror) for mirror in rule.mirrors)
+    return replace(rule, source=normal_scope(rule.source), mirrors=mirrors)
 
 
-def _normal_scope(scope: str) -> str:
+def _normal_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(normal_scope, scopes)))
+
+
+def normal_scope(scope: str) -> str:
     """Hosts in lower case, Docker Hub under one name, no slash at the end."""
     host, slash, path = scope.strip().rstrip("/").partition("/")
     host = host.lower()
@@ -130,7 +146,7 @@ def _inherit(scope: MirroredScope, all_scopes: Sequence[MirroredScope]) -> Mirro
     around = [
         other
         for other in all_scopes
-        if (other.digest or other.tag) and _scope_holds(other.source, scope.source)
+        if (other.digest or other.tag) and scope_holds(other.source, scope.source)
     ]
     if not around:
         return scope
@@ -182,11 +198,21 @@ def _sort_topologically(after: dict[str, set[str]]) -> list[str]:
     return order
 
 
-def _is_within(name: str, scopes: Collection[str]) -> bool:
-    return any(_scope_holds(scope, name) for scope in scopes)
+def _is_within(name: str, scopes: Collection[str], exceptions: Collection[str]) -> bool:
+    """Whether a scope holds `name`, and no narrower exception does."""
+    found = [scope for scope in scopes if scope_holds(scope, name)]
+    if not found or not exceptions:
+        return bool(found)
+    against = [_width(scope) for scope in exceptions if scope_holds(scope, name)]
+    return not against or max(map(_width, found)) > max(against)
 
 
-def _scope_holds(scope: str, name: str) -> bool:
+def _width(scope: str) -> tuple[bool, int]:
+    """Greater for the narrower of two scopes that hold the same name."""
+    return not scope.startswith("*."), len(scope)
+
+
+def scope_holds(scope: str, name: str) -> bool:
     """Whether `name` is `scope` or lies below it, at a boundary."""
     if scope.startswith("*."):
         return name.partition("/")[0].endswith(scope[1:])
