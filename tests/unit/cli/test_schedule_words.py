@@ -66,8 +66,8 @@ SNAPSHOT = [
     (
         tag("limited", message="answered 429", next_look=ahead(86400)),
         (
-            "the registry wants less of us (429): nothing is asked before 2026-03-05 14:02Z (in 1d); "
-            "answered 429"
+            "the registry wants less of us (429): "
+            "nothing is asked before 2026-03-05 14:02Z (in 1d); answered 429"
         ),
     ),
     (
