@@ -6,9 +6,7 @@ schedule; and one for ticks and sweeps, which nothing may delay.
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +14,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 from celery import Celery
-from celery.worker import WorkController
 from celery.worker import state as celery_state
-from kombu.asynchronous import set_event_loop
 
 from models.jobs import Lane
 from worker.app import CONTROL, build_app
+from worker.pools import Pool, build_controller, queue_lengths, run_controller
 from worker.queue import QUEUES
 from worker.runtime import adopt_runtime, close_runtime, runtime_of
 
@@ -43,9 +40,8 @@ def run_worker(app: Celery, *, threads: int) -> int:
         Lane.SCHEDULED.value: app.settings.check_threads,
         CONTROL: CONTROL_THREADS,
     }
-    controllers = [
-        _controller(_own_app(app), queue, [queue], size) for queue, size in sizes.items()
-    ]
+    length = queue_lengths(app.settings)
+    pools = [Pool(_own_app(app), queue, size, length=length) for queue, size in sizes.items()]
     asked = threading.Event()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
@@ -53,10 +49,12 @@ def run_worker(app: Celery, *, threads: int) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
-    runners = [_start(controller) for controller in controllers]
-    while not asked.wait(0.5) and all(runner.is_alive() for runner in runners):
+    for pool in pools:
+        pool.start()
+    while not asked.wait(0.5) and all(pool.mind() for pool in pools):
         pass
     failed = not asked.is_set()
+    runners = [runner for pool in pools for runner in pool.runners]
     _stop(app, runners, patience=SECONDS_TO_FINISH)
     close_runtime(app)
     return 1 if failed else 0
@@ -100,9 +98,9 @@ class _Embedded:
         self._app.set_default()
         celery_state.should_stop = None
         queues = (*QUEUES, CONTROL)
-        controller = _controller(self._app, "embedded", queues, self._threads)
+        controller = build_controller(self._app, "embedded", queues, self._threads)
         self._hostname = controller.hostname
-        self._runner = _start(controller)
+        self._runner = run_controller(controller)
 
     def stop(self) -> None:
         if self._runner is None:
@@ -122,28 +120,6 @@ def _own_app(app: Celery) -> Celery:
     own = build_app(app.settings)
     adopt_runtime(own, runtime_of(app))
     return own
-
-
-def _controller(app: Celery, name: str, queues: Sequence[str], threads: int) -> WorkController:
-    # Celery keeps one event loop a process; two pools that shared it would read each other's mail.
-    set_event_loop(None)
-    return WorkController(
-        app=app,
-        hostname=f"{name}-{os.getpid()}@{socket.gethostname()}",
-        queues=list(queues),
-        concurrency=threads,
-        pool="threads",
-        without_mingle=True,
-        without_gossip=True,
-        without_heartbeat=app.settings.embedded,
-        optimization="fair",
-    )
-
-
-def _start(controller: WorkController) -> threading.Thread:
-    runner = threading.Thread(target=controller.start, name=controller.hostname, daemon=True)
-    runner.start()
-    return runner
 
 
 def _stop(app: Celery, runners: Sequence[threading.Thread], *, patience: float) -> None:
