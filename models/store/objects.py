@@ -20,6 +20,7 @@ from models.store import (
     image_rows,
     job_rows,
     namespace_rows,
+    registry_rows,
     secret_rows,
     stream_rows,
 )
@@ -29,6 +30,7 @@ from models.store.tables.access import NamespaceRow
 from models.store.tables.events import NoticeRow
 from models.store.tables.images import ImageRow
 from models.store.tables.jobs import JobRow
+from models.store.tables.registries import RegistryRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import StreamRow
 
@@ -104,6 +106,12 @@ SHELVES = {
         JobRow.name,
         JobRow.namespace,
         lambda _, rows: [view_job(job_rows.build_job(row)).wire() for row in rows],
+    ),
+    registry_rows.KIND: Shelf(
+        registry_rows.REGISTRIES,
+        RegistryRow.name,
+        None,
+        lambda _, rows: [registry_rows.stored_wire(row) for row in rows],
     ),
     event_rows.KIND: Shelf(
         event_rows.EVENTS,

@@ -14,6 +14,7 @@ from models.store.tables.images import (
     SourceRow,
 )
 from models.store.tables.jobs import JobRow
+from models.store.tables.registries import HealthRow, RegistryRow
 from models.store.tables.schedule import ScheduleRow, TurnRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import EventRow, StreamRow, TagRow
@@ -33,6 +34,8 @@ ROWS = (
     JobRow,
     ScheduleRow,
     TurnRow,
+    RegistryRow,
+    HealthRow,
     SecretRow,
     NamespaceRow,
     TokenRow,

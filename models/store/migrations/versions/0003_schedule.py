@@ -18,6 +18,7 @@ CLAIMED = sa.text("batch IS NOT NULL")
 
 def upgrade() -> None:
     _add_calendar()
+    _add_registries()
     _enter_scheduled_tags()
     _add_events()
     _add_tag_lists()
@@ -82,6 +83,35 @@ def _add_calendar() -> None:
     )
 
 
+def _add_registries() -> None:
+    op.create_table(
+        "registries",
+        sa.Column("id", ROW_ID, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("scope", TEXT, nullable=False),
+        sa.Column("uid", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("created", TIME, nullable=False),
+        sa.Column("labels", TEXT, nullable=True),
+        sa.Column("annotations", TEXT, nullable=True),
+        sa.Column("rest", TEXT, nullable=True),
+        sa.Column("spec", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_registries"),
+        sa.UniqueConstraint("name", name="uq_registries_name"),
+        sa.UniqueConstraint("scope", name="uq_registries_scope"),
+    )
+    op.create_table(
+        "registry_health",
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("worker", TEXT, nullable=False),
+        sa.Column("document", TEXT, nullable=False),
+        sa.Column("updated", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("host", "worker", name="pk_registry_health"),
+    )
+    op.create_index("ix_registry_health_updated", "registry_health", ["updated"])
+
+
 def _enter_scheduled_tags() -> None:
     """Tags that were scheduled before there was a calendar; the scheduler completes their rows."""
     op.execute(
@@ -134,6 +164,8 @@ def _add_tag_lists() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("registry_health")
+    op.drop_table("registries")
     op.drop_table("tag_lists")
     op.drop_table("events")
     op.drop_table("registry_turns")
