@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from api.auth import require
 from api.kinds.base import Work, metadata_of
 from api.kinds.stored import StoredKind
 from api.resources import IMPORT_JOBS, STREAM_IMPORTS
+from api.selectors import FieldSelector
 from models.access.roles import may_import_from_anywhere
 from models.errors import FieldError, InvalidObjectError
 from models.job_view import view_job
@@ -46,6 +48,17 @@ class JobKind(StoredKind):
         "status.state",
     )
 
+    def __init__(self, parent: UUID | None = None, stream: str | None = None) -> None:
+        self._parent, self._stream = parent, stream
+
+    def narrowed(self, wanted: FieldSelector) -> JobKind:
+        """The jobs of one reimport, or of one stream, are found without reading all others."""
+        parent, stream = wanted.exact("spec.parent"), wanted.exact("spec.stream")
+        try:
+            return JobKind(UUID(parent) if parent else None, stream or None)
+        except ValueError:
+            return self
+
     def load(
         self, work: Work, namespace: str, name: str, *, lock: bool = False
     ) -> ImportJob | None:
@@ -55,7 +68,14 @@ class JobKind(StoredKind):
     def page(
         self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
     ) -> list[dict[str, Any]]:
-        jobs = page_jobs(work.session, namespace=namespace or None, limit=limit, after=after)
+        jobs = page_jobs(
+            work.session,
+            namespace=namespace or None,
+            parent=self._parent,
+            stream=self._stream,
+            limit=limit,
+            after=after,
+        )
         return [self.show(view_job(job)) for job in jobs]
 
     def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:

@@ -11,6 +11,7 @@ from api.kinds.base import Kind, Work, metadata_of, random_suffix
 from api.meta import prepare_metadata_create, prepare_metadata_update, validate_metadata
 from api.options import DeleteOptions
 from api.reply import status_success
+from api.selectors import FieldSelector
 from api.stored_form import open_stored
 from models.access.roles import Caller
 from models.errors import (
@@ -55,6 +56,10 @@ class StoredKind(Kind):
     ) -> list[PrintedItem] | None:
         """The same page as JSON, where there is a quick way to it; None: take the other."""
         return None
+
+    def narrowed(self, wanted: FieldSelector) -> StoredKind:
+        """The same kind, whose pages may leave out what `wanted` does not match anyway."""
+        return self
 
     @property
     def logged_as(self) -> str:

@@ -137,7 +137,7 @@ def collect(work: Work, call: Call, kind: Kind, options: ListOptions, selects: S
         if matches is not None:
             items = [item for item in items if matches(item)]
         return Listing(items, latest_version(work.session))
-    return _Collector(work, kind, namespace, options, selects).collect()
+    return _Collector(work, kind.narrowed(selects.wanted), namespace, options, selects).collect()
 
 
 def _collect_live(

@@ -199,12 +199,22 @@ def forget_job(session: Session, job_id: UUID, *, now: datetime) -> int:
 
 
 def page_jobs(
-    session: Session, *, namespace: str | None = None, limit: int, after: Key | None = None
+    session: Session,
+    *,
+    namespace: str | None = None,
+    parent: UUID | None = None,
+    stream: str | None = None,
+    limit: int,
+    after: Key | None = None,
 ) -> list[Job]:
     """A page of jobs in the order of namespace and name; `after` is the last one seen."""
     wanted = _JOBS.order_by(JobRow.namespace, JobRow.name).limit(limit)
     if namespace is not None:
         wanted = wanted.where(JobRow.namespace == namespace)
+    if parent is not None:
+        wanted = wanted.where(JobRow.parent == parent)
+    if stream is not None:
+        wanted = wanted.where(JobRow.stream == stream)
     if after is not None:
         same = and_(JobRow.namespace == after[0], JobRow.name > after[1])
         wanted = wanted.where(or_(JobRow.namespace > after[0], same))
