@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +20,8 @@ CONSOLE = Console(highlight=False, soft_wrap=True, markup=False)
 TAGSTREAM = Path(sys.executable).with_name("tagstream")
 FINE = (0, 3)  # done, and done with errors
 PUBLIC_TAGS = "50"
+INTERVAL = "PT2S"
+PATIENCE = 30.0
 
 
 class Stage:
@@ -27,6 +31,7 @@ class Stage:
         self._told = False
         self._environment = {**os.environ, "TAGSTREAM_DATA_DIR": str(directory / "data")}
         self._environment["TAGSTREAM_MAX_TAGS_CEILING"] = PUBLIC_TAGS
+        self._environment["TAGSTREAM_CHECK_INTERVAL"] = INTERVAL
 
     def tell(self, text: str) -> None:
         """A line of the story."""
@@ -35,12 +40,48 @@ class Stage:
 
     def run(self, *words: str) -> None:
         """A command and its output."""
-        CONSOLE.print("" if self._told else "\n", end="")
-        self._told = False
-        CONSOLE.print(f"$ tagstream {shlex.join(words)}", style="bold")
+        self._show(f"$ tagstream {shlex.join(words)}")
         ended = subprocess.run([TAGSTREAM, *words], env=self._environment, check=False)
         if ended.returncode not in FINE:
             raise SystemExit(f"demo: that command ended with {ended.returncode}")
+
+    def _show(self, command: str) -> None:
+        CONSOLE.print("" if self._told else "\n", end="")
+        self._told = False
+        CONSOLE.print(command, style="bold")
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """`tagstream up` in the background, for as long as the block lasts."""
+        self._show("$ tagstream up &")
+        process = subprocess.Popen(
+            [TAGSTREAM, "up", "--listen", "127.0.0.1:0"],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            if not (first := process.stdout.readline()):
+                raise SystemExit("demo: tagstream up does not start")
+            CONSOLE.print(first.partition(";")[0])
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE)
+
+    def wait_for_events(self, tag: str, count: int) -> None:
+        """Until the history of `tag` has so many events."""
+        history: list[str | Path] = [TAGSTREAM, "history", tag, "--output", "json"]
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            shown = subprocess.run(
+                history, env=self._environment, check=True, capture_output=True, text=True
+            )
+            if len(json.loads(shown.stdout)["items"]) >= count:
+                return
+            time.sleep(0.3)
+        raise SystemExit(f"demo: nobody noticed that {tag} moved")
 
 
 def show_own(stage: Stage, directory: Path) -> None:
@@ -54,21 +95,23 @@ def show_own(stage: Stage, directory: Path) -> None:
         for patch in range(12):
             publisher.push_image(f"1.{patch}")
         publisher.push_index("2.0", "latest", build="2.0")
-        everything = ("import", repository, "--all", "--import-mode", "PreserveOriginal")
-        stage.tell("import the whole repository, of each index all platforms")
-        stage.run(*everything)
+        stage.tell("import the whole repository, of each index all platforms, and keep looking")
+        stage.run("import", repository, "--all", "--scheduled", "--import-mode", "PreserveOriginal")
         stage.tell("what there is now: a stream, its tags, their platforms and layers")
         stage.run("get", "streams")
         stage.run("describe", name)
         stage.run("describe", f"{name}:1.11")
-        before = _pass_some_seconds()
-        stage.tell("meanwhile upstream, somebody builds 2.1 and moves `latest` there")
-        publisher.push_index("2.1", "latest", build="2.1")
-        stage.tell("import again: only what moved makes an event")
-        stage.run(*everything)
-        stage.tell("what `latest` meant, and since when; and what it meant at one moment")
-        stage.run("history", f"{name}:latest")
-        stage.run("history", f"{name}:latest", "--at", before)
+        stage.tell("who keeps looking: here every two seconds, by TAGSTREAM_CHECK_INTERVAL=PT2S")
+        with stage.up():
+            before = _pass_some_seconds()
+            stage.tell("meanwhile upstream, somebody builds 2.1 and moves `latest` there")
+            publisher.push_index("latest", build="2.1")
+            stage.wait_for_events(f"{name}:latest", 2)
+            stage.tell("nobody asked, and it was noticed: what `latest` meant, and since when")
+            stage.run("history", f"{name}:latest")
+            stage.tell("what it meant at one moment; and who asked for the imports")
+            stage.run("history", f"{name}:latest", "--at", before)
+            stage.run("jobs", "-o", "wide")
 
 
 def _pass_some_seconds() -> str:
