@@ -67,9 +67,6 @@ class Policies:
         return policy if exact is None else _narrowed(policy, exact)
 
 
-NO_POLICIES = Policies()
-
-
 def _narrowed(policy: RegistryPolicy, spec: RegistrySpec) -> RegistryPolicy:
     """The policy with all that a narrower object says."""
     if spec.rate is not None:
@@ -98,3 +95,6 @@ def _mirror_rules(entry: _Entry) -> Iterable[MirrorRule]:
 
 def _is_whole(scope: str) -> bool:
     return "/" not in scope and not scope.startswith("*.")
+
+
+NO_POLICIES = Policies()
