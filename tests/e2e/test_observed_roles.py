@@ -9,7 +9,7 @@ from tests.scrapes import scrape, told
 
 
 def serves(role):
-    return until(lambda: '"metrics.served"' in role.output or not role.runs) and role.runs
+    return until(lambda: '"metrics.served"' in role.output or not role.runs, within=60)
 
 
 def test_celerys_worker_and_beat_serve_metrics_and_write_json(open_server, fake):
@@ -26,15 +26,15 @@ def test_celerys_worker_and_beat_serve_metrics_and_write_json(open_server, fake)
     assert all(serves(role) for role in (refused, worker, beat)), worker.output + beat.output
 
     job = house.enqueue("app")
-    assert house.finished(job).state is JobState.SUCCEEDED
+    assert house.finished(job, within=60).state is JobState.SUCCEEDED
     ended = {"registry": fake.host, "result": "changed", "reason": "", "trigger": "api"}
-    until(lambda: told("tagstream_imports_total", page=scrape(worker), **ended) == 3)
+    until(lambda: told("tagstream_imports_total", page=scrape(worker), **ended) == 3, within=60)
     page = scrape(worker)
     requests = {"registry": fake.host, "method": "GET", "code": "200"}
     assert told("tagstream_registry_requests_total", page=page, **requests) >= 3
     assert told("tagstream_source_up", page=page, source="database") == 1
     assert "tagstream_source_up" not in scrape(beat)  # it has no database to tell of
-    until(lambda: told("tagstream_tick_seconds_count", page=scrape(worker)) > 0)
+    until(lambda: told("tagstream_tick_seconds_count", page=scrape(worker)) > 0, within=60)
 
     for role in (refused, worker, beat):
         role.stop()
