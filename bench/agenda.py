@@ -43,24 +43,35 @@ def fill_agenda(engine: Engine, agenda: Agenda) -> None:
 
 
 def fill_sources(engine: Engine, sources: Sequence[tuple[str, str, str, str]]) -> None:
-    """A row for each (host, key, source, known digest), none of them due."""
+    """A row for each (host, key, source, known digest), none of them due. PostgreSQL only."""
     count = len(sources)
     with engine.begin() as connection:
         for statement in _statements(engine.dialect.name, Agenda(count, 1, 1.0, known=True)):
             connection.execute(text(statement))
-        rows: list[dict[str, Any]] = [
-            {"id": number + 1, "host": host, "key": key, "source": source, "known": known}
-            for number, (host, key, source, known) in enumerate(sources)
-        ]
-        connection.execute(
-            text(
-                "UPDATE scheduled_tags SET host = :host, key = :key, source = :source,"
-                " due = NULL, next_look = NULL WHERE id = :id"
+        values: dict[str, Any] = {
+            "ids": list(range(1, count + 1)),
+            **dict(
+                zip(
+                    ("host", "key", "source", "known"),
+                    map(list, zip(*sources, strict=True)),
+                    strict=True,
+                )
             ),
-            rows,
+        }
+        news = (
+            "FROM unnest(CAST(:ids AS bigint[]), CAST(:host AS text[]), CAST(:key AS text[]),"
+            " CAST(:source AS text[]), CAST(:known AS text[])) AS n(id, host, key, source, known)"
+            " WHERE t.id = n.id"
         )
         connection.execute(
-            text("UPDATE tags SET known_key = :key, known_source = :known WHERE id = :id"), rows
+            text(
+                "UPDATE scheduled_tags AS t SET host = n.host, key = n.key, source = n.source,"
+                f" due = NULL, next_look = NULL {news}"
+            ),
+            values,
+        )
+        connection.execute(
+            text(f"UPDATE tags AS t SET known_key = n.key, known_source = n.known {news}"), values
         )
     settle_statistics(engine)
 
@@ -93,12 +104,13 @@ def _statements(dialect: str, agenda: Agenda) -> list[str]:
     uid = "CAST(lpad(to_hex(i), 32, '0') AS uuid)"
     if dialect == "sqlite":
         uid = "printf('%032x', i)"
-    made = [
+    made = []
+    made.append(
         "INSERT INTO image_streams (id, namespace, name, uid, version, generation, created,"
         " lookup_local, spec_repository, status_repository, public_repository) "
         f"{_numbers(dialect, streams)} SELECT i + 1, '{NAMESPACE}', 'app-' || CAST(i AS text),"
         f" {uid}, i + 1, 1, {now}, {false}, '', '', '' FROM n",
-    ]
+    )
     if agenda.known:
         made.append(
             "INSERT INTO tags (id, stream_id, name, wanted, from_kind, from_name, spec_reference,"

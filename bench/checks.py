@@ -138,6 +138,7 @@ def _wait(roles: Roles, began: datetime, count: int) -> datetime:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         time.sleep(0.5)
+        roles.check()
         with roles.engine.connect() as connection:
             done, last = connection.execute(asked, {"began": began}).one()
         if done == count:

@@ -1,4 +1,4 @@
-"""The processes of a schedule, as an operator runs them: Redis, a worker, beat; and who spends what.
+"""The processes of a schedule, as an operator runs them: Redis, a worker, beat.
 
 Beat only sends ticks; the worker carries them, as it carries the checks.
 """
@@ -33,10 +33,12 @@ class Roles:
         self._home = home
         self._stack = ExitStack()
         self._pids: dict[str, int] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         allowed = [{"host": "127.0.0.1", "port": port} for port in registries]
         self.variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "PYTHONPATH": str(HOME),  # what is measured is the code beside the bench
             "TAGSTREAM_DATABASE_URL": url,
             "TAGSTREAM_DATA_DIR": str(home / "data"),
             "TAGSTREAM_KEY": Fernet.generate_key().decode(),
@@ -63,6 +65,12 @@ class Roles:
         celery = [str(BIN / "celery"), "-A", "scheduler", "beat", "--pidfile", ""]
         self._pids["beat"] = self._start("beat", *celery, "--schedule", schedule)
 
+    def check(self) -> None:
+        """Ends the bench where one of them has ended."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise SystemExit(f"bench: {name} has ended\n{self.output[-3000:]}")
+
     def spent(self) -> dict[str, float]:
         """Processor seconds of each process so far."""
         return {name: cpu_seconds(pid) for name, pid in self._pids.items()}
@@ -82,6 +90,7 @@ class Roles:
                 stdout=log,
                 stderr=log,
             )
+        self._processes[name] = process
         self._stack.callback(end_process, process)
         return process.pid
 

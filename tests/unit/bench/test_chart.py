@@ -1,0 +1,32 @@
+"""The bench's curves: documents that can be read, with every point inside its panel."""
+
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.chart import HEIGHT, WIDTH, Panel, draw, step_of
+
+numbers = st.floats(min_value=0, max_value=1e9)
+
+
+@given(st.lists(st.tuples(numbers, numbers), max_size=20), st.text(max_size=5))
+def test_every_point_lies_inside_its_panel(points, name):
+    name = "".join(letter for letter in name if letter.isprintable())
+    panels = [Panel("first", {name: points}), Panel("second <&>", {"a": points}, most=5.0)]
+    root = ET.fromstring(draw(panels, across="hours"))
+    lines = root.findall("{*}polyline")
+    assert len(lines) == 2
+    for number, line in enumerate(lines):
+        pairs = re.findall(r"(\S+),(\S+)", line.get("points"))
+        assert len(pairs) == len(points)
+        for x, y in pairs:
+            assert 0 <= float(x) <= WIDTH
+            assert number * HEIGHT <= float(y) <= (number + 1) * HEIGHT
+
+
+@pytest.mark.parametrize("most", [0.003, 0.9, 1, 3, 7.5, 42, 60, 99, 100, 12345])
+def test_there_are_two_to_six_lines(most):
+    assert 2 <= most / step_of(most) <= 6
