@@ -38,6 +38,7 @@ from models.streams.validation import check_import
 
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25
+JOB_HEADER = "Tagstream-Job"  # of an answer: which job it is of
 WHEN_STOPPING = 4.0  # seconds that an import still has when the server stops
 _SECONDS = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 
@@ -70,7 +71,9 @@ async def post_import(call: Call) -> Reply:
     async with while_present(call.receive):  # the job goes on without its author
         job = await _wait(call, job)
     shown = await threads.run(_answer, call, job, request)
-    return shape_object(call, media, KIND_OF_IMPORTS, shown, code=201)
+    reply = shape_object(call, media, KIND_OF_IMPORTS, shown, code=201)
+    reply.headers[JOB_HEADER] = job.request.name
+    return reply
 
 
 def _read(call: Call, validation: str) -> ImageStreamImport:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cli.desk.server import Again
 
 IMPORTS = "imagestreamimports"
+JOB_HEADER = "Tagstream-Job"
 ANSWER_PATIENCE = 24 * 3600.0  # the server has deadlines of its own
 CANCEL_PATIENCE = 15.0
 REIMPORT_PATIENCE = 300.0  # tens of thousands of streams are put on record first
@@ -52,23 +53,26 @@ def run_import(rest: Rest, request: JobRequest, *, title: str) -> Job:
 def await_answer(rest: Rest, request: JobRequest, *, title: str) -> tuple[Job, dict[str, Any]]:
     """The import's job and the ImageStreamImport with everything that was found.
 
-    The answer comes at the end and names no job: ours is the new one that asks for the same.
+    The answer comes at the end, and a header of it names the job. Until then ours is the only new
+    one that asks for the same.
     """
     before = {job.id for job in _jobs_like(rest, request)}
     path = path_of(IMAGE_GROUP, IMPORTS, namespace=request.namespace)
     with ctrl_c_from_sigterm(), open_progress(title, jobs=1) as progress:
         try:
-            answer = rest.post(path, _import_body(request), within=ANSWER_PATIENCE)
+            body = _import_body(request)
+            answer, headers = rest.post_and_hear(path, body, within=ANSWER_PATIENCE)
         except KeyboardInterrupt:
             progress.stop()
             job = _our_job(rest, request, before)
             if job is None:
                 raise
             return _cancel(rest, job), {}
-    job = _our_job(rest, request, before)
-    if job is None:
+    name = headers.get(JOB_HEADER)
+    if not name:
         raise NotFoundError(resource="jobs", name=f"of {request.stream}", group="")
-    return job, answer
+    place = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=request.namespace, name=name)
+    return read_job(rest.get(place)), answer
 
 
 def run_reimport(rest: Rest, wish: Again) -> list[Job]:

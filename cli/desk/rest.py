@@ -100,6 +100,12 @@ class Rest:
         query = {"dryRun": "All"} if trial else {}
         return self._ask("POST", path, query, body, headers=headers, within=within)
 
+    def post_and_hear(
+        self, path: str, body: Mapping[str, Any], *, within: float
+    ) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """What the server made of `body`, and the headers that came with it."""
+        return self._hear("POST", path, {}, body, within=within)
+
     def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The object as it stands after `body` replaced it."""
         return self._ask("PUT", path, {}, body)
@@ -140,6 +146,18 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         within: float = ANSWER,
     ) -> dict[str, Any]:
+        return self._hear(method, path, query, body, headers=headers, within=within)[0]
+
+    def _hear(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        within: float = ANSWER,
+    ) -> tuple[dict[str, Any], Mapping[str, str]]:
         request = self._request(method, path, query, body, headers, within=within)
         try:
             response = self._http.send(request)
@@ -154,7 +172,7 @@ class Rest:
             raise TagstreamError(
                 f"{self._server} answered something else than JSON; is it a tagstream server?"
             )
-        return found
+        return found, response.headers
 
     def _request(
         self,

@@ -75,6 +75,16 @@ def test_json_is_the_answer_of_the_api(remote, shop):
     assert answer["status"]["import"]["metadata"]["name"] == "app"
 
 
+def test_an_import_finds_its_answer_though_others_ask_for_the_same(cli, remote, shop):
+    words = ("import", f"{shop.address}:1.0", "-o", "json")
+    shop.delay(0.5, ".*/manifests/.*")
+    others = [cli.start("--kubeconfig", str(remote.config), *words) for _ in range(2)]
+    ended_well(remote(*words))
+    for each in others:
+        _, talk = each.communicate(timeout=60)
+        assert each.returncode == 0, talk
+
+
 def test_a_dry_run_stores_nothing_on_the_server(remote, shop):
     ended = ended_well(remote("import", f"{shop.address}:1.0", "--dry-run"))
     assert "dry run: nothing stored" in ended.err
