@@ -16,6 +16,7 @@ import structlog
 
 from models.errors import ContentError, ManifestUnknownError, RegistryError, TagstreamError
 from models.reference import Reference, normalise_name
+from models.streams.listings import KnownList, SeenList, weigh_list
 from models.streams.order import prioritize_tags
 from models.streams.outcome import (
     Failed,
@@ -48,7 +49,8 @@ class FetchRequest:
     """What one import brings: whose rights, which rules, what is known already.
 
     `known` is keyed by `Target.key()`, and so is `seen`: what a registry just said, so that it is
-    not asked again. `target_seconds` bounds each target.
+    not asked again. `target_seconds` bounds each target. `lists` are the sizes of lists of tags
+    that are known, by repository and scope; `by_person` whether somebody waits for this import.
     """
 
     access: Access
@@ -57,6 +59,8 @@ class FetchRequest:
     known: Mapping[str, Known] = field(default_factory=dict)
     held: Held = field(default_factory=Held)
     seen: Mapping[str, Checked] = field(default_factory=dict)
+    lists: Mapping[tuple[str, str], KnownList] = field(default_factory=dict)
+    by_person: bool = False
     target_seconds: float = 120.0
     most_tags: int = 500_000
 
@@ -128,10 +132,11 @@ class _Fetcher:
         """List a repository's tags and import the first of them (`import.md` 2.8)."""
         if wanted.limit == 0:
             return RepositoryOutcome()
+        lists: list[SeenList] = []
         try:
-            listing = await self._list(wanted)
+            listing = await self._list(wanted, lists)
         except TagstreamError as error:
-            return RepositoryOutcome(error=error)
+            return RepositoryOutcome(error=error, lists=tuple(lists))
         names = prioritize_tags(listing.tags)
         limit = len(names) if wanted.limit < 0 else wanted.limit
         chosen, left_out = names[:limit], names[limit:]
@@ -152,10 +157,11 @@ class _Fetcher:
             tags=tuple((tag, ready[_same(target)]) for tag, target in by_tag.items()),
             additional_tags=tuple(tag for tag in left_out if tag not in taken),
             warnings=listing.warnings,
+            lists=tuple(lists),
         )
 
-    async def _list(self, wanted: RepositoryTarget) -> TagList:
-        """The complete tag list, from a mirror if there is one (Q13)."""
+    async def _list(self, wanted: RepositoryTarget, lists: list[SeenList]) -> TagList:
+        """The complete tag list, from a mirror if there is one (Q13); one that is believed."""
         written = wanted.reference.exact()
         normalise_name(written)
         errors: list[TagstreamError] = []
@@ -169,16 +175,18 @@ class _Fetcher:
                 named = isinstance(error, ManifestUnknownError) or error.reason == "Unauthorized"
                 errors.append(error.about(written if named else ""))
                 continue
-            if listing.complete:
+            seen = self._weigh(place, listing)
+            lists.append(seen)
+            if not seen.problem:
                 return listing
-            errors.append(
-                ContentError(
-                    f"the list of tags is incomplete ({listing.reason}); nothing was imported "
-                    "from it, try again later",
-                    code="content.incomplete_list",
-                )
-            )
+            errors.append(seen.error())
         raise join_errors(errors)
+
+    def _weigh(self, place: Place, listing: TagList) -> SeenList:
+        request = self._request
+        seen = SeenList(place.name, listing.scope, len(listing.tags), reason=listing.reason)
+        known = request.lists.get((place.name, listing.scope))
+        return weigh_list(seen, known, now=request.now, by_person=request.by_person)
 
     async def _fetch_target(self, target: Target) -> Outcome:
         try:

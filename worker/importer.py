@@ -30,7 +30,7 @@ from models.errors import (
     status_of,
 )
 from models.images.packed import PackedImage, unpack_image
-from models.jobs import Job, JobResult, JobState
+from models.jobs import Asker, Job, JobResult, JobState
 from models.metrics import observe_job
 from models.reference import Reference
 from models.resources.image import Image
@@ -54,6 +54,7 @@ from worker.counting import count_failure, count_results
 from worker.fetch import FetchRequest, fetch_all
 from worker.heartbeat import Heartbeat
 from worker.held import Held
+from worker.listed import load_lists_for
 from worker.queue import moment, utc_now
 from worker.registry.credentials import Keyring
 from worker.registry.words import ANONYMOUS, Place
@@ -171,6 +172,9 @@ def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
         known=reading.known,
         held=held,
         target_seconds=runtime.settings.target_deadline.total_seconds(),
+        # A look that stores nothing cannot be taken by surprise.
+        lists=load_lists_for(plan, runtime) if _stores(job) else {},
+        by_person=job.request.asker is not Asker.SCHEDULE and not job.request.due,
     )
     if runtime.leaving.is_set():
         raise JobCancelledError
@@ -178,6 +182,10 @@ def _import(job: Job, runtime: Runtime, heartbeat: Heartbeat) -> JobResult:
     work = fetch_all(plan, runtime.client, fetch, progress=heartbeat.progress)
     outcomes, served = heartbeat.guard(runtime.loop.start(work, within=within), within=within)
     return _write(job, runtime, _Fetched(reading.request, plan, outcomes, served, now))
+
+
+def _stores(job: Job) -> bool:
+    return job.request.request.spec.import_ and not job.request.dry_run
 
 
 def _read(job: Job, runtime: Runtime) -> _Reading:

@@ -231,6 +231,7 @@ def _save(
         served=fetched.served.scopes(),
         now=fetched.now,
         max_history=rules.max_history,
+        by_schedule=True,
     )
     now = moment()
     settle_import(

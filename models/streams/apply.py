@@ -29,6 +29,7 @@ from models.streams.elements import (
 )
 from models.streams.events import record_event
 from models.streams.limits import StreamUsage, is_limit_error
+from models.streams.listings import SeenList
 from models.streams.outcome import Imported, Known, Outcomes, Plan, RepositoryOutcome
 from models.streams.rules import ImportRules
 from models.streams.validation import DOCKER_IMAGE
@@ -42,7 +43,7 @@ class ImportResult:
     """What one import comes to. `stream` is None for a dry run; `changed` False writes nothing.
 
     `images` are to be stored, children before their parents, each once. `known` maps stream tags
-    to the key of the target and what was seen of it.
+    to the key of the target and what was seen of it, `lists` are those of the repository.
     """
 
     stream: ImageStream | None = None
@@ -53,6 +54,7 @@ class ImportResult:
     additional_tags: tuple[str, ...] = ()
     listing: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    lists: tuple[SeenList, ...] = ()
 
 
 def apply_import(
@@ -76,6 +78,7 @@ def apply_import(
         additional_tags=repository.additional_tags,
         listing=None if error is None else status_of(error),
         warnings=warnings_of(elements, repository.warnings),
+        lists=repository.lists,
     )
     if not request.spec.import_:
         return replace(result, targets=tuple(result_of(each, changed=False) for each in elements))

@@ -9,6 +9,7 @@ from models.errors import TagstreamError
 from models.images.index import NO_PREFERENCE, PlatformPreference
 from models.images.packed import PackedImage
 from models.reference import Reference
+from models.streams.listings import SeenList
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,14 @@ class RepositoryOutcome:
     """A listing and what became of its tags, in priority order.
 
     `error` is set when the listing itself failed; then `tags` and `additional_tags` are empty.
+    `lists` are all that were read, believed or not.
     """
 
     tags: tuple[tuple[str, Outcome], ...] = ()
     additional_tags: tuple[str, ...] = ()
     error: TagstreamError | None = None
     warnings: tuple[str, ...] = ()
+    lists: tuple[SeenList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
