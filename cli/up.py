@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from models.settings import Settings
 
+THREADS = 8  # for jobs of people, for the schedule's batches, and for what runs in the background
 TOKEN_NAME = "administrator"  # noqa: S105 - a name, not a secret
 
 
@@ -50,7 +51,7 @@ def command(data: Path | None, *, listen: str, directory: Path | None) -> int:
             "run `tagstream api`, `tagstream worker` and the scheduler instead"
         )
     gc.enable()
-    with open_store(settings) as engine, open_counter(settings, engine) as app:
+    with open_store(settings) as engine, open_counter(settings, engine, threads=THREADS) as app:
         return _serve(settings, engine, app, listen)
 
 

@@ -150,6 +150,49 @@ def test_our_own_command_imports_over_the_api_as_the_third_line_says(registry_wo
 
 
 @pytest.fixture
+def short_interval(tmp_path, registry):
+    """The same, and what is scheduled is looked at every second."""
+    found = Alone(tmp_path, registry, TAGSTREAM_CHECK_INTERVAL="PT1S")
+    yield found
+    found.close()
+
+
+def test_a_scheduled_tag_that_moved_upstream_is_noticed_by_itself(short_interval, registry):
+    [first] = push_builds(registry, "up/moving", "1.0")
+    short_interval.start()
+    place = f"{registry.host}/up/moving:latest"
+    registry.put_manifest("up/moving", "latest", *manifest_of(registry, first))
+    imported = short_interval.run(
+        "tagstream", "--kubeconfig", str(short_interval.kubeconfig), "import", place, "--scheduled"
+    )
+    assert imported.returncode == 0, imported.stderr
+    [second] = push_builds(registry, "up/moving", "2.0")
+    registry.put_manifest("up/moving", "latest", *manifest_of(registry, second))
+    with short_interval.client() as client:
+        path = f"{streams('default')}/moving"
+
+        def seen():
+            [tag] = client.get(path).json()["status"]["tags"]
+            return [event["image"] for event in tag["items"]]
+
+        until(lambda: len(seen()) == 2, within=30)
+        assert seen() == [second, first]
+        jobs = client.get(JOBS).json()["items"]
+    assert sorted(job["status"]["imported"] for job in jobs) == [1, 1]
+    code, _ = short_interval.stop(signal.SIGTERM)
+    assert code == 0
+    assert not re.search("error|warning|Traceback", short_interval.role.output, re.IGNORECASE)
+
+
+def manifest_of(registry, digest):
+    """Its bytes and media type, to be pushed under another tag."""
+    answer = registry.request(
+        "GET", f"up/moving/manifests/{digest}", headers={"Accept": fx.OCI_TYPE}
+    )
+    return answer.content, answer.headers["Content-Type"]
+
+
+@pytest.fixture
 def stalled(tmp_path, fake):
     """The same, and a registry that says nothing for now; the sweep comes every second."""
     fake.push("team/app", tag="v1", manifest=fx.OCI, config=fx.CFG_A)
