@@ -96,7 +96,8 @@ class House:
     def run(self, request, **job):
         """The finished job of `request`."""
         job.setdefault("wants_answer", True)
-        wanted = JobRequest(request=request, asker=Asker.API, **job)
+        job.setdefault("asker", Asker.API)
+        wanted = JobRequest(request=request, **job)
         with transaction(self.engine) as session:
             made = create_job(session, wanted, now=utc_now())
         run_import(made.id, self.runtime)
