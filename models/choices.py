@@ -66,11 +66,12 @@ def _chosen(scopes: Iterable[str], said: Mapping[str, bool]) -> list[str]:
     return [*left, *(scope for scope, value in said.items() if value)]
 
 
-def build_cadence(settings: Settings) -> Cadence:
+def build_cadence(settings: Settings, policies: Policies = NO_POLICIES) -> Cadence:
     """The operator's word on how often scheduled tags are looked at."""
     default = int(settings.check_interval.total_seconds())
     return Cadence(
         default=default,
         floor=min(default, int(settings.check_interval_floor.total_seconds())),
         ceiling=max(default, int(settings.check_interval_ceiling.total_seconds())),
+        of_host=lambda host: policies.policy(host).interval,
     )

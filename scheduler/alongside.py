@@ -12,6 +12,7 @@ from celery import Celery
 from sqlalchemy import Engine
 
 from models.errors import TagstreamError
+from models.live_rules import LiveRules
 from models.settings import Settings
 from scheduler.sweep import sweep_jobs
 from scheduler.tick import tick
@@ -23,11 +24,16 @@ log = structlog.get_logger()
 def scheduling(settings: Settings, engine: Engine, app: Celery) -> Iterator[None]:
     """Tick and sweep for as long as the block lasts."""
     over = threading.Event()
+    live = LiveRules(settings, engine)
+
+    def tick_once() -> None:
+        live.look(older_than=1.0)
+        tick(engine, app, settings, policies=live.policies)
 
     def run() -> None:
         swept = time.monotonic()
         while not over.wait(settings.tick_interval.total_seconds()):
-            _try("tick.failed", lambda: tick(engine, app, settings))
+            _try("tick.failed", tick_once)
             if time.monotonic() - swept >= settings.sweep_interval.total_seconds():
                 swept = time.monotonic()
                 _try("sweep.failed", lambda: sweep_jobs(engine, app, settings))

@@ -21,4 +21,5 @@ def sweep(self: Task) -> None:
 def tick(self: Task) -> None:
     """Any number of ticks at once is harmless."""
     runtime = runtime_of(self.app)
-    tick_once(runtime.engine, self.app, runtime.settings)
+    runtime.refresh()
+    tick_once(runtime.engine, self.app, runtime.settings, policies=runtime.live.policies)

@@ -38,6 +38,7 @@ from models.store.schedule import (
     sibling_turns,
 )
 from models.store.session import transaction
+from models.streams.policies import NO_POLICIES, Policies
 from models.streams.schedule import JITTER, Cadence, Decision, next_turn, turn_in_step
 from scheduler.budget import Pace, PutOff, Spread, pack_batches, spread_due
 from scheduler.flow import Flow
@@ -87,14 +88,12 @@ def tick(
     app: Celery,
     settings: Settings,
     *,
-    pace_of: Callable[[str], Pace] | None = None,
+    policies: Policies = NO_POLICIES,
     clock: Callable[[], datetime] = moment,
 ) -> Ticked:
     """Claim and send what is due; several rounds where that is a lot, but never for long."""
-    flat = Pace(settings.registry_rate)
-    rules = Rules(
-        build_cadence(settings), settings.check_lease, pace_of or (lambda _host: flat), _FLOW
-    )
+    cadence = build_cadence(settings, policies)
+    rules = Rules(cadence, settings.check_lease, pace_by(policies, settings), _FLOW)
     whole = Ticked()
     if not settings.scheduled_imports:
         return whole
@@ -119,6 +118,17 @@ def tick(
     if whole.claimed:
         log.debug("tick.finished", claimed=whole.claimed, sent=whole.sent, put_off=whole.put_off)
     return whole
+
+
+def pace_by(policies: Policies, settings: Settings) -> Callable[[str], Pace]:
+    """The pace of each registry: what its Registry object says, else the settings."""
+
+    def pace(host: str) -> Pace:
+        policy = policies.policy(host)
+        rate = settings.registry_rate if policy.rate is None else policy.rate
+        return Pace(rate, policy.suspended)
+
+    return pace
 
 
 def claim_round(
@@ -175,7 +185,7 @@ def _first_turns(
     siblings = sibling_turns(session, {row.key for row in fresh})
     found: list[Settled] = []
     for row in fresh:
-        interval = cadence.interval(row.asked)
+        interval = cadence.interval(row.asked, row.host)
         looked = row.checked or now
         due = max(now, next_turn(row.key, looked, looked, interval))
         sibling = siblings.get(row.key)

@@ -131,7 +131,7 @@ class _Batch:
             seen = result.seen
             SHARED.inc(len(result.look.checks) - 1)
             for check in result.look.checks:
-                interval = self._runtime.cadence.interval(check.asked)
+                interval = self._runtime.cadence.interval(check.asked, check.host)
                 if isinstance(seen, Checked) and is_same(check, seen):
                     same.append(self._same(check, seen, now=now, interval=interval))
                 elif not isinstance(seen, Checked) and must_wait(check, seen, now, interval):

@@ -41,6 +41,7 @@ _HELD = (
     select(
         ScheduleRow.id,
         ScheduleRow.tag,
+        ScheduleRow.host,
         ScheduleRow.key,
         ScheduleRow.scheduled,
         ScheduleRow.suspended,
@@ -220,7 +221,7 @@ def _ended(
     sibling: datetime | None,
 ) -> dict[str, Any]:
     """The columns of a row whose tag was just looked at."""
-    interval = cadence.interval(row.asked)
+    interval = cadence.interval(row.asked, row.host)
     failures = 0 if target.image else row.failures + 1
     again = again_after(target.code)
     if target.image:
@@ -273,7 +274,9 @@ def _enter_failed(
         if target is None or wish is None:
             continue
         again = again_after(target.code)
-        turn = retry_turn(wish.key, again, failures=1, now=now, interval=cadence.default)
+        turn = retry_turn(
+            wish.key, again, failures=1, now=now, interval=cadence.interval(None, wish.host)
+        )
         due = turn if again is Again.SOON else None
         rows.append(
             {

@@ -70,7 +70,9 @@ def list_schedule(
     for each in session.execute(wanted):
         values = each._asdict()
         is_taken = bool(values.pop("taken"))
-        found.append((ScheduledTag(interval=cadence.interval(each.asked), **values), is_taken))
+        found.append(
+            (ScheduledTag(interval=cadence.interval(each.asked, each.host), **values), is_taken)
+        )
     streams = _streams_of(session, {(row.namespace, row.stream) for row, _ in found})
     nothing: dict[str, Any] = {}
     return [

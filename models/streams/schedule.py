@@ -7,8 +7,8 @@ in step, and one request serves them all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from zlib import crc32
@@ -54,16 +54,21 @@ class Again(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """The operator's word on intervals, in seconds: where none is asked for, least and most."""
+    """The operator's word on intervals, in seconds: where none is asked for, least and most.
+
+    `of_host` is what a registry's own object says, None where it says nothing.
+    """
 
     default: int = 900
     floor: int = 60
     ceiling: int = 7 * 24 * 3600
+    of_host: Callable[[str], int | None] = field(default=lambda _host: None, compare=False)
 
-    def interval(self, asked: int | None) -> int:
-        """The interval of a tag that asks for so many seconds (None: for none)."""
-        wanted = self.default if asked is None else asked
-        return max(self.floor, min(self.ceiling, wanted))
+    def interval(self, asked: int | None, host: str = "") -> int:
+        """The interval of a tag of that registry that asks for so many seconds (None: for none)."""
+        if asked is None:
+            return self.of_host(host) or self.default
+        return max(self.floor, min(self.ceiling, asked))
 
 
 @dataclass(frozen=True, slots=True)
