@@ -42,7 +42,7 @@ _NO_METADATA_VERSION = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a field may hold: `sort` is text, base64, number, flag, time, free (any value),
+    """What a field may hold: `sort` is text, base64, number, decimal, flag, time, free (any value),
     open (an object of any keys), list or map (of `item`), or object (of `model`).
     """
 
@@ -64,6 +64,7 @@ _GO_NAMES = {
     "text": "string",
     "base64": "[]uint8",
     "number": "int64",
+    "decimal": "float64",
     "flag": "bool",
     "time": "v1.Time",
     "open": "map[string]interface {}",
@@ -202,7 +203,7 @@ def _shape_of(annotation: Any, *, is_base64: bool) -> Shape:
             return Shape("object", model=annotation)
         if annotation is str and is_base64:
             return Shape("base64")
-        return Shape({str: "text", int: "number", bool: "flag", datetime: "time"}[annotation])
+        return Shape(_SORTS[annotation])
     if annotation is Any:
         return Shape("free")
     if arguments and isinstance(arguments[0], str):  # a Literal
@@ -273,9 +274,15 @@ def _zero(shape: Shape, path: str) -> Any:
         return _object({}, shape.model, path)
     if shape.sort == "time":
         raise _MismatchError(f"{path}: a time is missing")
-    return {"number": 0, "flag": False, "list": [], "map": {}, "open": {}, "free": None}.get(
-        shape.sort, ""
-    )
+    return {
+        "number": 0,
+        "decimal": 0.0,
+        "flag": False,
+        "list": [],
+        "map": {},
+        "open": {},
+        "free": None,
+    }.get(shape.sort, "")
 
 
 def _read_text(value: Any, shape: Shape, path: str) -> str:
@@ -288,6 +295,12 @@ def _read_number(value: Any, shape: Shape, path: str) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
         raise _wrong_type(value, shape, path)
     return value
+
+
+def _read_decimal(value: Any, shape: Shape, path: str) -> float:
+    if type(value) is not int and type(value) is not float:
+        raise _wrong_type(value, shape, path)
+    return float(value)
 
 
 def _read_flag(value: Any, shape: Shape, path: str) -> bool:
@@ -323,10 +336,18 @@ def _read_base64(value: Any, shape: Shape, path: str) -> str:
     return base64.b64encode(base64.b64decode(text)).decode()
 
 
+_SORTS: Mapping[Any, str] = {
+    str: "text",
+    int: "number",
+    float: "decimal",
+    bool: "flag",
+    datetime: "time",
+}
 _SCALARS: Mapping[str, Callable[[Any, Shape, str], Any]] = {
     "text": _read_text,
     "base64": _read_base64,
     "number": _read_number,
+    "decimal": _read_decimal,
     "flag": _read_flag,
     "time": _read_time,
 }

@@ -12,9 +12,12 @@ from api.follower import Feed
 from api.hub import Hub
 from api.threads import Threads
 from api.watch_guard import WatchGuard
+from models.live_rules import LiveRules
 from models.settings import Settings
 from models.store.cipher import Cipher
 from models.streams.rules import ImportRules
+
+RULES_SECONDS = 1.0  # how old the rules may be that requests go by
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class House:
 
     settings: Settings
     engine: Engine
-    rules: ImportRules
+    live: LiveRules
     cipher: Cipher
     counter: Celery
     threads: Threads
@@ -34,3 +37,9 @@ class House:
     hub: Hub
     guard: WatchGuard
     feed: Feed
+
+    @property
+    def rules(self) -> ImportRules:
+        """What settings and Registry objects say; a look at the database, at most once a second."""
+        self.live.look(RULES_SECONDS)
+        return self.live.rules

@@ -73,7 +73,7 @@ _ATOMIC = (ObjectReference, LocalObjectReference)
 _UNMODELLED: dict[type[Wire], tuple[str, ...]] = {
     ObjectMeta: ("selfLink", "deletionGracePeriodSeconds")
 }
-_TRACKED = {"Image", "ImageStream", "Namespace", "Secret"}
+_TRACKED = {"Image", "ImageStream", "Namespace", "Registry", "Secret"}
 
 
 @cache

@@ -16,7 +16,7 @@ from api.hub import Hub, Page
 from api.stored_form import opener
 from api.threads import Threads
 from api.watch_guard import WatchGuard
-from models.choices import build_rules
+from models.live_rules import LiveRules
 from models.settings import Settings
 from models.store.cipher import Cipher
 
@@ -30,9 +30,9 @@ def open_house(
     open_door: Callable[[Engine, Threads], Gatekeeper] = Gatekeeper,
 ) -> House:
     """What a process holds; `open_door` makes who decides whom to let in."""
-    rules = build_rules(settings)
+    live = LiveRules(settings, engine)
     threads = Threads()
-    feed = Feed(engine, open_object=opener(rules, cipher))
+    feed = Feed(engine, open_object=opener(live, cipher))
 
     async def read_past(kind: str, after: int) -> Page:
         return await threads.run(feed.read, kind, after)
@@ -41,7 +41,7 @@ def open_house(
     return House(
         settings=settings,
         engine=engine,
-        rules=rules,
+        live=live,
         cipher=cipher,
         counter=counter,
         threads=threads,

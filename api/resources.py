@@ -13,6 +13,7 @@ from models.resources.image import Image, ImageSignature
 from models.resources.imports import ImageStreamImport
 from models.resources.jobs import ImportJob
 from models.resources.meta import Secret
+from models.resources.registries import Registry
 from models.resources.schedule import ScheduledTag
 from models.resources.stream import (
     ImageStream,
@@ -194,6 +195,16 @@ SCHEDULED_TAGS = ResourceInfo(
     short_names=("st",),
     model=ScheduledTag,
 )
+REGISTRIES = ResourceInfo(
+    "registries",
+    "Registry",
+    _ALL,
+    group=SYNC,
+    namespaced=False,
+    singular="registry",
+    short_names=("reg",),
+    model=Registry,
+)
 SELF_ACCESS = ResourceInfo(
     "selfsubjectaccessreviews",
     "SelfSubjectAccessReview",
@@ -254,6 +265,7 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     USERS,
     IMPORT_JOBS,
     SCHEDULED_TAGS,
+    REGISTRIES,
     SELF_ACCESS,
     SELF_RULES,
     ACCESS,

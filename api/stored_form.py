@@ -1,22 +1,33 @@
-"""From what the store keeps to what clients see: addresses are derived, secrets are opened."""
+"""From what the store keeps to what clients see.
+
+Addresses are derived, secrets are opened, and registries told with how they are at the moment.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+from models.live_rules import LiveRules
+from models.resources.registries import Registry
 from models.store.changes import FeedEvent
 from models.store.cipher import Cipher
+from models.store.registry_rows import KIND as REGISTRY
+from models.store.registry_status import with_statuses
 from models.store.secret_rows import open_secret
+from models.store.session import transaction
 from models.streams.rules import ImportRules
 from models.streams.strategy import derive_addresses
 
 
-def opener(rules: ImportRules, cipher: Cipher) -> Callable[[FeedEvent], dict[str, Any]]:
+def opener(live: LiveRules, cipher: Cipher) -> Callable[[FeedEvent], dict[str, Any]]:
     """Makes what is shown of what the log of changes holds."""
 
     def open_object(feed: FeedEvent) -> dict[str, Any]:
-        return open_stored(feed.kind, feed.object, rules=rules, cipher=cipher)
+        if feed.kind == REGISTRY:
+            return open_registry(live, feed.object)
+        return open_stored(feed.kind, feed.object, rules=live.rules, cipher=cipher)
 
     return open_object
 
@@ -30,6 +41,20 @@ def open_stored(
     if kind == "Secret":
         return open_secret(stored, cipher)
     return stored
+
+
+def open_registry(live: LiveRules, stored: dict[str, Any]) -> dict[str, Any]:
+    """A registry of the log with how it is now, whatever it was like then."""
+    live.look(1.0)
+    with transaction(live.engine, write=False) as session:
+        (shown,) = with_statuses(
+            session,
+            [Registry.model_validate(stored)],
+            now=datetime.now(UTC),
+            rate=live.settings.registry_rate,
+            policies=live.policies,
+        )
+    return shown.wire()
 
 
 def decorate_wire(wire: dict[str, Any], rules: ImportRules) -> dict[str, Any]:

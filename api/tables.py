@@ -10,6 +10,7 @@ from typing import Any, Literal
 from api.ages import format_age, format_ago, format_short, parse_time
 from api.event_cells import event_cells
 from api.imagetag_cells import image_tag_cells
+from api.registry_cells import registry_cells
 from api.resources import RESOURCES
 from models.refusals import BadRequestError
 
@@ -356,5 +357,20 @@ _TABLES: dict[str, tuple[tuple[Column, ...], Cells]] = {
             Column("Message", "Why, in a sentence.", priority=1),
         ),
         _scheduled_tag_cells,
+    ),
+    "Registry": (
+        (
+            _NAME,
+            Column("Host", "The registry, or the part of one, that it speaks for."),
+            Column("Health", "Healthy, Limited, Down, or Unknown where nobody asked lately."),
+            Column("Rate", "Scheduled checks a second, or why there are none."),
+            Column("In-Flight", "Requests in flight, and how many may be."),
+            Column("Quota", "What is left of the registry's own quota, and how much that is."),
+            Column("Tags", "How many tags are followed, and how many of those are due."),
+            Column("Breaker", "Whether requests are kept away: closed, open or half-open."),
+            _AGE,
+            Column("Last-Error", "The last failure that speaks against it.", priority=1),
+        ),
+        registry_cells,
     ),
 }

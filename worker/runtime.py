@@ -11,8 +11,9 @@ from typing import Self
 from celery import Celery
 from sqlalchemy import Engine
 
-from models.choices import build_cadence, build_rules
+from models.choices import build_cadence
 from models.jobs import Lane
+from models.live_rules import LiveRules
 from models.settings import Settings
 from models.store.cipher import Cipher, open_cipher
 from models.store.session import open_engine
@@ -30,17 +31,29 @@ _OPEN: dict[int, Runtime] = {}
 
 @dataclass(slots=True)
 class Runtime:
-    """One per process. The client's connections and tokens outlive every job."""
+    """One per process. The client's connections and tokens outlive every job.
+
+    `rules` are those of `live` as of the last `refresh`.
+    """
 
     settings: Settings
     engine: Engine
     loop: WorkerLoop
     client: RegistryClient
+    live: LiveRules
     rules: ImportRules
     cadence: Cadence
     cipher: Cipher
     name: str
+    policies_version: int = 0
     leaving: threading.Event = field(default_factory=threading.Event)
+
+    def refresh(self) -> None:
+        """Let the next job go by what Registry objects say by now."""
+        self.live.look()
+        version = self.live.policies.version
+        if version != self.policies_version:
+            self.rules, self.policies_version = self.live.rules, version
 
     def leave(self) -> None:
         """Stop what runs, now; those jobs go back on the counter, for whoever comes next."""
@@ -81,9 +94,17 @@ def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime
     )
     loop = WorkerLoop()
     client = loop.run(_open_client(settings), within=10)
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    live = LiveRules(settings, engine)
     return Runtime(
-        settings, engine, loop, client, build_rules(settings), build_cadence(settings), cipher, name
+        settings=settings,
+        engine=engine,
+        loop=loop,
+        client=client,
+        live=live,
+        rules=live.rules,
+        cadence=build_cadence(settings),
+        cipher=cipher,
+        name=f"{socket.gethostname()}:{os.getpid()}",
     )
 
 

@@ -15,10 +15,14 @@ from worker.runtime import runtime_of
 @shared_task(name=IMPORT_TASK, bind=True)
 def import_job(self: Task, job_id: str) -> None:
     """Carry out one job; the row says whether there is anything left to do."""
-    run_import(UUID(job_id), runtime_of(self.app))
+    runtime = runtime_of(self.app)
+    runtime.refresh()
+    run_import(UUID(job_id), runtime)
 
 
 @shared_task(name=CHECK_TASK, bind=True)
 def check_tags(self: Task, batch: str, ids: list[int]) -> None:
     """Carry out a batch of scheduled checks; the rows say whether they are still to be done."""
-    run_checks(UUID(batch), ids, runtime_of(self.app))
+    runtime = runtime_of(self.app)
+    runtime.refresh()
+    run_checks(UUID(batch), ids, runtime)

@@ -8,6 +8,7 @@ from api.kinds.events import EventKind
 from api.kinds.images import ImageKind, SignatureKind
 from api.kinds.jobs import JobKind
 from api.kinds.parts import LayersKind, MappingKind, StreamImageKind
+from api.kinds.registries import RegistryKind
 from api.kinds.schedule import ScheduledTagKind
 from api.kinds.streams import StatusKind, StreamKind
 from api.kinds.tags import ImageTagKind, StreamTagKind
@@ -28,5 +29,6 @@ _ALL: tuple[Kind, ...] = (
     EventKind(),
     JobKind(),
     ScheduledTagKind(),
+    RegistryKind(),
 )
 KINDS: dict[tuple[str, str], Kind] = {(kind.info.group, kind.info.resource): kind for kind in _ALL}

@@ -19,12 +19,21 @@ from api.openapi.types import Schema, build_property
 from api.openapi.words import IMAGE_WORDS, IMPORT_WORDS
 from api.openapi.words_core import JOB_WORDS, META_WORDS
 from api.openapi.words_events import EVENT_WORDS
+from api.openapi.words_registries import REGISTRY_WORDS
 from api.openapi.words_sync import SCHEDULE_WORDS
 from api.resources import RESOURCES, ResourceInfo
 from models.resources.base import ALWAYS, Wire
 from models.resources.meta import ListMeta, ObjectMeta, SecretList, Status
 
-WORDS = IMAGE_WORDS | IMPORT_WORDS | META_WORDS | JOB_WORDS | SCHEDULE_WORDS | EVENT_WORDS
+WORDS = (
+    IMAGE_WORDS
+    | IMPORT_WORDS
+    | META_WORDS
+    | JOB_WORDS
+    | SCHEDULE_WORDS
+    | EVENT_WORDS
+    | REGISTRY_WORDS
+)
 IMAGE = "com.github.openshift.api.image.v1"
 _PACKAGES = {
     "models.resources.image": IMAGE,
@@ -33,6 +42,7 @@ _PACKAGES = {
     "models.resources.meta": CORE,
     "models.resources.core": CORE,
     "models.resources.jobs": "io.tagstream.api.sync.v1",
+    "models.resources.registries": "io.tagstream.api.sync.v1",
     "models.resources.schedule": "io.tagstream.api.sync.v1",
 }
 _ELSEWHERE = {
@@ -80,6 +90,7 @@ _EXACTLY = {
     ("ObjectMeta", "managedFields"): "[]@ManagedFieldsEntry",
     ("NamespaceStatus", "conditions"): "[]@NamespaceCondition",
     ("ImportJobStatus", "conditions"): "[]@Condition",
+    ("RegistryStatus", "conditions"): "[]@Condition",
     ("Status", "metadata"): "@ListMeta",
     ("Status", "details"): "@StatusDetails",
     ("Status", "code"): "int32",
@@ -95,6 +106,7 @@ _BESIDE: dict[str, Fields] = {
 _ENUMS: dict[tuple[str, str], list[str]] = {
     ("TagImportPolicy", "importMode"): ["", "Legacy", "PreserveOriginal"],
     ("TagReferencePolicy", "type"): ["", "Source", "Local"],
+    ("RegistryMirror", "kind"): ["", "digest", "tag"],
 }
 # `Image.signatures` carries no merge key: upstream declares `name`, which its elements lack, and
 # kubectl would refuse every patch of an image that has some (quirk 20).
@@ -247,7 +259,13 @@ def _type(annotation: Any) -> str:
     return _PLAIN.get(annotation, "any")
 
 
-_PLAIN: dict[Any, str] = {str: "string", bool: "bool", int: "int64", datetime: "time"}
+_PLAIN: dict[Any, str] = {
+    str: "string",
+    bool: "bool",
+    int: "int64",
+    float: "double",
+    datetime: "time",
+}
 
 
 def _parts(model: type[Wire]) -> dict[str, type[Wire]]:

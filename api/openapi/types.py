@@ -1,7 +1,7 @@
 """The small notation in which types of fields are written, and the schema each one becomes.
 
-`string bool int32 int64 time bytes object any`; `@Name` another type; `[]T` a list of T; `mapT` an
-object whose members are T; `null|T` T or null.
+`string bool int32 int64 double time bytes object any`; `@Name` another type; `[]T` a list of T;
+`mapT` an object whose members are T; `null|T` T or null.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _PLAIN: dict[str, Schema] = {
     "bool": {"type": "boolean"},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
+    "double": {"type": "number", "format": "double"},
     "time": {"type": "string", "format": "date-time"},
     "bytes": {"type": "string", "format": "byte"},
     "object": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},

@@ -45,11 +45,14 @@ _NAMESPACE = (Rule("", ("namespaces",), READ), Rule(PROJECT, ("projects",), READ
 _IN_PROJECT = (Rule(PROJECT, ("projects",), ("get",)),)
 _CALENDAR = Rule(SYNC, ("scheduledtags",), ("get", "list"))
 _EVENTS = Rule("", ("events",), READ)
+# Out of reach of whoever has a role in one namespace only, as it is no namespace's.
+_REGISTRIES = Rule(SYNC, ("registries",), READ)
 _LOOK = (
     Rule(IMAGE, (*_CONTENT, *_TAGS), READ),
     Rule(SYNC, ("importjobs",), READ),
     _CALENDAR,
     _EVENTS,
+    _REGISTRIES,
 )
 _VIEW = (*_LOOK, *_NAMESPACE)
 _EDIT = (
@@ -61,6 +64,7 @@ _EDIT = (
     Rule(SYNC, ("importjobs",), EVERY_VERB),
     _CALENDAR,
     _EVENTS,
+    _REGISTRIES,
     Rule("", ("secrets",), EVERY_VERB),
     *_NAMESPACE,
 )

@@ -17,6 +17,7 @@ from models.resources.registries import Registry, RegistryStatus
 from models.store.bulk import in_chunks, insert_into, table_of
 from models.store.registries import load_policies, tags_followed
 from models.store.tables.registries import HealthRow
+from models.streams.policies import Policies
 from models.streams.registries import normal_scope
 from models.streams.registry_health import KEPT, Report, make_report, merge_reports
 
@@ -84,7 +85,12 @@ def load_reports(session: Session, hosts: Iterable[str]) -> dict[str, list[Repor
 
 
 def with_statuses(
-    session: Session, registries: Sequence[Registry], *, now: datetime, rate: float
+    session: Session,
+    registries: Sequence[Registry],
+    *,
+    now: datetime,
+    rate: float,
+    policies: Policies | None = None,
 ) -> list[Registry]:
     """The registries, each with how it is. `rate` is what counts where no policy says more."""
     if not registries:
@@ -93,7 +99,7 @@ def with_statuses(
     hosts = [scope for scope in scopes if _is_whole(scope)]
     reports = load_reports(session, hosts)
     counts = tags_followed(session, hosts, now=now)
-    policies = load_policies(session)
+    policies = policies or load_policies(session)
     shown: list[Registry] = []
     for registry, scope in zip(registries, scopes, strict=True):
         if not _is_whole(scope):
