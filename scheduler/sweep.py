@@ -1,6 +1,7 @@
 """What fell is picked up: queued jobs that nobody heard of, running jobs that nobody carries.
 
-And what nobody needs any more is put away: changes that no watcher may still ask for.
+And what nobody needs any more is put away: changes that no watcher may still ask for, and
+yesterday's Events.
 
 The row is the truth and a message only knocks, so knocking once too often costs one look.
 """
@@ -20,6 +21,7 @@ from models.jobs import Job, JobResult, JobState
 from models.settings import Settings
 from models.store.changes import forget_changes, stale_changes
 from models.store.clock import notice_clock
+from models.store.events import has_stale_events, prune_events
 from models.store.jobs import dropped_jobs, finish_job, settle_parent
 from models.store.reimports import stuck_reimports
 from models.store.session import transaction
@@ -29,6 +31,7 @@ from worker.queue import knock_all, utc_now
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 500
+MOST_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
             for job_id in stuck:
                 settle_parent(session, job_id, now=now)
     prune_log(engine, now=now)
+    prune_told(engine, now=now)
     mind_clock(engine, build_cadence(settings), now=now)
     if dropped:
         log.info("sweep.finished", knocked=knocked, given_up=given_up)
@@ -72,6 +76,22 @@ def prune_log(engine: Engine, *, now: datetime) -> int:
     with transaction(engine) as session:
         gone = forget_changes(session, stale)
     log.info("changes.pruned", changes=gone)
+    return gone
+
+
+def prune_told(engine: Engine, *, now: datetime) -> int:
+    """Forget old Events, and those that are too many; how many."""
+    with transaction(engine, write=False) as session:
+        if not has_stale_events(session, now=now):
+            return 0
+    gone = 0
+    for _ in range(MOST_ROUNDS):
+        with transaction(engine) as session:
+            some = prune_events(session, now=now)
+        gone += some
+        if not some:
+            break
+    log.info("events.pruned", events=gone)
     return gone
 
 

@@ -148,10 +148,15 @@ def prune_events(
 
     A bounded part of it at a time; how many went. Come again until it is nothing.
     """
-    if not _prunable(session, now - keep, most):
-        return 0
     lock_counter(session)
     return _forget(session, _prunable(session, now - keep, most), now=now)
+
+
+def has_stale_events(
+    session: Session, *, now: datetime, keep: timedelta = KEPT, most: int = MOST_KEPT
+) -> bool:
+    """Whether there is anything to prune; keeps no writer waiting."""
+    return bool(_prunable(session, now - keep, most))
 
 
 def _prunable(session: Session, before: datetime, most: int) -> Sequence[AnyRow]:

@@ -10,6 +10,7 @@ from models.store.events import (
     Happening,
     count_events,
     delete_event,
+    has_stale_events,
     list_events,
     load_event,
     prune_events,
@@ -18,6 +19,7 @@ from models.store.events import (
 )
 from models.store.namespaces import delete_namespace, ensure_namespace
 from models.store.session import transaction
+from scheduler.sweep import prune_told
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -170,6 +172,9 @@ def test_old_events_are_forgotten_and_crowds_are_thinned(engine):
     for minute in range(5):
         tell(engine, now=NOON + minute * MINUTE, name=f"n{minute}")
     tell(engine, namespace="quiet")
+    with transaction(engine, write=False) as session:
+        assert has_stale_events(session, now=NOON, most=3)
+        assert not has_stale_events(session, now=NOON - 2 * HOUR)
     with transaction(engine) as session:
         assert prune_events(session, now=NOON, most=3) == 1
         assert prune_events(session, now=NOON, most=3) == 2
@@ -177,6 +182,14 @@ def test_old_events_are_forgotten_and_crowds_are_thinned(engine):
     names = [event["involvedObject"]["name"] for event in told(engine)]
     assert names == ["n2", "n3", "n4", "is"]
     assert [each.verb for each in feed(engine)][-3:] == [Verb.DELETED] * 3
+
+
+def test_the_sweep_forgets_old_events(engine):
+    tell(engine, now=NOON - 25 * HOUR)
+    tell(engine, now=NOON - 23 * HOUR)
+    assert prune_told(engine, now=NOON) == 1
+    assert prune_told(engine, now=NOON) == 0
+    assert len(told(engine)) == 1
 
 
 def test_events_go_with_their_namespace(engine):
