@@ -15,6 +15,7 @@ from api.watch_guard import WatchGuard
 from models.live_rules import LiveRules
 from models.settings import Settings
 from models.store.cipher import Cipher
+from models.streams.policies import Policies
 from models.streams.rules import ImportRules
 
 RULES_SECONDS = 1.0  # how old the rules may be that requests go by
@@ -43,3 +44,9 @@ class House:
         """What settings and Registry objects say; a look at the database, at most once a second."""
         self.live.look(RULES_SECONDS)
         return self.live.rules
+
+    @property
+    def policies(self) -> Policies:
+        """What Registry objects say, as new as `rules`."""
+        self.live.look(RULES_SECONDS)
+        return self.live.policies

@@ -54,6 +54,7 @@ class Runtime:
         version = self.live.policies.version
         if version != self.policies_version:
             self.rules, self.policies_version = self.live.rules, version
+            self.cadence = build_cadence(self.settings, self.live.policies)
 
     def leave(self) -> None:
         """Stop what runs, now; those jobs go back on the counter, for whoever comes next."""

@@ -63,7 +63,7 @@ class ScheduledTagKind(LiveKind):
     def _read(
         self, work: Work, sought: Sought, *, limit: int, after: Place | None
     ) -> list[dict[str, Any]]:
-        cadence = build_cadence(work.house.settings)
+        cadence = build_cadence(work.house.settings, work.house.policies)
         rows = list_schedule(work.session, sought, cadence=cadence, limit=limit, after=after)
         return [self._show(entry, work) for entry in rows]
 
