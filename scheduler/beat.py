@@ -7,6 +7,8 @@ from celery import Celery
 from models.settings import Settings, load_settings
 from worker.app import CONTROL, SWEEP_TASK, TICK_TASK, build_app
 
+SIGN_OF_LIFE = 15.0  # seconds after which beat writes its schedule down again
+
 
 def build_beat(settings: Settings) -> Celery:
     """The worker's application with a schedule. Any number of beats is harmless."""
@@ -25,6 +27,7 @@ def build_beat(settings: Settings) -> Celery:
             "options": {"queue": CONTROL, "expires": beat * 4},
         },
     }
+    app.conf.beat_sync_every = max(1, round(SIGN_OF_LIFE / beat))
     return app
 
 

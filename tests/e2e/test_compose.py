@@ -86,8 +86,9 @@ def test_secrets_are_files_and_nowhere_else():
     assert "/secrets/" in (HOME / ".gitignore").read_text().split()
 
 
-def test_the_worker_can_be_scaled():
-    assert not {"container_name", "ports", "hostname"} & set(SERVICES["worker"])
+@pytest.mark.parametrize("name", ["worker", "scheduler"])
+def test_there_can_be_several_of_those(name):
+    assert not {"container_name", "ports", "hostname"} & set(SERVICES[name])
 
 
 def test_no_port_is_open_to_the_world():
@@ -138,6 +139,7 @@ class Composed:
             "PGPORT": str(postgres.port),
             "TAGSTREAM_EGRESS_ALLOW": f'[{{"host": "127.0.0.1", "port": {registry.port}}}]',
             "TAGSTREAM_INSECURE_REGISTRIES": f'["{registry.host}"]',
+            "TAGSTREAM_CHECK_INTERVAL": "PT1S",
         }
 
     def here(self, text):
@@ -233,7 +235,7 @@ def composed(tmp_path, fake):
             role.kill()
 
 
-def test_the_services_come_up_in_turn_and_carry_an_import(composed, fake):
+def test_the_services_come_up_in_turn_import_and_keep_looking(composed, fake):
     fill(fake, 5)
     for server in ("postgres", "redis"):
         assert composed.is_healthy(server)
@@ -249,7 +251,7 @@ def test_the_services_come_up_in_turn_and_carry_an_import(composed, fake):
     for name in ("api", "worker", "scheduler"):
         until(lambda name=name: composed.is_healthy(name), within=40)
 
-    imported = composed.run("worker", "import", f"{fake.host}/team/app", "--all")
+    imported = composed.run("worker", "import", f"{fake.host}/team/app", "--all", "--scheduled")
     assert imported.returncode == 0, imported.stderr
     assert len(imported.stdout.splitlines()) >= 5
     shown = composed.run("worker", "get", "jobs", "-o", "json")
@@ -262,6 +264,9 @@ def test_the_services_come_up_in_turn_and_carry_an_import(composed, fake):
     for role in (api, worker):
         assert told("tagstream_jobs", page=scrape(role), state="queued", lane="bulk") == 0
         assert told("tagstream_source_up", page=scrape(role), source="broker") == 1
+
+    fake.forget_requests()
+    until(lambda: len({line for line in fake.requests if line.startswith("HEAD")}) == 5)
 
     assert api.stop() == 0
     assert worker.stop() == 0
