@@ -22,7 +22,7 @@ from bench.imports import replay
 from bench.report import Table
 from bench.roles import Roles, family_seconds
 from bench.serving import cpu_seconds
-from bench.stub import config_of
+from bench.stub import HOSTS, config_of
 from bench.world import Databases, Publisher, open_plain_registry, open_stub
 from models.reference import Reference
 from models.streams.outcome import Target
@@ -31,7 +31,6 @@ from worker.queue import moment
 REAL, FREE = 20_000, 40_000
 IMAGES = 50
 LEAST_PART, LEAST_RATE = 0.85, 2500.0
-HANDS = 64  # pushes side by side
 PATIENCE = 300.0
 
 
@@ -63,7 +62,7 @@ def _against_registry(table: Table, databases: Databases, home: Path, count: int
             for number, name in enumerate(names)
         ]
         own = min(replay(registry.port, connections, requests) for connections in (32, 64))
-        told = run_checks(databases, home, [registry.port], sources, registry.pid)
+        told = run_checks(databases, home, [host], sources, registry.pid)
         own = min(own, replay(registry.port, 32, requests))
     name = f"{count:,} unchanged tags in docker-registry"
     table.add(f"{name}: the registry's own rate", count / own, "HEAD/s")
@@ -73,22 +72,19 @@ def _against_registry(table: Table, databases: Databases, home: Path, count: int
 
 def _against_stub(table: Table, databases: Databases, home: Path, count: int) -> None:
     with open_stub() as port:
-        sources = [
-            _source(
-                f"127.0.0.1:{port}/team/app-{number // 1000}:tag-{number % 1000:05}",
-                shapes.digest_of(
-                    shapes.make_manifest(
-                        config_of(f"team/app-{number // 1000}", number % 1000), number % 1000
-                    )
-                ),
-            )
-            for number in range(count)
-        ]
+        hosts = [f"127.0.0.{number}:{port}" for number in range(1, HOSTS + 1)]
+        sources = []
+        for number in range(count):
+            app, tag = divmod(number, 1000)
+            repository = f"team/app-{app}"
+            known = shapes.digest_of(shapes.make_manifest(config_of(repository, tag), tag))
+            name = f"{hosts[number % HOSTS]}/{repository}:tag-{tag:05}"
+            sources.append(_source(name, known))
         requests = home / "heads"
         requests.write_text("\n".join(_head_line(source) for _, _, source, _ in sources))
         own = min(replay(port, connections, requests) for connections in (32, 64))
-        told = run_checks(databases, home, [port], sources, None)
-    name = f"{count:,} unchanged tags in the stub"
+        told = run_checks(databases, home, hosts, sources, None)
+    name = f"{count:,} unchanged tags in {HOSTS} stubs"
     table.add(f"{name}: the stub's own rate", count / own, "HEAD/s")
     _add(table, name, told, count, least=LEAST_RATE)
 
@@ -105,7 +101,7 @@ def _add(table: Table, name: str, told: Told, count: int, *, least: float | None
 def run_checks(
     databases: Databases,
     home: Path,
-    ports: Sequence[int],
+    hosts: Sequence[str],
     sources: Sequence[tuple[str, str, str, str]],
     registry: int | None,
 ) -> Told:
@@ -113,7 +109,7 @@ def run_checks(
     place = home / f"checks-{len(list(home.iterdir()))}"
     place.mkdir()
     quick = {"TAGSTREAM_REGISTRY_RATE": "0", "TAGSTREAM_LOG_LEVEL": "WARNING"}
-    with Roles(databases.make(), place, ports, **quick) as roles:
+    with Roles(databases.make(), place, hosts, **quick) as roles:
         fill_sources(roles.engine, sources)
         roles.start_beat()
         time.sleep(4)  # everybody has started, and ticks

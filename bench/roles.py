@@ -27,14 +27,15 @@ BIN = Path(sys.executable).parent
 class Roles:
     """Use it as a context; beat starts when it is told to. `engine` is the database from here."""
 
-    def __init__(self, url: str, home: Path, registries: Sequence[int], **variables: str) -> None:
+    def __init__(self, url: str, home: Path, registries: Sequence[str], **variables: str) -> None:
         self.engine = open_engine(url)
         upgrade(self.engine)
         self._home = home
         self._stack = ExitStack()
         self._pids: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        allowed = [{"host": "127.0.0.1", "port": port} for port in registries]
+        ports = {host.rpartition(":")[2] for host in registries}
+        allowed = [{"host": "127.0.0.0/8", "port": port} for port in sorted(ports)]
         self.variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -43,7 +44,7 @@ class Roles:
             "TAGSTREAM_DATA_DIR": str(home / "data"),
             "TAGSTREAM_KEY": Fernet.generate_key().decode(),
             "TAGSTREAM_EGRESS_ALLOW": json.dumps(allowed),
-            "TAGSTREAM_INSECURE_REGISTRIES": json.dumps([f"127.0.0.1:{p}" for p in registries]),
+            "TAGSTREAM_INSECURE_REGISTRIES": json.dumps(list(registries)),
             **variables,
         }
 

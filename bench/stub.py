@@ -4,7 +4,7 @@ number. It runs in a process of its own, so that only the client is measured.
     python -m bench.stub PORT
 
 Any repository exists. One named `REPOSITORY-TAGS` lists that many tags, a thousand a page; every
-tag is an image of its own.
+tag is an image of its own. It is as many registries as it has addresses: 127.0.0.1 to 127.0.0.16.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import uvloop
 from bench.shapes import CONFIG, MANIFEST, digest_of, make_config, make_manifest
 
 PAGE = 1000
+HOSTS = 16
 
 
 class Stub(asyncio.Protocol):
@@ -101,7 +102,8 @@ def reply(body: bytes, kind: str, more: str = "", *, digest: str = "") -> tuple[
 
 
 async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", port)
+    hosts = [f"127.0.0.{number}" for number in range(1, HOSTS + 1)]
+    server = await asyncio.get_running_loop().create_server(Stub, hosts, port)
     await server.serve_forever()
 
 
