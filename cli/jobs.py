@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from cli.place import Place, pass_place
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cli.desk.server import Desk
     from models.jobs import Job
 
 
@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many."
 )
+@click.option("--parts", is_flag=True, help="Also the jobs that a reimport is made of.")
 @output_option
 @pass_place
 def command(
-    place: Place, *, namespace: str, everywhere: bool, watch: bool, limit: int, style: str
+    place: Place,
+    *,
+    namespace: str,
+    everywhere: bool,
+    watch: bool,
+    limit: int,
+    parts: bool,
+    style: str,
 ) -> None:
-    """List jobs, the newest first."""
+    """List jobs, the newest first. A reimport of many streams is one."""
     if watch and style not in {"table", "wide"}:
         raise click.UsageError("--watch shows a table; leave out -o")
     from cli.desk.opening import open_desk
@@ -40,26 +48,27 @@ def command(
     where = None if everywhere else namespace
     with open_desk(place) as desk:
         if not watch:
-            if not print_jobs(desk.recent_jobs(where, limit=limit), look):
+            if not print_jobs(desk.recent_jobs(where, limit=limit, parts=parts), look):
                 say(f"no jobs in {'any' if everywhere else f'namespace {namespace}'}")
             return
+        frames = desk.watch_jobs(where, limit=limit, parts=parts)
         try:
             if console().is_terminal:
-                _watch_live(desk, where, limit, look.style, everywhere=everywhere)
+                _watch_live(frames, look.style, everywhere=everywhere)
             else:
-                _watch_lines(desk, where, limit, everywhere=everywhere)
+                _watch_lines(frames, everywhere=everywhere)
         except KeyboardInterrupt:
             return
 
 
-def _watch_live(desk: Desk, where: str | None, limit: int, style: str, *, everywhere: bool) -> None:
+def _watch_live(frames: Iterator[list[Job]], style: str, *, everywhere: bool) -> None:
     """The table, redrawn in place."""
     from rich.live import Live
 
     from cli.printing import console
 
     with Live(console=console(), auto_refresh=False) as live:
-        for jobs in desk.watch_jobs(where, limit=limit):
+        for jobs in frames:
             live.update(_draw(jobs, style, everywhere=everywhere), refresh=True)
 
 
@@ -80,13 +89,13 @@ def _draw(jobs: list[Job], style: str, *, everywhere: bool) -> Table:
     return table
 
 
-def _watch_lines(desk: Desk, where: str | None, limit: int, *, everywhere: bool) -> None:
+def _watch_lines(frames: Iterator[list[Job]], *, everywhere: bool) -> None:
     """A line for every change of a job, for pipes and logs."""
     from cli.printing import print_line
     from cli.tables import state_of
 
     told: dict[object, tuple[str, int, int]] = {}
-    for jobs in desk.watch_jobs(where, limit=limit):
+    for jobs in frames:
         for job in reversed(jobs):
             seen = (state_of(job), job.done, job.total)
             if told.get(job.id) != seen:

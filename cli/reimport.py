@@ -103,18 +103,22 @@ def _report(desk: Desk, jobs: Sequence[Job], style: str, *, seconds: float) -> N
     if len(told) > MOST_TOLD:
         say(f"{count_of(len(told) - MOST_TOLD, 'more stream')} with failures", style="red")
     if len(shown) < len(jobs):
-        say(f"{count_of(len(jobs) - len(shown), 'stream')} without news; -o wide lists them too")
+        say(f"{len(shown):,} of {count_of(len(jobs), 'stream')} are listed; -o wide lists all")
     say(_summary(jobs, seconds=seconds), style="yellow" if failed else "green")
 
 
 def _worth_a_row(jobs: Sequence[Job]) -> list[Job]:
-    """All of them, as long as a person can read them; else those with news."""
+    """All of them, as long as a person can read them; else some of those with news, the failed
+    ones first.
+    """
     from models.jobs import JobState
 
     if len(jobs) <= MOST_ROWS:
         return list(jobs)
-    news = [job for job in jobs if job.with_errors or job.result.changed]
-    return [job for job in news if job.state is not JobState.CANCELLED][:MOST_ROWS]
+    ended = [job for job in jobs if job.state is not JobState.CANCELLED]
+    failed = [job for job in ended if job.with_errors or job.state is not JobState.SUCCEEDED]
+    changed = [job for job in ended if job.result.changed and not job.with_errors]
+    return [*failed, *changed][:MOST_ROWS]
 
 
 def _summary(jobs: Sequence[Job], *, seconds: float) -> str:

@@ -258,4 +258,10 @@ def job_wire(job: Job) -> dict[str, Any]:
 
 def _result_wire(result: JobResult) -> dict[str, Any]:
     """How a job ended, its names spelled as in every other document."""
-    return {to_camel(name): value for name, value in asdict(result).items()}
+    wire = {to_camel(name): value for name, value in asdict(result).items()}
+    requests = wire["requests"]
+    if requests is not None:
+        wire["requests"] = [
+            {to_camel(name): value for name, value in each.items()} for each in requests
+        ]
+    return wire

@@ -129,15 +129,17 @@ class HomeDesk(Desk):
 
     # -- jobs --
 
-    def recent_jobs(self, namespace: str | None, *, limit: int) -> list[Job]:
+    def recent_jobs(self, namespace: str | None, *, limit: int, parts: bool = False) -> list[Job]:
         from models.store.jobs import list_jobs
 
         with transaction(self._engine, write=False) as session:
-            return list_jobs(session, namespace=namespace, limit=limit)
+            return list_jobs(session, namespace=namespace, parts=parts, limit=limit)
 
-    def watch_jobs(self, namespace: str | None, *, limit: int) -> Iterator[list[Job]]:
+    def watch_jobs(
+        self, namespace: str | None, *, limit: int, parts: bool = False
+    ) -> Iterator[list[Job]]:
         while True:
-            yield self.recent_jobs(namespace, limit=limit)
+            yield self.recent_jobs(namespace, limit=limit, parts=parts)
             time.sleep(LOOK_EVERY)
 
     def find_job(self, name: str) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -37,9 +37,12 @@ _NEVER = datetime.fromtimestamp(0, UTC)
 
 def list_jobs(rest: Rest, namespace: str, **fields: str) -> Iterator[Job]:
     """The jobs of a namespace (empty: of all) whose fields are these."""
-    selector = ",".join(f"{name}={value}" for name, value in fields.items())
     path = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
-    return (read_job(wire) for wire in rest.pages(path, fieldSelector=selector))
+    return (read_job(wire) for wire in rest.pages(path, fieldSelector=_selector(fields)))
+
+
+def _selector(fields: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in fields.items())
 
 
 def follow_job(rest: Rest, job: Job, watch: Callable[[Job], None]) -> Job:
@@ -66,13 +69,15 @@ def follow_job(rest: Rest, job: Job, watch: Callable[[Job], None]) -> Job:
     return job
 
 
-def follow_jobs(rest: Rest, namespace: str) -> Iterator[list[Job]]:
-    """The jobs of a namespace (empty: of all), again whenever one of them changes."""
+def follow_jobs(rest: Rest, namespace: str, **fields: str) -> Iterator[list[Job]]:
+    """The jobs of a namespace (empty: of all) whose fields are these, again whenever one of them
+    changes.
+    """
     place = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
     while True:
-        jobs = {job.id: job for job in list_jobs(rest, namespace)}
+        jobs = {job.id: job for job in list_jobs(rest, namespace, **fields)}
         yield list(jobs.values())
-        for wire in rest.watch(place):
+        for wire in rest.watch(place, fieldSelector=_selector(fields)):
             job = read_job(wire)
             known = jobs.get(job.id)
             if known is None or known.version != job.version:

@@ -206,17 +206,21 @@ class Desk(ABC):
 
     # -- jobs --
 
-    def recent_jobs(self, namespace: str | None, *, limit: int) -> list[Job]:
-        """The newest jobs of a namespace (None: of all)."""
+    def recent_jobs(self, namespace: str | None, *, limit: int, parts: bool = False) -> list[Job]:
+        """The newest jobs of a namespace (None: of all). Without `parts`, a reimport is one."""
         from cli.desk.jobs import list_jobs
 
-        return _newest(list_jobs(self.rest, namespace or ""), limit)
+        which = {} if parts else {"spec.parent": ""}
+        return _newest(list_jobs(self.rest, namespace or "", **which), limit)
 
-    def watch_jobs(self, namespace: str | None, *, limit: int) -> Iterator[list[Job]]:
+    def watch_jobs(
+        self, namespace: str | None, *, limit: int, parts: bool = False
+    ) -> Iterator[list[Job]]:
         """The newest jobs again and again, as they change."""
         from cli.desk.jobs import follow_jobs
 
-        for jobs in follow_jobs(self.rest, namespace or ""):
+        which = {} if parts else {"spec.parent": ""}
+        for jobs in follow_jobs(self.rest, namespace or "", **which):
             yield _newest(jobs, limit)
 
     def find_job(self, name: str) -> Job:

@@ -237,10 +237,14 @@ def list_jobs(
     namespace: str | None = None,
     state: JobState | None = None,
     stream: str | None = None,
+    parts: bool = True,
     limit: int = 50,
     after: Job | None = None,
 ) -> list[Job]:
-    """A page of jobs, newest first; `after` is the last one of the page before."""
+    """A page of jobs, newest first; `after` is the last one of the page before.
+
+    Without `parts`, a reimport of many streams is one job.
+    """
     wanted = _JOBS.order_by(JobRow.created.desc(), JobRow.id.desc()).limit(limit)
     if namespace is not None:
         wanted = wanted.where(JobRow.namespace == namespace)
@@ -248,6 +252,8 @@ def list_jobs(
         wanted = wanted.where(JobRow.state == state.value)
     if stream is not None:
         wanted = wanted.where(JobRow.stream == stream)
+    if not parts:
+        wanted = wanted.where(JobRow.parent.is_(None))
     if after is not None:
         wanted = wanted.where(
             tuple_(JobRow.created, JobRow.id)
