@@ -2,8 +2,7 @@
 
 import json
 
-from models.jobs import JobState
-from tests.e2e.conftest import BIN, fill, until
+from tests.e2e.conftest import BIN, until
 from tests.fakeregistry.canary import Canary
 from tests.scrapes import scrape, told
 
@@ -12,8 +11,7 @@ def serves(role):
     return until(lambda: '"metrics.served"' in role.output or not role.runs, within=60)
 
 
-def test_celerys_worker_and_beat_serve_metrics_and_write_json(open_server, fake):
-    fill(fake, 3)
+def test_celerys_worker_and_beat_serve_metrics_and_write_json(open_server):
     canary = Canary()
     house = open_server(TAGSTREAM_METRICS_LISTEN="127.0.0.1:0")
     house.variables["TAGSTREAM_BROKER_URL"] = house.variables["TAGSTREAM_BROKER_URL"].replace(
@@ -25,25 +23,16 @@ def test_celerys_worker_and_beat_serve_metrics_and_write_json(open_server, fake)
     beat = house.beat()
     assert all(serves(role) for role in (refused, worker, beat)), worker.output + beat.output
 
-    job = house.enqueue("app")
-    assert house.finished(job, within=60).state is JobState.SUCCEEDED
-    ended = {"registry": fake.host, "result": "changed", "reason": "", "trigger": "api"}
-    until(lambda: told("tagstream_imports_total", page=scrape(worker), **ended) == 3, within=60)
-    page = scrape(worker)
-    requests = {"registry": fake.host, "method": "GET", "code": "200"}
-    assert told("tagstream_registry_requests_total", page=page, **requests) >= 3
-    assert told("tagstream_source_up", page=page, source="database") == 1
+    until(lambda: told("tagstream_source_up", page=scrape(worker), source="database") == 1)
+    assert told("tagstream_jobs", page=scrape(worker), state="queued", lane="bulk") == 0
     assert "tagstream_source_up" not in scrape(beat)  # it has no database to tell of
-    until(lambda: told("tagstream_tick_seconds_count", page=scrape(worker)) > 0, within=60)
 
-    for role in (refused, worker, beat):
-        role.stop()
+    refused.kill()  # it would go on waiting for its broker
+    for role in (worker, beat):
+        assert role.stop() == 0
     for role in (worker, beat):
         lines = [line for line in role.output.splitlines() if line.startswith("{")]
         events = [json.loads(line) for line in lines]
+        assert events
         assert all({"event", "level", "timestamp"} <= set(event) for event in events)
-    finished = [
-        json.loads(line) for line in worker.output.splitlines() if "import.finished" in line
-    ]
-    assert [(event["job"], event["stream"]) for event in finished] == [(str(job.id), "team/app")]
     canary.check(refused.output)
