@@ -6,12 +6,10 @@ of their own for the same registry takes the place of one that was found and lef
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
-from zlib import crc32
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -35,10 +33,10 @@ from models.store.tables.registries import RegistryRow
 from models.store.tables.schedule import ScheduleRow
 from models.streams.policies import Policies
 from models.streams.registries import normal_scope
+from models.streams.registry_rules import name_for
 
 GROUP = "sync.tagstream.io"
 _POLICIES = "policies"  # a counter: the newest resource version of any Registry, deletions included
-_LONGEST_NAME = 253
 _VERSION = select(CounterRow.value).where(CounterRow.name == _POLICIES)
 
 
@@ -157,22 +155,10 @@ def tags_followed(
     return found
 
 
-def name_for(host: str) -> str:
-    """What the object of a host is called: the host as a DNS subdomain (`localhost-5000`)."""
-    text = re.sub(r"[^a-z0-9.-]", "-", host.lower())
-    text = ".".join(part.strip("-") for part in text.split(".") if part.strip("-"))
-    return text if len(text) <= _LONGEST_NAME else _marked(text, host)
-
-
 def _free_name(session: Session, host: str) -> str:
     """The host's name, or where another object has it, the same with a mark behind it."""
     name = name_for(host)
-    return name if name and _find(session, name) is None else _marked(name, host)
-
-
-def _marked(name: str, host: str) -> str:
-    mark = f"{crc32(host.encode()):08x}"
-    return f"{name[: _LONGEST_NAME - 9].rstrip('-.')}-{mark}".lstrip("-")
+    return name if name and _find(session, name) is None else name_for(host, marked=True)
 
 
 def _make_room(session: Session, new: Registry, *, now: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from zlib import crc32
 
 from models.errors import FieldError
 from models.reference import is_registry_host, is_remote_name
@@ -15,6 +16,7 @@ from models.streams.registries import normal_scope
 MOST_IN_FLIGHT = 32
 MOST_MIRRORS = 32
 LONGEST_SCOPE = 512
+LONGEST_NAME = 253
 _HOST_REFUSED = (
     "must be a registry: host, host:port, host/path or *.domain, where host has a dot or a port, "
     "or is localhost"
@@ -95,3 +97,16 @@ def is_scope(text: str) -> bool:
         return _DOMAIN.fullmatch(text.lower()) is not None
     host, slash, path = text.partition("/")
     return is_registry_host(host) and (not slash or is_remote_name(path))
+
+
+def name_for(scope: str, *, marked: bool = False) -> str:
+    """What an object that speaks for a scope is called: a DNS subdomain, such as `localhost-5000`.
+
+    Different scopes may come to the same name; `marked` ones do not.
+    """
+    text = re.sub(r"[^a-z0-9.-]", "-", scope.lower().replace("*", "any"))
+    text = ".".join(part.strip("-") for part in text.split(".") if part.strip("-"))
+    if not marked and text and len(text) <= LONGEST_NAME:
+        return text
+    mark = f"{crc32(scope.encode()):08x}"
+    return f"{text[: LONGEST_NAME - 9].rstrip('-.')}-{mark}".lstrip("-")

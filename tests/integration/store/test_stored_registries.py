@@ -11,13 +11,13 @@ from models.resources.meta import ObjectMeta
 from models.resources.registries import DISCOVERED, Registry, RegistrySpec
 from models.resources.stream import ImageStream
 from models.store.changes import load_feed
+from models.store.namespaces import ensure_namespace
 from models.store.registries import (
     delete_registry,
     discover_registries,
     list_registries,
     load_policies,
     load_registry,
-    name_for,
     policies_version,
     save_registry,
     tags_followed,
@@ -29,7 +29,7 @@ from models.store.registry_status import (
     publish_health,
     with_statuses,
 )
-from models.store.session import transaction
+from models.store.session import open_engine, transaction, upgrade
 from models.store.streams import save_stream
 from models.store.tables.registries import HealthRow
 from tests.integration.store.things import NOW
@@ -38,6 +38,16 @@ from tests.integration.store.things import NOW
 def registry(name, host="", **spec):
     spec = RegistrySpec.model_validate({"host": host or name, **spec})
     return Registry(metadata=ObjectMeta(name=name), spec=spec)
+
+
+@pytest.fixture
+def engine(ready_database_url):
+    engine = open_engine(ready_database_url)
+    upgrade(engine)
+    with transaction(engine) as session:
+        ensure_namespace(session, "ns", now=NOW)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -182,19 +192,6 @@ def test_hosts_that_would_share_a_name_do_not(store):
     (name,) = names
     assert name.startswith("localhost-5000-")
     assert names[name] == "localhost:5000"
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [
-        ("quay.io", "quay.io"),
-        ("localhost:5000", "localhost-5000"),
-        ("REG.Example:443", "reg.example-443"),
-        ("a_b.example", "a-b.example"),
-    ],
-)
-def test_names_are_subdomains(host, name):
-    assert name_for(host) == name
 
 
 def told(host, **more):

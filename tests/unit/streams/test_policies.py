@@ -7,7 +7,7 @@ from models.reference import Reference
 from models.resources.registries import RegistrySpec
 from models.settings import Settings
 from models.streams.policies import Policies, RegistryPolicy
-from models.streams.registry_rules import validate_registry
+from models.streams.registry_rules import name_for, validate_registry
 
 
 def spec(host, **said):
@@ -201,3 +201,19 @@ def test_silence_and_no_are_different_words_on_the_wire():
     assert said.wire() == {"host": "quay.io", "blocked": False, "rate": 0, "suspended": False}
     assert RegistrySpec.model_validate(said.wire()) == said
     assert spec("quay.io", rate=2.5).wire()["rate"] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("quay.io", "quay.io"),
+        ("localhost:5000", "localhost-5000"),
+        ("REG.Example:443", "reg.example-443"),
+        ("a_b.example", "a-b.example"),
+        ("*.example.com", "any.example.com"),
+        ("quay.io/team/app", "quay.io-team-app"),
+        ("x" * 300, f"{'x' * 244}-1b432d13"),
+    ],
+)
+def test_names_are_subdomains(host, name):
+    assert name_for(host) == name
