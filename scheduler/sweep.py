@@ -23,6 +23,7 @@ from models.store.changes import forget_changes, stale_changes
 from models.store.clock import notice_clock
 from models.store.events import has_stale_events, prune_events
 from models.store.jobs import dropped_jobs, finish_job, settle_parent
+from models.store.registries import discover_registries, unknown_hosts
 from models.store.reimports import stuck_reimports
 from models.store.session import transaction
 from models.streams.schedule import Cadence
@@ -61,6 +62,7 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
                 settle_parent(session, job_id, now=now)
     prune_log(engine, now=now)
     prune_told(engine, now=now)
+    find_registries(engine, now=now)
     mind_clock(engine, build_cadence(settings), now=now)
     if dropped:
         log.info("sweep.finished", knocked=knocked, given_up=given_up)
@@ -93,6 +95,16 @@ def prune_told(engine: Engine, *, now: datetime) -> int:
             break
     log.info("events.pruned", events=gone)
     return gone
+
+
+def find_registries(engine: Engine, *, now: datetime) -> int:
+    """Make an object for each registry that tags follow and that has none; how many."""
+    with transaction(engine, write=False) as session:
+        unknown = unknown_hosts(session, limit=1)
+    if not unknown:
+        return 0
+    with transaction(engine) as session:
+        return discover_registries(session, now=now, limit=MOST_AT_ONCE)
 
 
 def mind_clock(engine: Engine, cadence: Cadence, *, now: datetime) -> int:

@@ -12,6 +12,7 @@ from models.metrics import Value, source
 from models.settings import Settings
 from worker.gauges import Health, Kept, house_gauges, tell_health
 from worker.listener import metrics_served
+from worker.reporting import reporting
 from worker.runtime import Runtime, runtime_of
 
 PATIENCE = 2.0
@@ -29,6 +30,7 @@ def observed_worker(app: Celery) -> Iterator[None]:
     """A process that carries jobs; what it holds is opened by whoever needs it first."""
     with ExitStack() as stack:
         stack.enter_context(source("registries", Kept(lambda: _registries(runtime_of(app)))))
+        stack.enter_context(reporting(app))
         stack.enter_context(observed(app.settings, lambda: runtime_of(app).engine))
         yield
 

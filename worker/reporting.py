@@ -9,12 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
+from celery import Celery
 
 from models.errors import StoreError, StreamConflictError, TagstreamError
 from models.store.registry_status import forget_worker, publish_health
 from models.store.session import transaction
 from worker.queue import moment
-from worker.runtime import Runtime
+from worker.runtime import Runtime, opened_runtime
 
 log = structlog.get_logger()
 
@@ -23,13 +24,16 @@ PATIENCE = 2.0
 
 
 @contextmanager
-def reporting(runtime: Runtime, *, every: float = INTERVAL) -> Iterator[None]:
+def reporting(app: Celery, *, every: float = INTERVAL) -> Iterator[None]:
     """Publish the health of registries for as long as the block lasts; then take it back."""
     over = threading.Event()
+    told: list[Runtime] = []
 
     def run() -> None:
         while not over.wait(every):
-            report(runtime)
+            runtime = opened_runtime(app)
+            if runtime is not None and report(runtime):
+                told[:] = [runtime]
 
     thread = threading.Thread(target=run, name="reporting", daemon=True)
     thread.start()
@@ -38,7 +42,8 @@ def reporting(runtime: Runtime, *, every: float = INTERVAL) -> Iterator[None]:
     finally:
         over.set()
         thread.join(PATIENCE)
-        _forget(runtime)
+        for runtime in told:
+            _forget(runtime)
 
 
 def report(runtime: Runtime) -> int:

@@ -122,6 +122,12 @@ def runtime_of(app: Celery) -> Runtime:
         return found
 
 
+def opened_runtime(app: Celery) -> Runtime | None:
+    """The runtime of this process for that application, where one is open."""
+    with _OPENING:
+        return _OPEN.get(id(app))
+
+
 def adopt_runtime(app: Celery, runtime: Runtime) -> None:
     """Let the tasks of `app` use a runtime that is open already."""
     with _OPENING:
