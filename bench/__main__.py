@@ -2,8 +2,11 @@
 
 python -m bench [--rounds 3] [--only client,store,imports,memory,command] [--no-page]
 python -m bench --only api
+python -m bench --only schedule
+python -m bench --only simulation [--tags 1000000] [--registries 2000] [--hours 4]
 
-The API takes some ten minutes by itself, and has a page of its own.
+The API takes some ten minutes by itself, the schedule some twenty, and each has a page of its own;
+so has the simulation at full size. The schedule's parts are checks, tick, day, noticed, simulation.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from pathlib import Path
 from bench import store
 from bench.api import ApiBench
 from bench.imports import Imports, measure_memory
-from bench.report import API_PAGE, Table, render, write_page
+from bench.report import API_PAGE, SCHEDULE_PAGE, SIMULATION_PAGE, Table, render, write_page
+from bench.schedule import SCHEDULE_PARTS, measure_schedule
+from bench.simulation import Scale
 from bench.world import HOME, Databases, open_databases, open_registry, open_stub
 from models.store.session import open_engine, upgrade
 
@@ -34,8 +39,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--no-page", action="store_true")
+    parser.add_argument("--tags", type=int, default=Scale.tags)
+    parser.add_argument("--registries", type=int, default=Scale.registries)
+    parser.add_argument("--hours", type=float, default=Scale.hours)
     chosen = parser.parse_args()
     parts = chosen.only.split(",")
+    if set(parts) & {"schedule", *SCHEDULE_PARTS}:
+        measure_time(chosen, parts)
+        return
     is_whole = set(parts) == set(PARTS)
     table = Table()
     with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:
@@ -60,6 +71,31 @@ def main() -> None:
                 show(table, page=is_whole and not chosen.no_page, rounds=chosen.rounds)
         else:
             show(table, page=False, rounds=chosen.rounds)
+
+
+def measure_time(chosen: argparse.Namespace, parts: list[str]) -> None:
+    """The schedule, or parts of it."""
+    table = Table()
+    scale = Scale(tags=chosen.tags, registries=chosen.registries, hours=chosen.hours)
+    command = f"python -m bench --only {chosen.only}"
+    alone = parts == ["simulation"]
+    if alone:
+        command += f" --tags {scale.tags} --registries {scale.registries} --hours {scale.hours:g}"
+    rounds = 1 if alone else chosen.rounds
+    with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:
+        plots = measure_schedule(
+            table,
+            databases,
+            Path(home),
+            parts=SCHEDULE_PARTS if "schedule" in parts else parts,
+            rounds=rounds,
+            scale=scale,
+            plots="simulation" if alone else "schedule",
+        )
+        show(table, page=False, rounds=rounds)
+    if not chosen.no_page and (alone or parts == ["schedule"]):
+        page = SIMULATION_PAGE if alone else SCHEDULE_PAGE
+        write_page(table, command, rounds, page, plots)
 
 
 def show(table: Table, *, page: bool, rounds: int) -> None:

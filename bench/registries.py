@@ -1,10 +1,11 @@
 """Registries that exist on paper: how long they take, when they are away, what they ask of us.
 
-And what one worker process knows of each: its breaker is the worker's own, told of our clock.
+And what workers know of each: the breaker is the product's own, told of our clock.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from math import inf
@@ -47,12 +48,16 @@ class Registry:
 
     trouble: Trouble = Trouble()
     requests: int = 0
+    troubled: int = 0  # requests while it was in trouble
     too_soon: int = 0  # requests before the end of a Retry-After that was told
+    minutes: Counter[int] = field(default_factory=Counter)
     _told_until: float = -inf
 
     def ask(self, now: float) -> tuple[float, str, float]:
         """How long an answer takes, what is wrong with it, and for how long to stay away."""
         self.requests += 1
+        self.minutes[int(now / 60)] += 1
+        self.troubled += self.trouble.start <= now < self.trouble.end
         if now < self._told_until:
             self.too_soon += 1
         wrong = self.trouble.at(now)
@@ -66,7 +71,7 @@ class Registry:
 
 @dataclass(slots=True)
 class Known:
-    """What a worker process knows of a registry."""
+    """What workers know of a registry."""
 
     registry: Registry
     breaker: Breaker = field(default_factory=Breaker)

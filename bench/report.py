@@ -13,6 +13,9 @@ from pathlib import Path
 
 PAGE = Path(__file__).with_name("results.md")
 API_PAGE = Path(__file__).with_name("results-api.md")
+SCHEDULE_PAGE = Path(__file__).with_name("results-schedule.md")
+SIMULATION_PAGE = Path(__file__).with_name("results-simulation.md")
+PLOTS = Path(__file__).with_name("plots")
 
 
 @dataclass(slots=True)
@@ -94,8 +97,10 @@ def render(rows: Sequence[Row]) -> str:
     )
 
 
-def write_page(table: Table, command: str, rounds: int, page: Path = PAGE) -> None:
-    """The results of one run, with when and where."""
+def write_page(
+    table: Table, command: str, rounds: int, page: Path = PAGE, plots: Sequence[Path] = ()
+) -> None:
+    """The results of one run, with when and where, and its curves."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = (
         f"{os.cpu_count()} cores of {_processor()}, {memory:.0f} GiB, "
@@ -109,7 +114,8 @@ def write_page(table: Table, command: str, rounds: int, page: Path = PAGE) -> No
         f"- load average at the end: {os.getloadavg()[0]:.1f}\n"
         f"- `{command}`, {rounds} rounds; medians, and the least and most of the rounds\n\n"
         f"{render(list(table.rows.values()))}\n\n"
-        "[README.md](README.md) says how each figure comes about.\n"
+        + "".join(f"![{plot.stem}](plots/{plot.name})\n\n" for plot in plots)
+        + "[README.md](README.md) says how each figure comes about.\n"
     )
     page.write_text(text)
 

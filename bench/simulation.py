@@ -5,7 +5,8 @@
 The rows are in a real PostgreSQL, and every step that they take is the product's own: `claim_round`
 with its spreading, `take_checks`, `keep_checks`, `is_same`, `must_wait`, `wait_for`,
 `next_turn`, `retry_turn`, `settle_checks`, `put_off_checks`. Only moments and answers are made up.
-Workers have as many threads as real ones, and each look costs its process some time.
+Workers have as many threads as real ones, and each look costs its process some time. What they
+know of a registry they share, as they do by way of Redis.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import heapq
 import itertools
 import time
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -71,10 +72,9 @@ class Scale:
 class Story:
     """What came of it. Lateness is in seconds; `troubled` registries are counted by themselves."""
 
-    late: array[float] = field(default_factory=lambda: array("f"))
-    at: array[float] = field(default_factory=lambda: array("f"))
-    requests: array[int] = field(default_factory=lambda: array("l"))
-    looks: int = 0  # requests at registries without trouble
+    late: list[Counter[float]] = field(default_factory=list)  # rows by lateness, minute by minute
+    requests: list[int] = field(default_factory=list)  # at registries without trouble, likewise
+    looks: int = 0  # all of them
     turns: int = 0  # turns of their sources that had come
     lost: int = 0
     least: int = 0
@@ -115,17 +115,15 @@ class Simulation:
         self._registries = {
             host_of(number): Registry(trouble) for number, trouble in enumerate(scale.troubles)
         }
-        self._known = [
-            {host: Known(registry) for host, registry in self._registries.items()}
-            for _ in range(scale.workers)
-        ]
+        self._known = {host: Known(registry) for host, registry in self._registries.items()}
         self._end = scale.hours * 3600
 
     def run(self) -> Story:
         """Everything up to the end, and what is out then."""
         began = time.perf_counter()
         story = self._story
-        story.requests = array("l", [0]) * (int(self._end / STEP) + 2)
+        steps = int(self._end / STEP) + 2
+        story.requests, story.late = [0] * steps, [Counter() for _ in range(steps)]
         self._later(self._scale.tick, self._tick)
         self._later(LEASE.total_seconds() / 3, self._keep)
         while self._events:
@@ -191,14 +189,14 @@ class Simulation:
             batch.open = 1
         self._ready[worker] = max(self._ready[worker], now) + COST * len(plain)
         over = self._ready[worker] + LATENCY
-        self._count(over, len(plain))
+        self._story.requests[self._step_of(over)] += len(plain)
         self._story.looks += len(plain)
         same = list(itertools.chain.from_iterable(plain.values()))
         self._later(over, lambda at: self._end_plain(claim, worker, batches, same, at))
         for mine in troubled.values():
             batch = batch_of[mine[0].id]
             batch.open += 1
-            look = self._known[worker][mine[0].host].look(now)
+            look = self._known[mine[0].host].look(now)
             self._step(
                 now, look, None, lambda at, error, b=batch, m=mine: self._end_one(b, m, error, at)
             )
@@ -290,15 +288,15 @@ class Simulation:
         if in_trouble:
             return
         story = self._story
-        story.late.append(now - (check.due - BASE).total_seconds())
-        story.at.append(now)
+        late = round(now - (check.due - BASE).total_seconds(), 2)
+        story.late[self._step_of(now)][late] += 1
         last = self._last[check.id]
         longest = self._cadence.default * 1.1 + LATE
         story.lost += bool(last) and now - last > longest
         self._last[check.id] = now
 
-    def _count(self, at: float, requests: int) -> None:
-        self._story.requests[min(int(at / STEP), len(self._story.requests) - 1)] += requests
+    def _step_of(self, now: float) -> int:
+        return min(int(now / STEP), len(self._story.late) - 1)
 
     def _count_turns(self) -> None:
         """The least and most turns of a row of a registry without trouble, and all its sources'."""
@@ -351,7 +349,15 @@ def simulate(engine: Engine, scale: Scale) -> Story:
     return Simulation(engine, scale).run()
 
 
-def quantiles(values: Iterable[float], *parts: float) -> list[float]:
-    """The values that so much of all lies below."""
-    ordered = sorted(values)
-    return [ordered[min(len(ordered) - 1, int(part * len(ordered)))] for part in parts]
+def quantiles(counts: Iterable[Counter[float]], *parts: float) -> list[float]:
+    """The values that so much of everything that was counted lies below."""
+    whole: Counter[float] = Counter()
+    for each in counts:
+        whole.update(each)
+    total, seen = whole.total(), 0
+    found: list[float] = []
+    for value, count in sorted(whole.items()):
+        seen += count
+        while len(found) < len(parts) and seen >= parts[len(found)] * total:
+            found.append(value)
+    return found

@@ -1,0 +1,112 @@
+"""A day of a scheduled tag that does not change, as its registry sees it.
+
+The tag is an index of eight platforms. Each turn is let come at once; that the clock would have
+taken until then is added up, until a day is over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import Engine, select, update
+
+from bench import shapes
+from bench.report import Table
+from bench.world import Databases
+from cli.request import Wish, build_request
+from models.choices import build_cadence
+from models.settings import Settings
+from models.store.jobs import create_job
+from models.store.session import open_engine, transaction, upgrade
+from models.store.tables.schedule import ScheduleRow
+from scheduler.budget import Pace
+from scheduler.tick import Rules, claim_round
+from tests.fakeregistry.server import FakeRegistry
+from worker.checks import run_checks
+from worker.importer import run_import
+from worker.queue import moment, utc_now
+from worker.runtime import Runtime, open_runtime
+
+DAY = timedelta(hours=24)
+TURNS = 96
+ORIGINAL = TURNS * (1 + 8)
+
+
+def measure_day(table: Table, databases: Databases, home: Path) -> None:
+    with FakeRegistry() as registry:
+        _push(registry)
+        url = databases.make()
+        place = home / "day"
+        place.mkdir()
+        settings = Settings(data_dir=place, database_url=SecretStr(url))
+        engine = open_engine(settings.effective_database_url)
+        upgrade(engine)
+        with open_runtime(settings, engine=engine) as runtime:
+            _import(runtime, f"{registry.host}/team/app:latest")
+            registry.forget_requests()
+            turns = _pass_a_day(runtime)
+        kinds = Counter(line.partition(" ")[0] for line in registry.requests)
+    name = "a day of an unchanged tag of 8 platforms"
+    table.add(f"{name}: turns", turns, least=TURNS * 0.95, most=None)
+    table.add(f"{name}: HEAD requests", kinds.pop("HEAD", 0), most=TURNS * 1.05)
+    table.add(f"{name}: other requests", sum(kinds.values()), most=0)
+    table.add(f"{name}: the original's GETs of manifests, derived", ORIGINAL)
+
+
+def _pass_a_day(runtime: Runtime) -> int:
+    """The turns that a day has."""
+    passed, turns = timedelta(0), 0
+    while True:
+        due = _come_due(runtime.engine)
+        _turn(runtime)
+        following = _due(runtime.engine)
+        passed += following - due
+        if passed > DAY:
+            return turns
+        turns += 1
+
+
+def _turn(runtime: Runtime) -> None:
+    settings = runtime.settings
+    rules = Rules(build_cadence(settings), settings.check_lease, lambda _host: Pace())
+    with transaction(runtime.engine) as session:
+        batch, batches, _ = claim_round(session, rules, now=moment())
+    for ids in batches:
+        run_checks(batch, ids, runtime)
+
+
+def _come_due(engine: Engine) -> datetime:
+    due = moment() - timedelta(milliseconds=10)
+    with transaction(engine) as session:
+        session.execute(update(ScheduleRow).values(due=due, next_look=due, fresh=False))
+    return due
+
+
+def _due(engine: Engine) -> datetime:
+    with transaction(engine, write=False) as session:
+        due = session.scalar(select(ScheduleRow.due))
+    assert due is not None
+    return due
+
+
+def _import(runtime: Runtime, reference: str) -> None:
+    wish = Wish(reference, scheduled=True, import_mode="PreserveOriginal")
+    with transaction(runtime.engine) as session:
+        job = create_job(session, build_request(wish, user="bench"), now=utc_now())
+    run_import(job.id, runtime)
+
+
+def _push(registry: FakeRegistry) -> None:
+    entries = []
+    for number, platform in enumerate(shapes.PLATFORMS):
+        config = shapes.make_config(platform[0], f"day {number}", platform[1])
+        content = shapes.make_manifest(config, number)
+        registry.push("team/app", manifest=content, media_type=shapes.MANIFEST, config=config)
+        entries.append(shapes.descriptor(content, platform))
+    index = {"schemaVersion": 2, "mediaType": shapes.INDEX, "manifests": entries}
+    content = json.dumps(index).encode()
+    registry.push("team/app", tag="latest", manifest=content, media_type=shapes.INDEX)
