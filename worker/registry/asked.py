@@ -17,6 +17,7 @@ from worker.registry.challenge import Challenge, choose_scopes, parse_challenges
 from worker.registry.clock import Clock
 from worker.registry.credentials import Credential
 from worker.registry.realm import check_port, may_have_credentials, resolve_realm
+from worker.registry.remembered import Remembered
 from worker.registry.tokens import TokenRequest
 from worker.registry.words import Answer, Place
 
@@ -60,6 +61,14 @@ class Memory:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._places: OrderedDict[Place, Known] = OrderedDict()
+        self._open = Remembered(clock, seconds=KEPT)
+
+    def is_open(self, place: Place) -> bool:
+        """Whether it was served without rights."""
+        return self._open.get(place.name) is not None
+
+    def keep_open(self, place: Place) -> None:
+        self._open.put(place.name)
 
     def get(self, place: Place) -> Known | None:
         found = self._places.get(place)

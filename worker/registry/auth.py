@@ -34,11 +34,11 @@ from worker.registry.config import ClientConfig
 from worker.registry.credentials import Credential
 from worker.registry.exchange import Exchange
 from worker.registry.failures import without_query
-from worker.registry.hops import at_base, is_elsewhere, like, where_answered
+from worker.registry.hops import at_base, by_right, is_elsewhere, like, where_answered
 from worker.registry.logins import REJECTED, REQUIRED, TURNED_AWAY, Login, Logins
 from worker.registry.realm import trusted_servers
 from worker.registry.tokens import TokenCache, TokenRequest
-from worker.registry.words import ANONYMOUS, Answer, Outgoing, Place
+from worker.registry.words import ANONYMOUS, KNOCK, Answer, Outgoing, Place
 
 WINNER_KEPT = 3600.0
 PING_KEPT = 600.0
@@ -160,14 +160,18 @@ class Authenticator:
         """Ask by one right alone: at most two attempts that show it."""
         if credential is not None and credential.registry_token.get_secret_value():
             token = credential.registry_token.get_secret_value()
-            answer = await self._send(outgoing, access, f"Bearer {token}")
+            answer = await self._send(outgoing, access, f"Bearer {token}", scope=credential.id)
             return Authorized(answer, credential.id)
         known = self._memory.get(outgoing.place)
         outgoing = at_base(outgoing, self._exchange.base_url(outgoing.place))
         if known is None:
-            answer = await self._exchange.send(outgoing, access)
+            knocks = credential is not None and not self._memory.is_open(outgoing.place)
+            asking = by_right(outgoing, KNOCK if knocks else ANONYMOUS)
+            answer = await self._exchange.send(asking, access)
             outgoing = where_answered(outgoing, answer)
             if answer.status != 401 or is_elsewhere(answer, outgoing):
+                if knocks and answer.status < 400:
+                    self._memory.keep_open(outgoing.place)
                 return Authorized(answer)
             asked = await self._asked(answer, outgoing, access)
             if asked is None:
@@ -251,7 +255,7 @@ class Authenticator:
                 raise
         shown = request.credential
         scope = shown.id if shown is not None else ANONYMOUS
-        answer = await self._send(outgoing, access, f"Bearer {token}", is_right=shown is not None)
+        answer = await self._send(outgoing, access, f"Bearer {token}", scope=scope)
         return _Shown(answer, scope, request, token, is_cached, prepared.withheld)
 
     async def _show_password(
@@ -259,10 +263,10 @@ class Authenticator:
     ) -> _Shown:
         """Basic. A refusal is raised, so that the same password is not shown again and again."""
         if credential is None or not credential.is_login:
-            return _Shown(await self._exchange.send(outgoing, access))
+            return _Shown(await self._exchange.send(by_right(outgoing, ANONYMOUS), access))
 
         async def ask() -> Answer:
-            answer = await self._send(outgoing, access, credential.basic())
+            answer = await self._send(outgoing, access, credential.basic(), scope=credential.id)
             if answer.status == 401 and not is_elsewhere(answer, outgoing):
                 lines = answer.headers.get_list("www-authenticate")
                 schemes = {challenge.scheme for challenge in parse_challenges(lines)}
@@ -278,16 +282,15 @@ class Authenticator:
         return _Shown(await self._logins.attempt(login, ask), credential.id)
 
     async def _send(
-        self, outgoing: Outgoing, access: Access, authorization: str, *, is_right: bool = True
+        self, outgoing: Outgoing, access: Access, authorization: str, *, scope: str
     ) -> Answer:
-        if is_right and not outgoing.url.startswith("https://"):
+        if scope != ANONYMOUS and not outgoing.url.startswith("https://"):
             policy = self._exchange.policy(access)
             if not self._exchange.may_show_rights(outgoing.url, policy):
                 raise withheld_error(PLAIN, outgoing.place)
-        return await self._exchange.send(
-            like(outgoing, outgoing.url, {**outgoing.headers, "Authorization": authorization}),
-            access,
-        )
+        headers = {**outgoing.headers, "Authorization": authorization}
+        asking = like(outgoing, outgoing.url, headers, scope=scope)
+        return await self._exchange.send(asking, access)
 
     async def _fetch_token(self, request: TokenRequest, outgoing: Outgoing, access: Access) -> str:
         async def post(
@@ -301,6 +304,8 @@ class Authenticator:
                 body=body,
                 deadline=self._config.token_seconds,
                 redirects="token",
+                scope=request.credential.id if request.credential is not None else ANONYMOUS,
+                kind="token",
             )
             return await self._exchange.send(asking, access)
 

@@ -33,7 +33,8 @@ from worker.registry.paths import blob_path, manifest_path, tags_path
 from worker.registry.referrers import Finder, Referrers
 from worker.registry.remembered import Remembered
 from worker.registry.retry import Dice, with_retries
-from worker.registry.slots import LocalSlots, RedisSlots
+from worker.registry.shares import RedisSlots
+from worker.registry.slots import LocalSlots
 from worker.registry.tags import LARGEST_PAGE, PAGE_SIZE, collect_tags
 from worker.registry.transport import Lookup, look_up
 from worker.registry.verify import DIGEST_MISMATCH, verify_blob, verify_manifest
@@ -69,7 +70,8 @@ class RegistryClient:
         self.hosts = Hosts(
             start=config.concurrency_start,
             most=config.concurrency,
-            slots=RedisSlots(config.redis_url) if shared else LocalSlots(),
+            slots=RedisSlots(config.redis_url, clock=clock) if shared else LocalSlots(clock),
+            rate=config.registry_rate,
             clock=clock,
         )
         self.exchange = Exchange(config, self.hosts, lookup=lookup)
@@ -119,8 +121,6 @@ class RegistryClient:
         """One answer about a manifest, unverified, of status 200 or one of `also`."""
         heads = method == "HEAD"
         path = manifest_path(place, wanted)
-        if not heads and access.lane != "interactive":
-            self.hosts.host(place).check_quota()
         return await self._ask(
             method,
             place,
@@ -132,6 +132,7 @@ class RegistryClient:
             reference=place.reference(wanted),
             also=also,
             headers=headers,
+            kind="head" if heads else "get",
         )
 
     async def fetch_blob(
@@ -298,14 +299,13 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         reads_body: bool = True,
         redirects: str = "registry",
+        kind: str = "other",
     ) -> Authorized:
         """One request with rights and retries; any status but 200 and `also` is an error."""
         host = self.hosts.host(place)
         sent = {"Accept": accept, **(headers or {})}
-        gates = [credential.id for credential in access.keyring.candidates(place)][:1] or [""]
 
         async def attempt() -> Authorized:
-            host.check_gate(gates[0])
             url = path if "://" in path else self.exchange.base_url(place) + path
             outgoing = Outgoing(
                 method=method,
@@ -316,13 +316,12 @@ class RegistryClient:
                 deadline=seconds,
                 reads_body=reads_body,
                 redirects=redirects,
+                kind=kind,
             )
             authorized = await self._auth.request(outgoing, access)
             status = authorized.answer.status
             if status == 200 or status in also:
                 return authorized
-            if status == 429:
-                host.close_gate(authorized.scope, authorized.answer.headers)
             raise error_of(authorized.answer, reference=reference, blob=blob)
 
         try:
@@ -332,6 +331,7 @@ class RegistryClient:
                 pauses=self.config.retry_pause,
                 clock=self._clock,
                 dice=self._dice,
+                retries=access.tries_again,
             )
         except ManifestUnknownError as error:
             await self._check_is_registry(place, access, error, reference=reference)

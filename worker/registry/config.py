@@ -13,7 +13,8 @@ from worker.registry.guard import Allowance, EgressPolicy
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """`ca_file` is added to the system's roots. Concurrency counts requests in flight a registry.
+    """`ca_file` is added to the system's roots. Concurrency counts requests in flight a registry,
+    `registry_rate` scheduled checks a second at one; 0: no limit.
 
     `redis_url` shares the budgets of registries among processes; empty keeps them in this one.
     """
@@ -25,6 +26,7 @@ class ClientConfig:
     trusted_realm_hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     concurrency_start: int = 8
     concurrency: int = 16
+    registry_rate: float = 50.0
     redis_url: str = ""
     retry_pause: tuple[float, float] = (0.5, 2.0)
     dns_seconds: float = 3.0
@@ -53,6 +55,7 @@ def build_client_config(settings: Settings) -> ClientConfig:
         },
         concurrency_start=settings.registry_concurrency_start,
         concurrency=settings.registry_concurrency,
+        registry_rate=settings.registry_rate,
         redis_url=settings.broker_url.get_secret_value() if settings.broker_url else "",
     )
 

@@ -80,7 +80,7 @@ class Exchange:
         place = request.place
         host = self._hosts.host(place)
         came = perf_counter()
-        async with host.slot(access):
+        async with host.slot(access, scope=request.scope, kind=request.kind) as slot:
             began = perf_counter()
             observe_wait(place.registry, access.lane, began - came)
             code: int | str = "cancelled"
@@ -99,7 +99,7 @@ class Exchange:
                 raise
             finally:
                 count_request(place.registry, request.method, code, perf_counter() - began)
-            host.answered(answer.status, answer.headers)
+            host.answered(answer.status, answer.headers, slot=slot)
             return answer
 
     def _out_of_time(

@@ -33,8 +33,15 @@ def at_base(outgoing: Outgoing, base_url: str) -> Outgoing:
     return like(outgoing, url, outgoing.headers) if url.startswith(base_url + "/") else outgoing
 
 
-def like(outgoing: Outgoing, url: str, headers: Mapping[str, str]) -> Outgoing:
-    """The same request at another URL, with other headers."""
+def by_right(outgoing: Outgoing, scope: str) -> Outgoing:
+    """The same request, and whose limits it is subject to."""
+    return like(outgoing, outgoing.url, outgoing.headers, scope=scope)
+
+
+def like(
+    outgoing: Outgoing, url: str, headers: Mapping[str, str], *, scope: str | None = None
+) -> Outgoing:
+    """The same request at another URL, with other headers; by another right where one is given."""
     return Outgoing(
         method=outgoing.method,
         url=url,
@@ -45,4 +52,6 @@ def like(outgoing: Outgoing, url: str, headers: Mapping[str, str]) -> Outgoing:
         deadline=outgoing.deadline,
         redirects=outgoing.redirects,
         reads_body=outgoing.reads_body,
+        scope=outgoing.scope if scope is None else scope,
+        kind=outgoing.kind,
     )

@@ -8,7 +8,8 @@ books until it has come down to it. Every step is one script, so nothing is ever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ log = structlog.get_logger()
 
 LEASE = 5.0  # a process that was silent for longer falls back to its plain part
 GRACE = 60.0  # and is forgotten after this: no request outlives it
+NOTES = ":notes"
 _PATIENCE = 1.0
 _NOTHING = -1
 
@@ -27,7 +29,7 @@ local key, me = KEYS[1], ARGV[1]
 local holds, wants, clean, complaint = ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
 local start, most, grow = ARGV[6] + 0, ARGV[7] + 0, ARGV[8] + 0
 local lease, grace = ARGV[9] + 0, ARGV[10] + 0
-local rest, why = ARGV[11] + 0, ARGV[12]
+local rest, why, reserve = ARGV[11] + 0, ARGV[12], ARGV[13] + 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -80,13 +82,15 @@ table.sort(line, function(a, b)
   if a.want ~= b.want then return a.want < b.want end
   return a.id < b.id
 end)
-local left, target = math.max(open, 0), 0
+reserve = math.min(reserve, limit - 1)
+local left, target, wanted = math.max(open - reserve, 0), 0, 0
+for _, each in ipairs(line) do wanted = wanted + each.want end
 for i, each in ipairs(line) do
   local part = math.min(each.want, math.floor(left / (#line - i + 1)))
   left = left - part
   if each.id == me then target = part end
 end
-local spare = math.max(0, limit - taken - holds)
+local spare = math.max(0, limit - reserve - taken - holds)
 local granted = holds + math.max(0, math.min(target - holds, spare))
 
 redis.call('HSET', key, 'm:' .. me, string.format('%d %d %d', granted, wants, now),
@@ -100,7 +104,18 @@ elseif rest > 0 then
 end
 redis.call('PEXPIRE', key, 10 * grace)
 local down = math.max(0, (book.down or 0) - now)
-return {granted, target, limit, epoch, known, down, book.why or ''}
+local notes, told = {}, redis.call('HGETALL', KEYS[2])
+for i = 1, #told, 2 do
+  local left = told[i + 1] - now
+  if left > 0 then
+    table.insert(notes, told[i])
+    table.insert(notes, left)
+  else
+    redis.call('HDEL', KEYS[2], told[i])
+  end
+end
+local part = math.floor(1000000 * math.max(1, wants) / math.max(1, wanted, wants))
+return {granted, target, limit, epoch, known, down, book.why or '', part, notes}
 """
 
 
@@ -110,6 +125,7 @@ class Claim:
     so many `clean` answers, and complains of an overload under the `complaint`-th budget.
 
     `rest` is for how many seconds the registry is to be left alone: 0 no longer, None no news.
+    `reserve` of the budget is not for this process, as nobody waits for what it does.
     """
 
     holds: int
@@ -118,11 +134,16 @@ class Claim:
     complaint: int | None = None
     rest: float | None = None
     why: str = ""
+    reserve: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What it is told: `granted` is its on the books, `target` is what it should come down to."""
+    """What it is told: `granted` is its on the books, `target` is what it should come down to.
+
+    `part` is its of everybody's wishes, `notes` are the limits that others learnt of (`notices`),
+    with the seconds for which they hold.
+    """
 
     granted: int
     target: int
@@ -131,6 +152,8 @@ class Grant:
     members: int
     rest: float
     why: str
+    part: float = 1.0
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Ledger:
@@ -145,14 +168,14 @@ class Ledger:
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.exceptions import RedisError  # noqa: PLC0415
 
-        self._failures = (RedisError, OSError, TimeoutError)
-        self._redis: Any = Redis.from_url(
+        self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
+        self.redis: Any = Redis.from_url(
             url,
             socket_timeout=_PATIENCE,
             socket_connect_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 1),
         )
-        self._script = self._redis.register_script(_SCRIPT)
+        self._script = self.redis.register_script(_SCRIPT)
         self._prefix = prefix
         self.lease = lease
         self._grace = grace
@@ -175,24 +198,30 @@ class Ledger:
             round(self._grace * 1000),
             _NOTHING if claim.rest is None else round(claim.rest * 1000),
             claim.why,
+            claim.reserve,
         ]
+        key = self._prefix + host
         try:
-            said = await self._script(keys=[self._prefix + host], args=arguments)
-        except self._failures as error:
+            said = await self._script(keys=[key, key + NOTES], args=arguments)
+        except self.failures as error:
             if not self._away:
                 log.warning("slots.redis_away", error=type(error).__name__)
             self._away = True
             return None
         self._away = False
-        granted, target, limit, epoch, members, down, why = said
-        return Grant(granted, target, limit, epoch, members, down / 1000, why.decode())
+        granted, target, limit, epoch, members, down, why, part, told = said
+        pairs = zip(told[::2], told[1::2], strict=True)
+        notes = {name.decode(): int(left) / 1000 for name, left in pairs}
+        return Grant(
+            *(granted, target, limit, epoch, members, down / 1000, why.decode(), part / 1e6, notes)
+        )
 
     async def leave(self, host: str, member: str) -> None:
         """Give everything back; where Redis is away, the lease runs out."""
         try:
-            await self._redis.hdel(self._prefix + host, f"m:{member}")
-        except self._failures as error:
+            await self.redis.hdel(self._prefix + host, f"m:{member}")
+        except self.failures as error:
             log.debug("slots.not_given_back", error=type(error).__name__)
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self.redis.aclose()

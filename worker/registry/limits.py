@@ -17,6 +17,8 @@ UNKNOWN_WINDOW = 60.0
 _UNIX_TIME = 1_000_000_000
 _DIGITS = re.compile(r"\d{1,10}", re.ASCII)
 _WINDOWED = re.compile(r"(\d{1,10})(?:\s*;\s*w=(\d{1,10}))?", re.ASCII)
+_PERIOD = re.compile(r";\s*w=(\d{1,10})\b", re.ASCII)
+_PAIRS = re.compile(r"\b(limit|remaining|reset|r|t|q|w)=(\d{1,10})\b", re.ASCII)
 _LONGEST_VALUE = 100
 
 
@@ -46,11 +48,16 @@ def parse_retry_after(text: str | None, *, now: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """How many requests are left, of how many (0: not said), and for how many seconds."""
+    """How many requests are left, of how many (0: not said), and for how many seconds.
+
+    `period` is the length of the registry's window, `reset` when it begins anew; 0: not said.
+    """
 
     limit: int
     remaining: int
     window: float = 0.0
+    period: float = 0.0
+    reset: float = 0.0
 
     @property
     def is_low(self) -> bool:
@@ -79,7 +86,7 @@ def parse_limits(headers: Iterable[tuple[bytes, bytes]], *, now: float) -> Said 
     found: dict[str, str] = {}
     for raw_name, value in headers:
         name = raw_name.lower()
-        if b"ratelimit-" in name or name == b"retry-after":
+        if b"ratelimit" in name or name == b"retry-after":
             found.setdefault(name.decode("latin-1"), value.decode("latin-1").strip())
     if not found:
         return None
@@ -90,21 +97,52 @@ def parse_limits(headers: Iterable[tuple[bytes, bytes]], *, now: float) -> Said 
 
 
 def _parse_allowed(headers: dict[str, str], *, now: float) -> Allowed | None:
-    """Docker Hub's `97;w=21600`, the IETF draft's seconds, and `X-…` with Unix time."""
+    """Docker Hub's `97;w=21600`, the IETF drafts in their three forms, and `X-…` with Unix time."""
+    policy = _PERIOD.search(headers.get("ratelimit-policy", ""))
     for prefix in ("", "x-"):
         remaining = _WINDOWED.fullmatch(headers.get(f"{prefix}ratelimit-remaining", ""))
         if remaining is None:
             continue
         limit = _WINDOWED.match(headers.get(f"{prefix}ratelimit-limit", ""))
-        reset = _DIGITS.fullmatch(headers.get(f"{prefix}ratelimit-reset", ""))
-        if reset is not None:
-            window = float(reset.group())
-            window -= now if window > _UNIX_TIME else 0.0
-        else:
-            window = float(remaining.group(2) or (limit.group(2) if limit else 0) or 0)
-        return Allowed(
-            limit=int(limit.group(1)) if limit else 0,
-            remaining=int(remaining.group(1)),
-            window=min(max(window, 0.0), LONGEST_WAIT),
+        written = _PERIOD.search(headers.get(f"{prefix}ratelimit-limit", "")) or policy
+        period = float(remaining.group(2) or (written.group(1) if written else 0) or 0)
+        reset = _seconds_until(headers.get(f"{prefix}ratelimit-reset", ""), now=now)
+        return _allowed(
+            int(limit.group(1)) if limit else 0, int(remaining.group(1)), period=period, reset=reset
         )
+    structured = headers.get("ratelimit", "")
+    if structured and len(structured) <= _LONGEST_VALUE:
+        return _parse_structured(structured, headers.get("ratelimit-policy", ""), now=now)
     return None
+
+
+def _parse_structured(text: str, policy: str, *, now: float) -> Allowed | None:
+    """`limit=100, remaining=50, reset=5`, and `"name";r=50;t=5` with `"name";q=100;w=60`."""
+    found: dict[str, str] = dict(_PAIRS.findall(text))
+    more: dict[str, str] = dict(_PAIRS.findall(policy[:_LONGEST_VALUE]))
+    remaining = found.get("remaining", found.get("r"))
+    if remaining is None:
+        return None
+    bare = _DIGITS.match(policy)
+    limit = found.get("limit") or more.get("q") or (bare.group() if bare else "0")
+    reset = _seconds_until(found.get("reset", found.get("t", "")), now=now)
+    return _allowed(int(limit), int(remaining), period=float(more.get("w", 0)), reset=reset)
+
+
+def _allowed(limit: int, remaining: int, *, period: float, reset: float | None) -> Allowed:
+    window = period if reset is None else reset
+    return Allowed(
+        limit=limit,
+        remaining=remaining,
+        window=min(max(window, 0.0), LONGEST_WAIT),
+        period=min(period, LONGEST_WAIT),
+        reset=min(max(reset or 0.0, 0.0), LONGEST_WAIT),
+    )
+
+
+def _seconds_until(text: str, *, now: float) -> float | None:
+    """Seconds as such, or until a moment of Unix time."""
+    if _DIGITS.fullmatch(text) is None:
+        return None
+    seconds = float(text)
+    return seconds - now if seconds > _UNIX_TIME else seconds

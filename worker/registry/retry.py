@@ -9,7 +9,7 @@ from typing import TypeVar
 from models.errors import RateLimitedError, TransientRegistryError
 from models.metrics import count_retry
 from worker.registry.clock import SYSTEM_CLOCK, Clock
-from worker.registry.hosts import LONGEST_PAUSE, Host
+from worker.registry.host import LONGEST_PAUSE, Host
 
 T = TypeVar("T")
 
@@ -24,15 +24,18 @@ async def with_retries(
     pauses: tuple[float, ...] = PAUSES,
     clock: Clock = SYSTEM_CLOCK,
     dice: Dice = random.uniform,
+    retries: bool = True,
 ) -> T:
     """The result of `attempt`, tried once more after each of `pauses` where that may help.
+
+    Without `retries` it is tried once: what the calendar asks for, the calendar asks for again.
 
     Transient failures and 429 are tried again, after anything from nothing to the pause; a
     `Retry-After` of at most 30 s is waited out, a longer one ends the matter. An open circuit is
     not argued with, and retries keep to the host's budget. The caller's own deadline cuts all
     waiting short.
     """
-    for pause in pauses:
+    for pause in pauses if retries else ():
         try:
             return await attempt()
         except TransientRegistryError as error:

@@ -10,6 +10,7 @@ import httpx
 from models.reference import DOCKER_HUB, DOCKER_HUB_API, HUB_HOSTS, Reference
 
 ANONYMOUS = ""
+KNOCK = "?"  # a request without rights, by somebody who has some and will be asked for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,10 @@ class Outgoing:
     `place` decides the policy (addresses, TLS, plain http) for every hop. `redirects` says how far
     an answer may send us: "registry" 5 hops anywhere the policy admits, "token" 2 on the same
     origin, "same-origin", or "none". Headers that carry rights are dropped when the origin changes.
+
+    `scope` names the right that is used, where it is known (`ANONYMOUS` is one); limits are kept
+    by it. `kind` tells what registries count apart: `head` and `get` of manifests, `other`, and
+    `token`, which no registry's quota counts.
     """
 
     method: str
@@ -109,6 +114,8 @@ class Outgoing:
     deadline: float = 30.0
     redirects: str = "registry"
     reads_body: bool = True
+    scope: str | None = None
+    kind: str = "other"
 
 
 @dataclass(frozen=True, slots=True)

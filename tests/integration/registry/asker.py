@@ -9,7 +9,7 @@ import sys
 
 from worker.registry.access import Access
 from worker.registry.hosts import Hosts
-from worker.registry.slots import RedisSlots
+from worker.registry.shares import RedisSlots
 from worker.registry.words import Place
 
 

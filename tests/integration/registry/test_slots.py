@@ -16,7 +16,7 @@ import redis
 from models.errors import TransientRegistryError
 from worker.registry.access import Access
 from worker.registry.hosts import Hosts
-from worker.registry.slots import RedisSlots
+from worker.registry.shares import RedisSlots
 from worker.registry.words import Place
 
 PLACE = Place("r.example", "team/app")

@@ -57,20 +57,45 @@ def allowed(**headers):
     [
         (
             {"RateLimit_Limit": "100;w=21600", "RateLimit_Remaining": "97;w=21600"},
-            Allowed(100, 97, 21600),
+            Allowed(100, 97, 21600, 21600),
         ),
-        ({"ratelimit_remaining": "3;w=21600"}, Allowed(0, 3, 21600)),
-        ({"ratelimit_limit": "100;w=60", "ratelimit_remaining": "3"}, Allowed(100, 3, 60)),
-        ({"ratelimit_remaining": "3", "ratelimit_reset": "50"}, Allowed(0, 3, 50)),
+        ({"ratelimit_remaining": "3;w=21600"}, Allowed(0, 3, 21600, 21600)),
+        ({"ratelimit_limit": "100;w=60", "ratelimit_remaining": "3"}, Allowed(100, 3, 60, 60)),
+        ({"ratelimit_remaining": "3", "ratelimit_reset": "50"}, Allowed(0, 3, 50, 0, 50)),
         (
             {"x_ratelimit_remaining": "4", "x_ratelimit_reset": str(int(NOW) + 30)},
-            Allowed(0, 4, 30),
+            Allowed(0, 4, 30, 0, 30),
         ),
         (
             {"x_ratelimit_remaining": "4", "x_ratelimit_reset": str(int(NOW) - 30)},
             Allowed(0, 4, 0),
         ),
-        ({"ratelimit_remaining": "5;w=9999999999"}, Allowed(0, 5, LONGEST_WAIT)),
+        ({"ratelimit_remaining": "5;w=9999999999"}, Allowed(0, 5, LONGEST_WAIT, LONGEST_WAIT)),
+        (
+            {
+                "ratelimit_limit": "100, 100;w=60",
+                "ratelimit_remaining": "50",
+                "ratelimit_reset": "7",
+            },
+            Allowed(100, 50, 7, 60, 7),
+        ),
+        (
+            {
+                "ratelimit_limit": "100",
+                "ratelimit_remaining": "50",
+                "ratelimit_policy": "100;w=60",
+            },
+            Allowed(100, 50, 60, 60),
+        ),
+        (
+            {"ratelimit": "limit=100, remaining=50, reset=7", "ratelimit_policy": "100;w=60"},
+            Allowed(100, 50, 7, 60, 7),
+        ),
+        (
+            {"ratelimit": '"hour";r=50;t=7', "ratelimit_policy": '"hour";q=100;w=3600'},
+            Allowed(100, 50, 7, 3600, 7),
+        ),
+        ({"ratelimit": "plenty"}, None),
         ({"ratelimit_remaining": "three;w=21600"}, None),
         ({"ratelimit_remaining": "3;w="}, None),
         ({"ratelimit_remaining": "-3"}, None),
