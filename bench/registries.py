@@ -51,20 +51,19 @@ class Registry:
     troubled: int = 0  # requests while it was in trouble
     too_soon: int = 0  # requests before the end of a Retry-After that was told
     minutes: Counter[int] = field(default_factory=Counter)
-    _told_until: float = -inf
+    _told: float = inf  # since when it has been told to stay away
 
     def ask(self, now: float) -> tuple[float, str, float]:
         """How long an answer takes, what is wrong with it, and for how long to stay away."""
         self.requests += 1
         self.minutes[int(now / 60)] += 1
         self.troubled += self.trouble.start <= now < self.trouble.end
-        if now < self._told_until:
-            self.too_soon += 1
+        self.too_soon += self._told <= now < self.trouble.end
         wrong = self.trouble.at(now)
         if wrong == "hung":
             return DEADLINE, wrong, 0.0
         if wrong == "limited":
-            self._told_until = self.trouble.end
+            self._told = min(self._told, now + LATENCY)
             return LATENCY, wrong, self.trouble.end - now
         return LATENCY, wrong, 0.0
 
