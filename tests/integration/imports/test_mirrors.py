@@ -160,3 +160,25 @@ def test_an_insecure_scope_needs_no_certificate_that_is_trusted(open_house, open
     assert result(house, f"{own.host}/a/b:t")["status"]["status"] == "Success"
     other = result(house, f"{own.host}/other/b:t")["status"]
     assert ("x509" in other["message"]) == bool(path)
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_what_a_mirror_told_the_schedule_is_fetched_from_that_mirror(open_house, reg, heads):
+    """Those before it failed a moment ago, and are not asked once more."""
+    house = open_house(mirrors=[mirror(f"{reg.host}/none", f"{reg.host}/a", kind="tag")])
+    house.run(isi(img(f"{SOURCE}/b:t", to="t", scheduled=True)))
+    reg.content.head_digest = heads
+    house.look()
+    digest = fx.digest_of(fx.OCI)
+    reg.tag("a/b", "t", digest)
+    reg.forget_requests()
+    house.look()
+    [history] = house.stream().status.tags
+    assert history.items[0].docker_image_reference == f"{SOURCE}/b@{digest}"
+    wanted = f"/v2/a/b/manifests/{digest}"
+    if heads:
+        seen = ["HEAD /v2/none/b/manifests/t", "GET /v2/none/b/manifests/t"]
+        seen += ["HEAD /v2/a/b/manifests/t", f"GET {wanted}"]
+    else:
+        seen = ["GET /v2/none/b/manifests/t", "GET /v2/a/b/manifests/t"]
+    assert [line for line in reg.requests if "manifests" in line] == seen
