@@ -122,16 +122,17 @@ class Door:
 
 async def _serve(call: Call, audit_id: str) -> Reply:
     verb = call.target.verb(call.method, watch=call.wants_watch)
+    audited = verb in _CHANGES and call.house.audited
     try:
         reply = await _carry_out(call, verb)
     except BaseException as error:
-        if verb in _CHANGES:
+        if audited:
             code = error.http if isinstance(error, TagstreamError) else 500
             record_mutation(
                 call.caller, verb, call.target, code=code, audit_id=audit_id, reason=str(error)
             )
         raise
-    if verb in _CHANGES:
+    if audited:
         record_mutation(
             call.caller,
             verb,

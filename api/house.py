@@ -25,7 +25,8 @@ RULES_SECONDS = 1.0  # how old the rules may be that requests go by
 class House:
     """One per process. `counter` is where jobs are put, `threads` where the database waits.
 
-    `feed` is the log of changes, as clients see its objects.
+    `feed` is the log of changes, as clients see its objects. `audited`: whether a line is written
+    for every mutation.
     """
 
     settings: Settings
@@ -38,6 +39,7 @@ class House:
     hub: Hub
     guard: WatchGuard
     feed: Feed
+    audited: bool = True
 
     @property
     def rules(self) -> ImportRules:

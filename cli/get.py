@@ -20,11 +20,13 @@ KINDS = {
     **dict.fromkeys(("images", "image"), "images"),
     **dict.fromkeys(("jobs", "job"), "jobs"),
     **dict.fromkeys(("scheduledtags", "scheduledtag", "st"), "scheduledtags"),
+    **dict.fromkeys(("registries", "registry", "reg"), "registries"),
 }
+_WHAT = "streams|images|jobs|scheduledtags|registries"
 
 
-@click.command("get", short_help="List streams, images, jobs or scheduled tags.")
-@click.argument("kind", default="streams", metavar="[streams|images|jobs|scheduledtags]")
+@click.command("get", short_help="List streams, images, jobs, scheduled tags or registries.")
+@click.argument("kind", default="streams", metavar=f"[{_WHAT}]")
 @click.argument("name", default="", metavar="[NAME]")
 @namespace_option
 @everywhere_option
@@ -43,14 +45,14 @@ def command(
     limit: int,
     style: str,
 ) -> None:
-    """List the streams of a namespace, the images that their tags mean now, the jobs, or when
-    scheduled tags are looked at.
+    """List the streams of a namespace, the images that their tags mean now, the jobs, when
+    scheduled tags are looked at, or how the registries are.
 
     NAME is a stream's name, an image's digest or a job's id; of the latter two the beginning will
-    do. Of scheduled tags it is STREAM or STREAM:TAG.
+    do. Of scheduled tags it is STREAM or STREAM:TAG, of registries a host.
     """
     if kind not in KINDS:
-        raise click.UsageError(f"{kind!r} is none of streams, images, jobs, scheduledtags")
+        raise click.UsageError(f"{kind!r} is none of {_WHAT.replace('|', ', ')}")
     from cli import find, tables
     from cli.desk.opening import open_desk
     from cli.printing import say
@@ -70,11 +72,15 @@ def command(
                 count = tables.print_images(images, find.tags_by_image(heads), look)
             case "scheduledtags":
                 count = _print_schedule(desk, where, name, look)
+            case "registries":
+                count = _print_registries(desk, name, look)
             case _:
                 job = [desk.find_job(name)] if name else None
                 jobs = job or desk.recent_jobs(where, limit=limit)
                 count = tables.print_jobs(jobs, look)
-    if not count:
+    if not count and KINDS[kind] == "registries":
+        say("no registries yet: each that a scheduled tag comes from gets an entry by itself")
+    elif not count:
         goal = "in any namespace" if everywhere else f"in namespace {namespace}"
         words = "scheduled tags" if KINDS[kind] == "scheduledtags" else KINDS[kind]
         whose = f" of {name}" if name else ""
@@ -92,3 +98,11 @@ def _print_schedule(desk: Desk, where: str | None, name: str, look: Look) -> int
     if tag and not found:
         raise NotFoundError(resource="scheduledtags", name=name, group="sync.tagstream.io")
     return print_schedule(found, replace(look, single=bool(tag) and where is not None))
+
+
+def _print_registries(desk: Desk, name: str, look: Look) -> int:
+    """Every registry, or one of them: they belong to no namespace."""
+    from cli.registries import list_registries, need_registry, print_registries
+
+    found = [need_registry(desk.rest, name)] if name else list_registries(desk.rest)
+    return print_registries(found, look)

@@ -31,6 +31,7 @@ VERBS = {
     "jobs": "jobs",
     "job": "job",
     "secret": "secret",
+    "registry": "registry",
     "token": "token",
     "db": "db",
     "api": "api",
@@ -49,12 +50,14 @@ LOCAL = frozenset(VERBS) - {
     "jobs",
     "job",
     "secret",
+    "registry",
 }
 
 WHERE_TO_LOOK = {
     "Docker logins": "docker login --help",
     "images": "tagstream get images --all-namespaces",
     "jobs": "tagstream jobs --all-namespaces",
+    "registries": "tagstream get registries",
     "secrets": "tagstream secret list --all-namespaces",
     "tokens": "tagstream token list",
 }

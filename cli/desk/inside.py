@@ -37,6 +37,7 @@ class Inside:
         house = open_house(
             settings, engine, cipher, counter, open_door=partial(_OpenDoor, user=user)
         )
+        house.audited = False  # who did it is who reads what is printed
         self._threads = house.threads
         self._loop = WorkerLoop()
         http = httpx.Client(transport=_NoSocket(build_api(house), self._loop))
