@@ -106,14 +106,18 @@ class Pool:
         self.runners.append(run_controller(self._controller))
 
     def _count_begun(self, sender: Task, **_: Any) -> None:
-        if sender.app is self._app:
+        if self._is_mine(sender):
             with self._counting:
                 self._begun += 1
 
     def _count_ended(self, sender: Task, **_: Any) -> None:
-        if sender.app is self._app:
+        if self._is_mine(sender):
             with self._counting:
                 self._ended += 1
+
+    def _is_mine(self, task: Task) -> bool:
+        # Not by its application: of all in a process, Celery runs the tasks of the newest.
+        return (task.request.delivery_info or {}).get("routing_key") == self.queue
 
 
 def queue_lengths(settings: Settings) -> Callable[[str], int]:
