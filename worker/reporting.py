@@ -47,7 +47,11 @@ def reporting(app: Celery, *, every: float = INTERVAL) -> Iterator[None]:
 
 
 def report(runtime: Runtime) -> int:
-    """Publish once; how many registries there was something to tell of."""
+    """Publish once; how many registries there was something to tell of.
+
+    And hear what Registry objects say by now, for jobs that take long.
+    """
+    runtime.refresh()
     try:
         reports = runtime.loop.run(_health(runtime), within=PATIENCE)
         if reports:

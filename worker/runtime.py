@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -24,6 +25,7 @@ from worker.registry.access import Access
 from worker.registry.client import RegistryClient
 from worker.registry.config import build_client_config
 from worker.registry.credentials import Keyring
+from worker.registry.hosts import HostPolicy
 
 _OPENING = threading.Lock()
 _OPEN: dict[int, Runtime] = {}
@@ -96,6 +98,7 @@ def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime
     loop = WorkerLoop()
     client = loop.run(_open_client(settings), within=10)
     live = LiveRules(settings, engine)
+    client.hosts.policies = _policies(settings, live)
     return Runtime(
         settings=settings,
         engine=engine,
@@ -107,6 +110,17 @@ def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime
         cipher=cipher,
         name=f"{socket.gethostname()}:{os.getpid()}",
     )
+
+
+def _policies(settings: Settings, live: LiveRules) -> Callable[[str], HostPolicy]:
+    """What Registry objects say of a host's budget, as of the last look at them."""
+
+    def policy_of(host: str) -> HostPolicy:
+        said = live.policies.policy(host)
+        rate = settings.registry_rate if said.rate is None else said.rate
+        return HostPolicy(rate=rate, concurrency=said.concurrency)
+
+    return policy_of
 
 
 async def _open_client(settings: Settings) -> RegistryClient:
