@@ -53,8 +53,9 @@ _HERE = and_(
     StreamRow.namespace == bindparam("its_namespace"), StreamRow.name == bindparam("its_name")
 )
 _FOUND = select(*STREAM_COLUMNS).where(_HERE)
-_HELD = _FOUND.with_for_update()
-_VERSION = select(StreamRow.id, StreamRow.version).where(_HERE).with_for_update()
+# No writer of a row that names the stream waits for who holds it: its key does not change.
+_HELD = _FOUND.with_for_update(key_share=True)
+_VERSION = select(StreamRow.id, StreamRow.version).where(_HERE).with_for_update(key_share=True)
 _LOCKED = "tagstream_locked"  # which streams a session keeps for itself: id and version, by key
 _TEXTS = "tagstream_texts"  # what a session has loaded, by key: version and JSON
 _TABLE = table_of(StreamRow)
