@@ -50,7 +50,7 @@ def _check_numbers(spec: RegistrySpec) -> Iterator[FieldError]:
     rate, concurrency = spec.rate, spec.concurrency
     if rate is not None and not (math.isfinite(rate) and rate >= 0):
         detail = "must be a number of checks a second, or 0 for no limit"
-        yield FieldError.invalid("spec.rate", str(rate), detail)
+        yield FieldError.invalid("spec.rate", f"{rate:g}", detail)
     if concurrency is not None and not 1 <= concurrency <= MOST_IN_FLIGHT:
         detail = f"must be between 1 and {MOST_IN_FLIGHT}, inclusive"
         yield FieldError.invalid("spec.concurrency", concurrency, detail)
