@@ -1,5 +1,6 @@
 """Events: told once, counted after that, bounded, and part of the log of changes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -96,6 +97,13 @@ def test_what_is_told_again_within_the_hour_is_counted(engine):
     assert verbs == [Verb.ADDED, Verb.MODIFIED, Verb.MODIFIED, Verb.MODIFIED]
     versions = [each.object["metadata"]["resourceVersion"] for each in feed(engine)]
     assert versions == [str(each.version) for each in feed(engine)]
+
+
+def test_two_who_tell_the_same_at_once_are_counted(engine):
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(tell, engine) for _ in range(8)]:
+            done.result()
+    assert [event["count"] for event in told(engine)] == [8]
 
 
 @pytest.mark.parametrize(
