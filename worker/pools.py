@@ -59,11 +59,11 @@ class Pool:
         self._taken = 0
         self._well = self._looked = clock()
         self._replaced: deque[float] = deque(maxlen=MOST_REPLACED)
+        task_prerun.connect(self._count_begun)
+        task_postrun.connect(self._count_ended)
 
     def start(self) -> None:
         """Begin to take messages."""
-        task_prerun.connect(self._count_begun, weak=False, dispatch_uid=(id(self), "begun"))
-        task_postrun.connect(self._count_ended, weak=False, dispatch_uid=(id(self), "ended"))
         self._begin()
 
     def mind(self) -> bool:

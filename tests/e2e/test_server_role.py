@@ -114,6 +114,25 @@ def test_a_worker_lives_through_a_restart_of_the_broker(open_server, own_redis, 
     assert house.events("app") == dict.fromkeys(small, 1)
 
 
+def test_a_worker_that_was_busy_when_the_broker_died_takes_jobs_again(
+    open_server, own_redis, fake, small
+):
+    """Celery gives a pool up that has messages in hand when its connection breaks."""
+    house = open_server(broker_url=own_redis.url)
+    worker = house.worker()
+    house.beat()
+    fake.stall(r"/team/app/manifests/v7", times=1)
+    held = house.enqueue("held")
+    until(lambda: house.job(held).done == 9)
+    own_redis.stop(keep=True)
+    own_redis.restart()
+    job = house.enqueue("app")
+    assert house.finished(job, within=60).state is JobState.SUCCEEDED
+    until(lambda: "pool.replaced" in worker.output)
+    assert worker.runs
+    assert house.events("app") == dict.fromkeys(small, 1)
+
+
 def test_a_worker_that_lost_its_lease_writes_nothing(open_server, fake, small):
     house = open_server()
     fake.stall(r"/team/app/manifests/v7", times=1)
