@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tests.fakeregistry.quotas import METERS
 from tests.fakeregistry.wire import STALL, Action, Headers, Raw, Reply, Request
 
 Path = str | re.Pattern[str]
@@ -51,6 +53,16 @@ class Rule:
     def use_up(self):
         if self.times is not None:
             self.times -= 1
+
+
+class Quota:
+    """What a quota has counted: requests with the moment of each, admitted and refused."""
+
+    def __init__(self, meter):
+        self.meter = meter
+        self.left = meter.limit
+        self.admitted: list[tuple[float, Request]] = []
+        self.refused: list[tuple[float, Request]] = []
 
 
 @dataclass
@@ -223,6 +235,41 @@ class Script:
             return Reply(reply.status, reply.body, [*reply.pairs(), *said, *extra])
 
         return self.change(path, count)
+
+    def quota(
+        self,
+        limit: int,
+        window: float,
+        *,
+        counts: str = "sliding",
+        path: Path = "/v2/.+",
+        methods=("GET", "HEAD"),
+        shows=("GET", "HEAD"),
+    ) -> Quota:
+        """Admit so many requests a window, say how many are left, and answer 429 beyond that."""
+        quota = Quota(METERS[counts](limit, window))
+        length = max(1, round(window))
+
+        def count(reply: Reply, request: Request) -> Reply:
+            now = time.monotonic()
+            if request.method in methods:
+                admitted, quota.left, wait = quota.meter.admit(now)
+                (quota.admitted if admitted else quota.refused).append((now, request))
+            else:
+                admitted, wait = True, 0.0
+            said = [
+                ("RateLimit-Limit", f"{limit};w={length}"),
+                ("RateLimit-Remaining", f"{quota.left};w={length}"),
+            ]
+            if not admitted:
+                body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"too many requests"}]}'
+                kind = ("Content-Type", "application/json")
+                return Reply(429, body, [kind, ("Retry-After", str(int(wait) + 1)), *said])
+            told = said if request.method in shows else []
+            return Reply(reply.status, reply.body, [*reply.pairs(), *told])
+
+        self.change(path, count)
+        return quota
 
     def drop(self, rule: Rule):
         """Take one rule back."""

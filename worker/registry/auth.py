@@ -166,7 +166,7 @@ class Authenticator:
         outgoing = at_base(outgoing, self._exchange.base_url(outgoing.place))
         if known is None:
             knocks = credential is not None and not self._memory.is_open(outgoing.place)
-            asking = by_right(outgoing, KNOCK if knocks else ANONYMOUS)
+            asking = by_right(outgoing, KNOCK) if knocks else outgoing
             answer = await self._exchange.send(asking, access)
             outgoing = where_answered(outgoing, answer)
             if answer.status != 401 or is_elsewhere(answer, outgoing):
@@ -263,7 +263,7 @@ class Authenticator:
     ) -> _Shown:
         """Basic. A refusal is raised, so that the same password is not shown again and again."""
         if credential is None or not credential.is_login:
-            return _Shown(await self._exchange.send(by_right(outgoing, ANONYMOUS), access))
+            return _Shown(await self._exchange.send(outgoing, access))
 
         async def ask() -> Answer:
             answer = await self._send(outgoing, access, credential.basic(), scope=credential.id)
@@ -329,7 +329,7 @@ class Authenticator:
             return None
         url = f"{outgoing.url.partition('://')[0]}://{place.api_host}/v2/"
         ping = await self._exchange.send(
-            Outgoing("GET", url, place, deadline=self._config.token_seconds), access
+            Outgoing("GET", url, place, deadline=self._config.token_seconds, scope=KNOCK), access
         )
         lines = ping.headers.get_list("www-authenticate") if ping.status == 401 else []
         if not lines or is_elsewhere(ping, outgoing):

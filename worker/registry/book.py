@@ -113,15 +113,25 @@ class Book:
         self._tell(note)
 
     def hear(
-        self, said: Allowed | None, kind: str, *, sent: float | None, is_plain: bool, more: int = 0
+        self,
+        said: Allowed | None,
+        kind: str,
+        *,
+        sent: float | None,
+        took: float,
+        is_plain: bool,
+        more: int = 0,
     ) -> None:
-        """What an answer says; `more` are on their way uncounted."""
+        """What an answer says, to a request that `took` so long; `more` are on their way that
+        nobody counted, if it is the first.
+        """
         now = self.now()
 
         def note(quota: Quota) -> None:
-            if more and not quota.limit and said is not None:
+            is_first = not quota.limit and said is not None
+            quota.hear(said, kind, sent=sent, now=now, is_plain=is_plain, began=now - took)
+            if is_first:
                 quota.expect(more, now)
-            quota.hear(said, kind, sent=sent, now=now, is_plain=is_plain)
 
         self._tell(note)
 

@@ -161,9 +161,9 @@ class RedisShelf:
         if quota is None:
             quota = self._alone[key] = _open(self._copies.get(key, ("", ""))[1])
         members = max(1, self.members(key))
-        before = {moment for moment, _ in quota.recent}
+        before = {each[0] for each in quota.recent}
         result, _ = change(quota, self.now(), members)
-        after = {moment for moment, _ in quota.recent}
+        after = {each[0] for each in quota.recent}
         self._owed.setdefault(key, []).extend(after - before)
         return result
 

@@ -38,7 +38,7 @@ from worker.registry.slots import LocalSlots
 from worker.registry.tags import LARGEST_PAGE, PAGE_SIZE, collect_tags
 from worker.registry.transport import Lookup, look_up
 from worker.registry.verify import DIGEST_MISMATCH, verify_blob, verify_manifest
-from worker.registry.words import Answer, Fetched, Outgoing, Place, Seen, TagList
+from worker.registry.words import KNOCK, Answer, Fetched, Outgoing, Place, Seen, TagList
 
 LARGEST_MANIFEST = 4 * 1024 * 1024
 LARGEST_BLOB = 4 * 1024 * 1024
@@ -280,7 +280,7 @@ class RegistryClient:
         """What `GET /v2/` answers."""
         url = f"{self.exchange.base_url(place)}/v2/"
         return await self.exchange.send(
-            Outgoing("GET", url, place, deadline=self.config.token_seconds), access
+            Outgoing("GET", url, place, deadline=self.config.token_seconds, scope=KNOCK), access
         )
 
     async def _ask(

@@ -216,6 +216,7 @@ class Host:
             if slot.probe:
                 self._observe_breaker("half-open")
             self._asked.add(now)
+            slot.began = now
             if self.observer is not None:
                 self.observer.waited(self.name, slot.access.lane, self._clock.now() - began)
             return
@@ -327,7 +328,18 @@ class Slot:
     need not stand there, `is_told` that the book has heard how it ended.
     """
 
-    __slots__ = ("_host", "access", "is_free", "is_told", "kind", "lane", "probe", "scope", "sent")
+    __slots__ = (
+        "_host",
+        "access",
+        "began",
+        "is_free",
+        "is_told",
+        "kind",
+        "lane",
+        "probe",
+        "scope",
+        "sent",
+    )
 
     def __init__(self, host: Host, access: Access, scope: str | None, kind: str) -> None:
         self._host = host
@@ -335,6 +347,7 @@ class Slot:
         self.lane = LANES.get(access.lane, LANES["bulk"])
         self.scope = scope
         self.kind = kind
+        self.began = 0.0
         self.probe = False
         self.sent: float | None = None
         self.is_free = False

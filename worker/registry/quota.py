@@ -22,14 +22,15 @@ from worker.registry.limits import Allowed
 PARTS = 240
 LONGEST_SLACK = 0.5  # what a request may take to get there, for all that we know
 SLACK_PART = 200
-RESERVE_PART = 33
+RESERVED = 3  # per cent
 LEAST_RESERVE = 2
 ENOUGH = 3  # answers that agree
 TRIES = 4
 HORIZON = 1.0  # so far ahead work of the background takes its turn
 _PROBE_PART = 20
 _FORGOTTEN = 60.0  # whoever asked so long ago and has not told how it ended is no more
-_LENIENCE = {"head": 0.05, "get": 0.25, "other": 0.25}  # of a window, ahead of even spacing
+_AHEAD = 1  # turn that checks may be ahead of even spacing
+_AHEAD_PART = 4  # of a window, which fetching may be
 PERSON = "interactive"
 CALENDAR = "scheduled"
 
@@ -46,11 +47,13 @@ class Quota:
     limit: int = 0
     window: float = 0.0
     counts: dict[int, int] = field(default_factory=dict)
-    recent: list[tuple[float, float]] = field(default_factory=list)
+    recent: list[tuple[float, float, int]] = field(default_factory=list)
     told: int = 0
     at: float = 0.0
     sent: float = 0.0
     reset: float = 0.0
+    expected: int = 0
+    expected_at: float = 0.0
     turn: float = 0.0
     bare: dict[str, int] = field(default_factory=dict)
     heads: int = 0
@@ -72,7 +75,7 @@ class Quota:
     @property
     def reserve(self) -> int:
         """What only people may use."""
-        return min(max(LEAST_RESERVE, -(-self.limit // RESERVE_PART)), self.limit // 2)
+        return min(max(LEAST_RESERVE, self.limit * RESERVED // 100), self.limit // 2)
 
     @property
     def gap(self) -> float:
@@ -99,7 +102,7 @@ class Quota:
     def is_over(self, now: float) -> bool:
         """Whether all of it is history."""
         return not self.limit or now > max(
-            self.at + self.span, self.reset, *(moment for moment, _ in self.recent[-1:])
+            self.at + self.span, self.reset, *(each[0] for each in self.recent[-1:])
         )
 
     # the law
@@ -110,7 +113,8 @@ class Quota:
             return now
         start = now
         if lane == CALENDAR and not self._may_try(kind, now):
-            start = max(now, self.turn - _LENIENCE.get(kind, 0.0) * self.window)
+            ahead = 0.0 if kind == "head" else self.window / _AHEAD_PART
+            start = max(now, self.turn - ahead)
         most, floor = self._bounds(kind, lane)
         keys = sorted(self.counts)
         sums = [0, *accumulate(self.counts[key] for key in keys)]
@@ -136,14 +140,13 @@ class Quota:
             return
         period, tried = self._period(now), self.tries.get(kind, (0, 0))
         self.tries[kind] = (period, tried[1] + 1 if tried[0] == period else 1)
-        lenience = _LENIENCE["head"] * self.window
-        self.turn = max(self.turn, moment - lenience) + weight * self.gap
+        self.turn = max(self.turn, moment - _AHEAD * self.gap) + weight * self.gap
 
     def add(self, moment: float, weight: int = 1) -> None:
         """Count a request."""
         part = self._part(moment)
         self.counts[part] = self.counts.get(part, 0) + weight
-        self.recent.extend([(moment, 0.0)] * weight)
+        self.recent.extend([(moment, 0.0, -1)] * weight)
 
     def give_back(self, moment: float) -> None:
         """A request that was counted was never sent."""
@@ -152,10 +155,10 @@ class Quota:
             self.counts[part] -= 1
             if not self.counts[part]:
                 del self.counts[part]
-        if (moment, 0.0) in self.recent:
-            self.recent.remove((moment, 0.0))
+        if (moment, 0.0, -1) in self.recent:
+            self.recent.remove((moment, 0.0, -1))
 
-    def settle(self, moment: float, now: float) -> float:
+    def settle(self, moment: float, now: float, told: int = -1) -> float:
         """An answer, or none, came at last; the moment for which the request counts from now on.
 
         Until now it may have been on its way.
@@ -164,16 +167,25 @@ class Quota:
             self.give_back(moment)
             self.add(now)
             moment = now
-        if (moment, 0.0) in self.recent:
-            self.recent[self.recent.index((moment, 0.0))] = (moment, max(now, moment))
+        if (moment, 0.0, -1) in self.recent:
+            at = self.recent.index((moment, 0.0, -1))
+            self.recent[at] = (moment, max(now, moment), told)
         return moment
 
     def hear(
-        self, said: Allowed | None, kind: str, *, sent: float | None, now: float, is_plain: bool
+        self,
+        said: Allowed | None,
+        kind: str,
+        *,
+        sent: float | None,
+        now: float,
+        is_plain: bool,
+        began: float | None = None,
     ) -> None:
         """What an answer says of the quota; `is_plain` where it is one that would say it.
 
-        `sent` is the moment for which the request was counted; None where it was not.
+        `sent` is the moment for which the request was counted; None where it was not, then it
+        `began` at that moment.
         """
         if said is None:
             if is_plain:
@@ -183,22 +195,25 @@ class Quota:
         self._resize(said, now)
         if kind == "head":
             self._learn_heads(said.remaining, now)
-        began = -math.inf if sent is None else sent
-        if sent is None and not self.is_free(kind):
+        if sent is not None:
+            began = sent
+        elif not self.is_free(kind):
             self.add(now)
+            self.expected = max(0, self.expected - 1)
             sent = now
-        moment = now if sent is None else self.settle(sent, now)
+        moment = now if sent is None else self.settle(sent, now, said.remaining)
         if moment >= self.sent:
-            self._believe(said, moment, began, now)
+            self._believe(said, moment, now if began is None else began, now)
         self._forget(now)
 
     def expect(self, number: int, now: float) -> None:
         """So many are on their way that nobody counted."""
-        self.recent.extend([(now, 0.0)] * number)
+        self.expected, self.expected_at = number, now
 
     def refuse(self, now: float, wait: float | None) -> None:
         """A 429: nothing is left, whatever we thought."""
-        self.told, self.at, self.sent, self.recent = 0, now, now, []
+        self.told, self.at, self.sent = 0, now, now
+        self.recent = []
         if wait is not None:
             self.reset = now + wait
 
@@ -246,7 +261,7 @@ class Quota:
         """
         if moment >= self.at + self.span:
             return self.limit
-        since = sum(each <= moment for each, _ in self.recent)
+        since = self.expected + sum(each[0] <= moment for each in self.recent)
         first, freed = self._first(self.at), self._first(moment)
         before = self._part(self.sent - self.slack)
         back = sum(
@@ -254,31 +269,37 @@ class Quota:
         )
         rest = self.told - since + back
         if self.reset and moment >= self.reset:
-            rest = max(
-                rest, self.limit - sum(self.reset <= each <= moment for each, _ in self.recent)
-            )
+            later = sum(self.reset <= each[0] <= moment for each in self.recent)
+            rest = max(rest, self.limit - later)
         if lane == PERSON and moment >= self.at + self.window / _PROBE_PART:
             rest = max(rest, 1)
         return rest
 
     def _believe(self, said: Allowed, moment: float, began: float, now: float) -> None:
         """Take over what is left. Whatever had ended when this request went was counted in it."""
-        own = (moment, max(now, moment))
+        own = (moment, max(now, moment), said.remaining)
         counted = own in self.recent
         if counted:
             self.recent.remove(own)
         self.recent = [
-            (each, ended)
-            for each, ended in self.recent
-            if not (ended and ended <= began) and each > began - _FORGOTTEN
+            each
+            for each in self.recent
+            if not (each[1] and each[1] <= began) and each[0] > began - _FORGOTTEN
         ]
         if counted:
             self.recent.append(own)
         self.told, self.sent, self.at = said.remaining + counted, moment, now
         self.reset = now + said.reset if said.reset else 0.0
+        if began > self.expected_at + _FORGOTTEN:
+            self.expected = 0
+        if all(each[1] for each in self.recent):
+            # Whichever came last, its answer, the lowest, knows of all of them.
+            lowest = min([said.remaining, *(each[2] for each in self.recent if each[2] >= 0)])
+            self.told = lowest - sum(each[2] < 0 for each in self.recent)
+            self.recent = []
 
     def _period(self, now: float) -> int:
-        return math.floor(8 * now / self.span)
+        return math.floor(now / (4 * self.span if self.heads_cost else self.span / 8))
 
     def _may_try(self, kind: str, now: float) -> bool:
         """Whether to find out what a request of this kind costs, without waiting for a turn."""
@@ -338,7 +359,9 @@ def unpack_quota(text: str) -> Quota:
     try:
         quota = Quota(**said)
         quota.counts = {int(key): int(number) for key, number in quota.counts.items()}
-        quota.recent = [(float(moment), float(ended)) for moment, ended in quota.recent]
+        quota.recent = [
+            (float(moment), float(ended), int(told)) for moment, ended, told in quota.recent
+        ]
         quota.tries = {kind: (int(a), int(b)) for kind, (a, b) in quota.tries.items()}
         if quota.seen is not None:
             remaining, since, number = quota.seen

@@ -30,6 +30,7 @@ class Turn(Protocol):
     need not stand there, `is_told` that the book has heard how it ended.
     """
 
+    began: float
     access: Access
     scope: str | None
     kind: str
@@ -115,7 +116,8 @@ class Rights:
             return None
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             book.refuse(said.retry_after if said is not None else None)
-        book.hear(allowed, kind, sent=sent, is_plain=status in _PLAIN, more=more)
+        took = 0.0 if turn is None else self._clock.now() - turn.began
+        book.hear(allowed, kind, sent=sent, took=took, is_plain=status in _PLAIN, more=more)
         return allowed
 
     def heed(self, note: str, seconds: float) -> None:

@@ -100,9 +100,8 @@ class Outgoing:
     an answer may send us: "registry" 5 hops anywhere the policy admits, "token" 2 on the same
     origin, "same-origin", or "none". Headers that carry rights are dropped when the origin changes.
 
-    `scope` names the right that is used, where it is known (`ANONYMOUS` is one); limits are kept
-    by it. `kind` tells what registries count apart: `head` and `get` of manifests, `other`, and
-    `token`, which no registry's quota counts.
+    `scope` names the right that is used; limits are kept by it. `kind` tells apart what registries
+    count: `head` and `get` of manifests, `other`, and `token`, which no registry's quota counts.
     """
 
     method: str
@@ -114,7 +113,7 @@ class Outgoing:
     deadline: float = 30.0
     redirects: str = "registry"
     reads_body: bool = True
-    scope: str | None = None
+    scope: str = ANONYMOUS
     kind: str = "other"
 
 
