@@ -33,10 +33,10 @@ def scheduling(settings: Settings, engine: Engine, app: Celery) -> Iterator[None
     def run() -> None:
         swept = time.monotonic()
         while not over.wait(settings.tick_interval.total_seconds()):
-            _try("tick.failed", tick_once)
+            attempt("tick.failed", tick_once)
             if time.monotonic() - swept >= settings.sweep_interval.total_seconds():
                 swept = time.monotonic()
-                _try("sweep.failed", lambda: sweep_jobs(engine, app, settings))
+                attempt("sweep.failed", lambda: sweep_jobs(engine, app, settings))
 
     thread = threading.Thread(target=run, name="scheduler", daemon=True)
     thread.start()
@@ -47,7 +47,8 @@ def scheduling(settings: Settings, engine: Engine, app: Celery) -> Iterator[None
         thread.join(10)
 
 
-def _try(event: str, step: Callable[[], object]) -> None:
+def attempt(event: str, step: Callable[[], object]) -> None:
+    """A step that comes again soon: what goes wrong is told in a line, and costs no more."""
     try:
         step()
     except TagstreamError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from celery import Task, shared_task
+from celery import Celery, Task, shared_task
 
+from scheduler.alongside import attempt
 from scheduler.sweep import sweep_jobs
 from scheduler.tick import tick as tick_once
 from worker.app import SWEEP_TASK, TICK_TASK
@@ -14,12 +15,16 @@ from worker.runtime import runtime_of
 def sweep(self: Task) -> None:
     """Any number of sweeps at once is harmless."""
     runtime = runtime_of(self.app)
-    sweep_jobs(runtime.engine, self.app, runtime.settings)
+    attempt("sweep.failed", lambda: sweep_jobs(runtime.engine, self.app, runtime.settings))
 
 
 @shared_task(name=TICK_TASK, bind=True)
 def tick(self: Task) -> None:
     """Any number of ticks at once is harmless."""
-    runtime = runtime_of(self.app)
+    attempt("tick.failed", lambda: _tick(self.app))
+
+
+def _tick(app: Celery) -> None:
+    runtime = runtime_of(app)
     runtime.refresh()
-    tick_once(runtime.engine, self.app, runtime.settings, policies=runtime.live.policies)
+    tick_once(runtime.engine, app, runtime.settings, policies=runtime.live.policies)

@@ -39,6 +39,7 @@ from worker.held import Held
 from worker.importer import MOST_RACES, load_held_for, result_of_import
 from worker.looks import Look, Rights, Seen, rights_at
 from worker.loop import wait_for
+from worker.patience import patiently
 from worker.queue import moment, utc_now
 from worker.registry.access import Access
 from worker.registry.checks import Checked
@@ -78,7 +79,7 @@ def import_findings(found: Findings, runtime: Runtime) -> set[int]:
             break
         with bound_contextvars(stream=f"{namespace}/{name}"):
             try:
-                _import_stream(namespace, name, findings, found, runtime)
+                _import_patiently(namespace, name, findings, found, runtime)
             except (StoreError, StreamConflictError) as error:
                 log.warning("scheduled.store", error=str(error))
                 continue  # given back, and looked at again
@@ -86,6 +87,13 @@ def import_findings(found: Findings, runtime: Runtime) -> set[int]:
                 _settle_refused(namespace, name, findings, runtime, error)
         settled |= {finding.check.id for finding in findings}
     return settled
+
+
+def _import_patiently(
+    namespace: str, name: str, findings: list[Finding], found: Findings, runtime: Runtime
+) -> None:
+    """Whatever was fetched is on the shelf, so another try costs the registry nothing."""
+    patiently(lambda: _import_stream(namespace, name, findings, found, runtime), runtime)
 
 
 def _import_stream(
