@@ -137,7 +137,13 @@ def claim_round(
     """One claim, spread: its id, the batches of row ids that go out, and what became of it."""
     claimed = count_claimed(session, now=now)
     room = MOST_CLAIMED - sum(claimed.values())
-    claim = claim_due(session, now=now, until=now + rules.lease, limit=max(0, min(limit, room)))
+    claim = claim_due(
+        session,
+        now=now,
+        until=now + rules.lease,
+        limit=max(0, min(limit, room)),
+        full={host for host, count in claimed.items() if count >= rules.flow.room(host)},
+    )
     fresh = [row for row in claim.rows if row.fresh]
     ready = [row for row in claim.rows if not row.fresh]
     paced = {row.host for row in ready if rules.pace_of(row.host).rate > 0}

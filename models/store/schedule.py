@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, bindparam, func, select, text, update
+from sqlalchemy import and_, bindparam, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, among, in_chunks, insert_into, table_of
@@ -42,16 +42,23 @@ _DUE = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM = (
-    update(_TABLE)
-    .where(_TABLE.c.id.in_(_DUE.scalar_subquery()))
-    .values(
-        batch=bindparam("claim", type_=_TABLE.c.batch.type),
-        next_look=bindparam("until", type_=_TABLE.c.next_look.type),
-        carrier="",
+_DUE_ELSEWHERE = _DUE.where(_TABLE.c.host.not_in(bindparam("full", expanding=True)))
+
+
+def _claim(due: Any) -> Any:
+    return (
+        update(_TABLE)
+        .where(_TABLE.c.id.in_(due.scalar_subquery()))
+        .values(
+            batch=bindparam("claim", type_=_TABLE.c.batch.type),
+            next_look=bindparam("until", type_=_TABLE.c.next_look.type),
+            carrier="",
+        )
+        .returning(*_COLUMNS)
     )
-    .returning(*_COLUMNS)
-)
+
+
+_CLAIM, _CLAIM_ELSEWHERE = _claim(_DUE), _claim(_DUE_ELSEWHERE)
 _FIRST = select(func.min(_TABLE.c.next_look))
 _CLAIMED = (
     select(_TABLE.c.host, func.count())
@@ -210,12 +217,24 @@ def first_look(session: Session) -> datetime | None:
     return session.connection().execute(_FIRST).scalar()
 
 
-def claim_due(session: Session, *, now: datetime, until: datetime, limit: int) -> Claim:
-    """Take up to `limit` rows whose time has come, the oldest first, under a lease to `until`."""
+def claim_due(
+    session: Session,
+    *,
+    now: datetime,
+    until: datetime,
+    limit: int,
+    full: Collection[str] = (),
+) -> Claim:
+    """Take up to `limit` rows whose time has come, the oldest first, under a lease to `until`.
+
+    Those of the registries in `full` are left where they are: there is no room for them.
+    """
     batch = uuid4()
-    found = session.connection().execute(
-        _CLAIM, {"now": now, "limit": limit, "claim": batch, "until": until}
-    )
+    values = {"now": now, "limit": limit, "claim": batch, "until": until}
+    statement = _CLAIM
+    if full:
+        statement, values["full"] = _CLAIM_ELSEWHERE, sorted(full)
+    found = session.connection().execute(statement, values)
     rows = [Due(*row) for row in found]
     rows.sort(key=lambda row: (row.due or now, row.id))
     return Claim(batch, tuple(rows))
@@ -318,6 +337,24 @@ def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: dat
             .values(next_look=until)
         )
         session.connection().execute(mine)
+
+
+def hold_checks(session: Session, batch: UUID, ids: Collection[int]) -> set[int]:
+    """Those rows that this claim still has; they stay so until the transaction ends."""
+    found: set[int] = set()
+    for chunk in in_chunks(sorted(ids)):
+        mine = select(_TABLE.c.id).where(
+            among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch
+        )
+        found.update(session.scalars(mine.order_by(_TABLE.c.id).with_for_update()))
+    return found
+
+
+def forget_checks(session: Session, batch: UUID, ids: Collection[int]) -> None:
+    """Drop rows of a claim that no tag wants; those that were changed meanwhile stay."""
+    for chunk in in_chunks(sorted(ids)):
+        gone = delete(_TABLE).where(among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch)
+        session.connection().execute(gone)
 
 
 def settle_checks(session: Session, batch: UUID, settled: Sequence[Settled]) -> int:
