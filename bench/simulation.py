@@ -16,9 +16,10 @@ import itertools
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -29,6 +30,7 @@ from models.errors import TagstreamError
 from models.store.schedule import (
     Check,
     Settled,
+    count_claimed,
     keep_checks,
     put_off_checks,
     settle_checks,
@@ -38,10 +40,9 @@ from models.store.session import transaction
 from models.streams.schedule import Cadence, Decision, again_after, next_turn, retry_turn
 from scheduler.budget import Pace
 from scheduler.tick import CLAIM, Rules, claim_round
-from worker.checks import is_same, must_wait, wait_for
+from worker.checks import FLUSH_AFTER, is_same, must_wait, wait_for
 from worker.registry.checks import Checked
 
-COST = 0.0004  # seconds of a worker process for each look
 SAME = Checked(KNOWN, unchanged=True)
 LEASE = timedelta(seconds=30)
 STEP = 60  # seconds of a bin of the plots
@@ -59,6 +60,7 @@ class Scale:
     workers: int = 2
     threads: int = 8
     tick: float = 1.0
+    cost: float = 0.0004  # seconds of a worker process for each look
     rate: float = 50.0
     troubles: tuple[Trouble, ...] = ()  # of the first registries
 
@@ -141,6 +143,8 @@ class Simulation:
 
     def _tick(self, now: float) -> None:
         began = time.perf_counter()
+        with transaction(self._engine, write=False) as session:
+            self._rules.flow.look(count_claimed(session, now=_moment(now)))
         while True:
             with transaction(self._engine) as session:
                 claim, batches, ticked = claim_round(session, self._rules, now=_moment(now))
@@ -187,19 +191,21 @@ class Simulation:
         self._held[worker].update(check.id for check in checks)
         for batch in batches:
             batch.open = 1
-        self._ready[worker] = max(self._ready[worker], now) + COST * len(plain)
-        over = self._ready[worker] + LATENCY
-        self._story.requests[self._step_of(over)] += len(plain)
-        self._story.looks += len(plain)
-        same = list(itertools.chain.from_iterable(plain.values()))
-        self._later(over, lambda at: self._end_plain(claim, worker, batches, same, at))
+        for some in _handfuls(list(plain.values()), max(1, int(FLUSH_AFTER / self._scale.cost))):
+            self._ready[worker] = max(self._ready[worker], now) + self._scale.cost * len(some)
+            over = self._ready[worker] + LATENCY
+            self._story.requests[self._step_of(over)] += len(some)
+            self._story.looks += len(some)
+            same = list(itertools.chain.from_iterable(some))
+            self._later(over, partial(self._settle, claim, worker, same, None))
+        over = max(self._ready[worker], now) + LATENCY
+        for batch in batches:
+            self._later(over, partial(self._leave, batch))
         for mine in troubled.values():
             batch = batch_of[mine[0].id]
             batch.open += 1
             look = self._known[mine[0].host].look(now)
-            self._step(
-                now, look, None, lambda at, error, b=batch, m=mine: self._end_one(b, m, error, at)
-            )
+            self._step(now, look, None, partial(self._end_one, batch, mine))
 
     def _step(
         self,
@@ -217,20 +223,8 @@ class Simulation:
             return
         self._later(until, lambda at: self._step(at, look, at, done))
 
-    def _end_plain(
-        self,
-        claim: UUID,
-        worker: int,
-        batches: Sequence[_Batch],
-        checks: Sequence[Check],
-        now: float,
-    ) -> None:
-        self._settle(claim, worker, checks, None, now)
-        for batch in batches:
-            self._leave(batch, now)
-
     def _end_one(
-        self, batch: _Batch, checks: Sequence[Check], error: TagstreamError | None, now: float
+        self, batch: _Batch, checks: Sequence[Check], now: float, error: TagstreamError | None
     ) -> None:
         self._settle(batch.claim, batch.worker, checks, error, now)
         self._leave(batch, now)
@@ -314,6 +308,11 @@ class Simulation:
     def _spend(self, what: str, began: float) -> None:
         spent = self._story.spent
         spent[what] = spent.get(what, 0.0) + time.perf_counter() - began
+
+
+def _handfuls(looks: Sequence[list[Check]], most: int) -> Iterator[Sequence[list[Check]]]:
+    for start in range(0, len(looks), most):
+        yield looks[start : start + most]
 
 
 def _settled(check: Check, error: TagstreamError | None, now: datetime, interval: float) -> Settled:
