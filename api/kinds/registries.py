@@ -21,7 +21,7 @@ from models.store.registries import (
     load_registry,
     save_registry,
 )
-from models.store.registry_status import with_statuses
+from models.store.registry_status import with_rate, with_statuses
 from models.streams.registry_rules import validate_registry
 
 
@@ -64,8 +64,10 @@ class RegistryKind(StoredKind):
     def save(self, work: Work, old: Wire | None, new: Wire) -> Wire:
         assert isinstance(new, Registry)
         assert old is None or isinstance(old, Registry)
-        saved = save_registry(work.session, old, new, now=work.now)
-        return self._with_status(work, [saved])[0]
+        # Tags are counted before other writers have to wait for us.
+        status = self._with_status(work, [new])[0].status if old is None else old.status
+        saved = save_registry(work.session, old, new, now=work.now).replace(status=status)
+        return with_rate(work.session, saved, rate=work.house.settings.registry_rate)
 
     def remove(self, work: Work, old: Wire) -> None:
         delete_registry(work.session, metadata_of(old).name, now=work.now)

@@ -115,5 +115,15 @@ def with_statuses(
     return shown
 
 
+def with_rate(session: Session, registry: Registry, *, rate: float) -> Registry:
+    """A registry whose policy has changed, with the rate that counts from now on."""
+    scope = normal_scope(registry.spec.host)
+    if not _is_whole(scope):
+        return registry
+    said = load_policies(session).policy(scope).rate
+    status = registry.status.replace(rate=rate if said is None else said)
+    return registry.replace(status=status)
+
+
 def _is_whole(scope: str) -> bool:
     return "/" not in scope and not scope.startswith("*")

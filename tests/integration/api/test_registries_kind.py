@@ -143,6 +143,9 @@ def test_status_is_worked_out_on_reading_and_ignored_in_writes(registries):
     lie = registries.patch({"status": {"health": "Healthy"}}).json()
     assert lie["status"]["health"] == "Limited"
     assert lie["metadata"]["resourceVersion"] == version
+    faster = registries.patch({"spec": {"rate": 9}}).json()
+    assert (faster["status"]["rate"], faster["status"]["tagsFollowed"]) == (9, 1)
+    assert registries.patch({"spec": {"rate": None}}).json()["status"]["rate"] == 50
 
 
 def test_a_registry_has_columns(registries):
