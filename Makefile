@@ -39,9 +39,10 @@ docs: setup ## Write the pages that are made from the code
 fast: setup ## Run the unit tests only
 	@$(BIN)/python -m pytest -q tests/unit
 
-soak: setup servers ## Keep promises under kills for long: watches two minutes, 5,000 scheduled tags for half an hour
+soak: setup servers ## Keep promises for long: under kills for half an hour; a million tags for four simulated hours, twice
 	@SOAK_SECONDS=60 $(BIN)/python -m pytest -q tests/e2e/test_watch_promise.py
 	@SOAK_ROUNDS=10 SOAK_TAGS=5000 SOAK_INTERVAL=60 $(BIN)/python -m pytest -q -s tests/e2e/test_killed_schedule.py
+	@$(BIN)/python -m bench --only simulation --tags 1000000 --registries 2000 --hours 4
 
 check: lint test ## Everything that must be green before a commit lands
 
@@ -57,8 +58,10 @@ lint: setup ## Formatting, ruff, mypy strict, the contracts between rooms
 fuzz: setup ## Throw some twenty thousand strange requests at the API (FUZZ_EXAMPLES=200 an operation)
 	@$(BIN)/python -m tests.fuzz
 
-bench: setup servers ## Measure speed and memory, some fifteen minutes (results: bench/results.md)
+bench: setup servers ## Measure all that has a target, some fifty minutes (results: bench/results*.md)
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench --only api
+	@$(BIN)/python -m bench --only schedule
 
 clean: ## Remove what setup made
 	@rm -rf $(VENV) .demo .state *.egg-info

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 900, 240  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 40
+LEAST = 1e-9  # what is less is nothing
 COLOURS = ("#1f6fb4", "#d1495b", "#3a8f5c", "#8d6cab", "#c8871e")
 Points = Sequence[tuple[float, float]]
 
@@ -26,6 +27,7 @@ def draw(panels: Sequence[Panel], *, across: str) -> str:
     """An SVG document; `across` says what lies along the horizontal axis."""
     points = [point for panel in panels for curve in panel.curves.values() for point in curve]
     last = max((x for x, _ in points), default=1.0)
+    last = last if last >= LEAST else 1.0
     body = "".join(_panel(panel, number * HEIGHT, last) for number, panel in enumerate(panels))
     height = HEIGHT * len(panels) + 20
     return (
@@ -39,8 +41,6 @@ def draw(panels: Sequence[Panel], *, across: str) -> str:
 
 def step_of(most: float) -> float:
     """A round distance between lines, so that there are two to six up to `most`."""
-    if most <= 0:
-        return 1.0
     power: float = 10.0 ** math.floor(math.log10(most))
     return next(power * part for part in (0.2, 0.5, 1.0, 2.0) if most / (power * part) <= 6)
 
@@ -48,12 +48,12 @@ def step_of(most: float) -> float:
 def _panel(panel: Panel, top: float, last: float) -> str:
     highest = max((y for curve in panel.curves.values() for _, y in curve), default=0.0)
     most = min(highest, panel.most) if panel.most is not None else highest
-    most = most or 1.0
+    most = most if most >= LEAST else 1.0
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     base = top + TOP + height
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return LEFT + width * x / (last or 1.0), base - height * min(y, most) / most
+        return LEFT + width * x / last, base - height * min(y, most) / most
 
     made = [f'<text x="{LEFT}" y="{top + 20:g}" font-weight="bold">{escape(panel.title)}</text>']
     for value in _lines(most):
