@@ -28,6 +28,7 @@ from models.store.registry_rows import (
     registry_values,
     stored_wire,
 )
+from models.store.registry_waking import wake_scope
 from models.store.tables.changes import CounterRow
 from models.store.tables.registries import RegistryRow
 from models.store.tables.schedule import ScheduleRow
@@ -82,6 +83,7 @@ def save_registry(
     name = new.metadata.name
     if old is None:
         _make_room(session, new, now=now)
+        wake_scope(session, None, new.spec, now=now)
         if not _insert(session, new, now=now):
             raise _moved(name)
         return _load(session, name)
@@ -91,6 +93,7 @@ def save_registry(
     values = registry_values(new)
     if values == registry_values(build_registry(row)):
         return build_registry(row)
+    wake_scope(session, build_registry(row).spec, new.spec, now=now)
     change = Change(KIND, name, Verb.MODIFIED, before=stored_wire(row))
     version = record_changes(session, [change], now=now)
     _note_version(session, version)
@@ -109,6 +112,7 @@ def delete_registry(session: Session, name: str, *, now: datetime) -> int:
     row = _find(session, name, for_update=True)
     if row is None:
         return 0
+    wake_scope(session, build_registry(row).spec, None, now=now)
     table = table_of(RegistryRow)
     session.connection().execute(delete(table).where(table.c.name == name))
     version = record_changes(

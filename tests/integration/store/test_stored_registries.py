@@ -4,7 +4,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from models.errors import InvalidObjectError, StreamConflictError
 from models.resources.meta import ObjectMeta
@@ -32,6 +32,7 @@ from models.store.registry_status import (
 from models.store.session import open_engine, transaction, upgrade
 from models.store.streams import save_stream
 from models.store.tables.registries import HealthRow
+from models.store.tables.schedule import ScheduleRow
 from tests.integration.store.things import NOW
 
 
@@ -192,6 +193,41 @@ def test_hosts_that_would_share_a_name_do_not(store):
     (name,) = names
     assert name.startswith("localhost-5000-")
     assert names[name] == "localhost:5000"
+
+
+def refuse(store, **reasons):
+    """What the last look at tags came to; they are looked at again in an hour."""
+
+    def note(session):
+        for tag, reason in reasons.items():
+            session.execute(
+                update(ScheduleRow)
+                .where(ScheduleRow.tag == tag)
+                .values(failures=1, reason=reason, next_look=NOW + timedelta(hours=1))
+            )
+
+    store.call(note)
+
+
+def woken(store):
+    here = select(ScheduleRow.tag).where(ScheduleRow.next_look == NOW, ScheduleRow.failures > 0)
+    return sorted(store.call(lambda session: session.scalars(here).all()))
+
+
+def test_tags_that_were_blocked_are_looked_at_when_that_changes(store):
+    names = ("quay.io/a/b:0", "quay.io/c/d:1", "quay.io/a/b:2", "r.example/a/b:3")
+    follow(store, "web", *names)
+    blocked, net = "policy.blocked", "net.refused"
+    part = store.save(registry("part", host="quay.io/a", blocked=True))
+    refuse(store, t0=blocked, t1=blocked, t2=net, t3="tls.untrusted")
+    part = store.save(part.replace(metadata=part.metadata.replace(labels={"a": "b"})), part)
+    assert woken(store) == []
+    store.drop("part")
+    assert woken(store) == ["t0"]
+    store.save(registry("quay.io", blocked=False))
+    assert woken(store) == ["t0", "t1"]
+    store.save(registry("any", host="*.example", insecure=True))
+    assert woken(store) == ["t0", "t1", "t3"]
 
 
 def told(host, **more):
