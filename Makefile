@@ -43,6 +43,7 @@ soak: setup servers ## Keep promises for long: under kills for half an hour; a m
 	@SOAK_SECONDS=60 $(BIN)/python -m pytest -q tests/e2e/test_watch_promise.py
 	@SOAK_ROUNDS=10 SOAK_TAGS=5000 SOAK_INTERVAL=60 $(BIN)/python -m pytest -q -s tests/e2e/test_killed_schedule.py
 	@$(BIN)/python -m bench --only simulation --tags 1000000 --registries 2000 --hours 4
+	@$(BIN)/python -m bench --only quota
 
 check: lint test ## Everything that must be green before a commit lands
 

@@ -3,6 +3,7 @@
 python -m bench [--rounds 3] [--only client,store,imports,memory,command] [--no-page]
 python -m bench --only api
 python -m bench --only schedule
+python -m bench --only quota
 python -m bench --only simulation [--tags 1000000] [--registries 2000] [--hours 4]
 
 The API takes some ten minutes by itself, the schedule some twenty, and each has a page of its own;
@@ -22,6 +23,7 @@ from pathlib import Path
 from bench import store
 from bench.api import ApiBench
 from bench.imports import Imports, measure_memory
+from bench.quota import measure_quota
 from bench.report import API_PAGE, SCHEDULE_PAGE, SIMULATION_PAGE, Table, render, write_page
 from bench.schedule import SCHEDULE_PARTS, measure_schedule
 from bench.simulation import Scale
@@ -49,6 +51,10 @@ def main() -> None:
         return
     is_whole = set(parts) == set(PARTS)
     table = Table()
+    if "quota" in parts:
+        measure_quota(table)
+        show(table, page=False, rounds=1)
+        return
     with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:
         if "client" in parts:
             measure_client(table, chosen.rounds)

@@ -28,7 +28,7 @@ ENOUGH = 3  # answers that agree
 TRIES = 4
 HORIZON = 1.0  # so far ahead work of the background takes its turn
 _PROBE_PART = 20
-_FORGOTTEN = 60.0  # whoever asked so long ago and has not told how it ended is no more
+_LONGEST = 60.0  # no request takes longer
 _AHEAD = 1  # turn that checks may be ahead of even spacing
 _AHEAD_PART = 4  # of a window, which fetching may be
 PERSON = "interactive"
@@ -276,7 +276,7 @@ class Quota:
         return rest
 
     def _believe(self, said: Allowed, moment: float, began: float, now: float) -> None:
-        """Take over what is left. Whatever had ended when this request went was counted in it."""
+        """Take over what is left. What had ended, or gone out before this request, is in it."""
         own = (moment, max(now, moment), said.remaining)
         counted = own in self.recent
         if counted:
@@ -284,13 +284,13 @@ class Quota:
         self.recent = [
             each
             for each in self.recent
-            if not (each[1] and each[1] <= began) and each[0] > began - _FORGOTTEN
+            if each[0] > began - self.slack and not (each[1] and each[1] <= began)
         ]
         if counted:
             self.recent.append(own)
         self.told, self.sent, self.at = said.remaining + counted, moment, now
         self.reset = now + said.reset if said.reset else 0.0
-        if began > self.expected_at + _FORGOTTEN:
+        if began > self.expected_at + _LONGEST:
             self.expected = 0
         if all(each[1] for each in self.recent):
             # Whichever came last, its answer, the lowest, knows of all of them.

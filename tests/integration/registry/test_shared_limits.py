@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import redis
 
 from models.errors import RateLimitedError
 from tests import fixtures as fx
@@ -173,8 +174,6 @@ async def test_without_redis_workers_keep_to_their_part_of_the_quota(
 
 
 async def test_a_registry_without_a_quota_costs_no_word_to_redis(fake, place, workers, server):  # noqa: F811
-    import redis  # noqa: PLC0415
-
     client = workers()
     await client.head_manifest(place, "t", PERSON)
     with redis.Redis.from_url(server.url) as books:
