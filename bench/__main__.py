@@ -4,7 +4,7 @@ python -m bench [--rounds 3] [--only client,store,imports,memory,command] [--no-
 python -m bench --only api
 python -m bench --only schedule
 python -m bench --only quota
-python -m bench --only simulation [--tags 1000000] [--registries 2000] [--hours 4]
+python -m bench --only simulation [--tags 1000000] [--registries 2000] [--hours 4] [--tick 2]
 
 The API takes some ten minutes by itself, the schedule some twenty, and each has a page of its own;
 so has the simulation at full size. The schedule's parts are checks, tick, day, noticed, simulation.
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--tags", type=int, default=Scale.tags)
     parser.add_argument("--registries", type=int, default=Scale.registries)
     parser.add_argument("--hours", type=float, default=Scale.hours)
+    parser.add_argument("--tick", type=float, default=Scale.tick)
     chosen = parser.parse_args()
     parts = chosen.only.split(",")
     if set(parts) & {"schedule", *SCHEDULE_PARTS}:
@@ -82,7 +83,7 @@ def main() -> None:
 def measure_time(chosen: argparse.Namespace, parts: list[str]) -> None:
     """The schedule, or parts of it."""
     table = Table()
-    scale = Scale(tags=chosen.tags, registries=chosen.registries, hours=chosen.hours)
+    scale = Scale(chosen.tags, chosen.registries, chosen.hours, tick=chosen.tick)
     command = f"python -m bench --only {chosen.only}"
     alone = parts == ["simulation"]
     if alone:

@@ -59,7 +59,7 @@ class Scale:
     followers: int = 2
     workers: int = 2
     threads: int = 8
-    tick: float = 1.0
+    tick: float = 2.0
     cost: float = 0.0004  # seconds of a worker process for each look
     rate: float = 50.0
     troubles: tuple[Trouble, ...] = ()  # of the first registries
