@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,7 +18,13 @@ from zlib import crc32
 
 import structlog
 
-from models.errors import RateLimitedError, StoreError, StreamConflictError, TagstreamError
+from models.errors import (
+    RateLimitedError,
+    StoreAwayError,
+    StoreError,
+    StreamConflictError,
+    TagstreamError,
+)
 from models.jobs import Lane
 from models.metrics import SHARED, observe_check
 from models.oci import storable_text
@@ -27,14 +33,16 @@ from models.store.schedule import Check, Settled, put_off_checks, settle_checks,
 from models.store.secrets import pull_secrets
 from models.store.session import transaction
 from models.streams.schedule import Decision, next_turn
+from worker.findings import Finding, Findings
 from worker.holding import holding
 from worker.looks import Look, Seen, look_at_all, plan_looks
+from worker.patience import patiently
 from worker.queue import moment
 from worker.registry.access import Access
 from worker.registry.checks import Checked
 from worker.registry.credentials import Keyring
 from worker.runtime import Runtime
-from worker.scheduled import Finding, Findings, import_findings
+from worker.scheduled import import_findings
 
 log = structlog.get_logger()
 
@@ -50,8 +58,8 @@ def run_checks(batch: UUID, ids: Sequence[int], runtime: Runtime) -> None:
     """Carry a batch of checks from the calendar to the calendar. Safe to run twice."""
     try:
         _Batch(batch, runtime).run(ids)
-    except StoreError as error:
-        log.warning("checks.store", error=str(error))  # the lease runs out, and others take over
+    except (StoreError, StreamConflictError) as error:
+        log.warning("checks.store", error=str(error))  # given back, or else the lease runs out
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +101,25 @@ class _Batch:
 
     def _carry(self, checks: list[Check]) -> None:
         runtime = self._runtime
-        looks, unreadable = plan_looks(checks, self._access_of(checks))
-        found = Findings(self._batch)
+        rights = self._read_rights(checks)
+        found = Findings(self._batch, rights)
+        readable = [check for check in checks if isinstance(rights[check.namespace], Access)]
+        looks, unreadable = plan_looks(readable, found.access_of, runtime)
         for check, error in unreadable:
-            found.add(Finding(check, error, None))
+            found.add(Finding(check, error))
+        for check in checks:
+            refusal = rights[check.namespace]
+            if isinstance(refusal, TagstreamError):
+                found.add(Finding(check, refusal))
         work = look_at_all(looks, runtime.client, runtime.rules, self._tell)
         future = runtime.loop.start(work, within=LONGEST_BATCH)
         future.add_done_callback(lambda _future: self._results.put(None))
-        for results in _handfuls(self._results):
-            self._settle(results, found)
-            self._close(import_findings(found, runtime))
-        self._close(import_findings(found, runtime))
+        try:
+            for results in _handfuls(self._results):
+                self._settle(results, found)
+                self._close(import_findings(found, runtime))
+        finally:
+            future.cancel()  # who gives rows back looks at nothing any more
         if not future.cancelled() and not isinstance(future.exception(), TimeoutError | None):
             future.result()
 
@@ -111,16 +127,24 @@ class _Batch:
         """Called on the loop's thread; costs nothing there."""
         self._results.put(_Result(look, seen))
 
-    def _access_of(self, checks: Sequence[Check]) -> Callable[[str], Access]:
-        """The rights of each namespace, read once a batch."""
+    def _read_rights(self, checks: Sequence[Check]) -> dict[str, Access | TagstreamError]:
+        """The rights of each namespace, read once a batch; a secret that cannot be read stands in
+        nobody else's way.
+        """
         runtime = self._runtime
-        found: dict[str, Access] = {}
+        found: dict[str, Access | TagstreamError] = {}
         with transaction(runtime.engine, write=False) as session:
             for namespace in {check.namespace for check in checks}:
-                secrets = pull_secrets(session, namespace, cipher=runtime.cipher)
+                try:
+                    secrets = pull_secrets(session, namespace, cipher=runtime.cipher)
+                except StoreAwayError:
+                    raise
+                except StoreError as error:
+                    found[namespace] = TagstreamError(error.text, code="auth.secret_unreadable")
+                    continue
                 keyring = Keyring.from_secrets(secrets)
                 found[namespace] = runtime.access(keyring, tenant=namespace, lane=Lane.SCHEDULED)
-        return found.__getitem__
+        return found
 
     def _settle(self, results: Sequence[_Result], found: Findings) -> None:
         """Write down what is as it was, put off what has to wait, keep the rest for the import."""
@@ -139,14 +163,17 @@ class _Batch:
                     observe_check(check.host, later[-1].decision)
                     continue
                 else:
-                    found.add(Finding(check, seen, result.look))
+                    found.add(Finding(check, seen))
                 outcome = outcome_of(check, seen)
                 observe_check(check.host, outcome, late=(now - check.due).total_seconds())
         if same or later:
-            with transaction(self._runtime.engine) as session:
-                settle_checks(session, self._batch, same)
-                put_off_checks(session, self._batch, later)
+            patiently(lambda: self._write(same, later), self._runtime)
             self._close(each.id for each in (*same, *later))
+
+    def _write(self, same: Sequence[Settled], later: Sequence[Settled]) -> None:
+        with transaction(self._runtime.engine) as session:
+            settle_checks(session, self._batch, same)
+            put_off_checks(session, self._batch, later)
 
     def _same(self, check: Check, seen: Checked, *, now: datetime, interval: int) -> Settled:
         due = next_turn(check.key, check.due, now, interval)
@@ -176,8 +203,7 @@ class _Batch:
         if not rows:
             return
         try:
-            with transaction(self._runtime.engine) as session:
-                put_off_checks(session, self._batch, rows)
+            patiently(lambda: self._write((), rows), self._runtime)
         except (StoreError, StreamConflictError) as error:
             log.warning("checks.not_given_back", error=str(error))
 

@@ -48,8 +48,8 @@ Progress = Callable[[int, int], None]
 class FetchRequest:
     """What one import brings: whose rights, which rules, what is known already.
 
-    `known` is keyed by `Target.key()`, and so is `seen`: what a registry just said, so that it is
-    not asked again. `target_seconds` bounds each target. `lists` are the sizes of lists of tags
+    `known` is keyed by `Target.key()`; `seen` is what a registry just said of a target, so that it
+    is not asked again. `target_seconds` bounds each target. `lists` are the sizes of lists of tags
     that are known, by repository and scope; `by_person` whether somebody waits for this import.
     """
 
@@ -58,7 +58,7 @@ class FetchRequest:
     now: datetime
     known: Mapping[str, Known] = field(default_factory=dict)
     held: Held = field(default_factory=Held)
-    seen: Mapping[str, Checked] = field(default_factory=dict)
+    seen: Mapping[Target, Checked] = field(default_factory=dict)
     lists: Mapping[tuple[str, str], KnownList] = field(default_factory=dict)
     by_person: bool = False
     target_seconds: float = 120.0
@@ -212,7 +212,7 @@ class _Fetcher:
         written = target.reference
         normalise_name(written.exact())
         errors: list[TagstreamError] = []
-        told = self._request.seen.get(target.key())
+        told = self._request.seen.get(target)
         places = [
             self._place(source, insecure=target.insecure)
             for source in self._request.rules.registries.sources(written)

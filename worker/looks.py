@@ -6,7 +6,7 @@ Nothing is read or written here but by way of the registry client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -20,14 +20,24 @@ from worker.fetch import join_errors
 from worker.registry.access import Access
 from worker.registry.checks import Checked
 from worker.registry.client import RegistryClient
-from worker.registry.credentials import Keyring
+from worker.registry.guard import EgressPolicy
 from worker.registry.words import Place
+from worker.runtime import Runtime
 
 log = structlog.get_logger()
 
 LONGEST_LOOK = 60.0
 Seen = Checked | TagstreamError
-Rights = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What decides what somebody gets to see of a source: where they may go, and which
+    credentials they may show there, at each mirror and at the source itself.
+    """
+
+    policy: EgressPolicy
+    credentials: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class Look:
 
 
 def plan_looks(
-    checks: Iterable[Check], access_of: Callable[[str], Access]
+    checks: Iterable[Check], access_of: Callable[[str], Access], runtime: Runtime
 ) -> tuple[list[Look], list[tuple[Check, TagstreamError]]]:
     """What to look at, each source and right once; and rows whose source cannot be read."""
     looks: dict[tuple[str, bool, Rights], Look] = {}
@@ -54,7 +64,7 @@ def plan_looks(
             unreadable.append((check, error))
             continue
         access = access_of(check.namespace)
-        rights = rights_at(access.keyring, reference)
+        rights = rights_at(access, reference, runtime)
         found = reference.id or reference.tag or DEFAULT_TAG
         key = (f"{reference.repository_key()} {found}", check.insecure, rights)
         look = looks.get(key)
@@ -64,11 +74,16 @@ def plan_looks(
     return list(looks.values()), unreadable
 
 
-def rights_at(keyring: Keyring, reference: Reference) -> Rights:
-    """Which credentials may be tried there: who has the same sees the same (`registry.md` C7)."""
-    if not keyring.credentials:
-        return ()
-    return tuple(credential.id for credential in keyring.candidates(_place(reference)))
+def rights_at(access: Access, reference: Reference, runtime: Runtime) -> Rights:
+    """By what right a reference is asked for: who has the same sees the same (`registry.md` C7)."""
+    policy = runtime.client.config.policy.for_tenant(access.tenant)
+    if not access.keyring.credentials:
+        return Rights(policy)
+    tried = tuple(
+        tuple(credential.id for credential in access.keyring.candidates(_place(source)))
+        for source in runtime.rules.registries.sources(reference)
+    )
+    return Rights(policy, tried if any(tried) else ())
 
 
 async def look_at_all(
@@ -133,8 +148,3 @@ def _parse(text: str) -> Reference:
 @lru_cache(20_000)
 def _place(reference: Reference) -> Place:
     return Place.of(reference)
-
-
-def hints_of(looks: Mapping[str, Seen]) -> dict[str, Checked]:
-    """What the looks saw, for the import that follows: it need not ask again."""
-    return {key: seen for key, seen in looks.items() if isinstance(seen, Checked)}

@@ -9,35 +9,39 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session
 from structlog.contextvars import bound_contextvars
 
-from models.errors import StoreError, StreamConflictError, TagstreamError, status_of
+from models.errors import (
+    JobCancelledError,
+    StoreAwayError,
+    StoreError,
+    StreamConflictError,
+    TagstreamError,
+    status_of,
+)
 from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, TargetResult
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
 from models.store.calendar import settle_import
 from models.store.imports import save_import
 from models.store.jobs import claim_job, create_job, finish_job
-from models.store.schedule import Check
+from models.store.schedule import forget_checks, hold_checks
 from models.store.session import transaction
 from models.store.streams import load_known, load_stream, load_usage
 from models.streams.apply import ImportResult, apply_import
 from models.streams.defaults import default_import
 from models.streams.outcome import Failed, Outcome, Outcomes, Plan, Target
 from models.streams.plan import plan_import
-from models.streams.schedule import with_next_generation
-from models.streams.trigger import due_import
 from models.streams.validation import check_import
 from worker.counting import count_results
 from worker.fetch import FetchRequest, fetch_all
+from worker.findings import Fetched, Finding, Findings, request_for, still_wanted, tags_of
 from worker.held import Held
 from worker.importer import MOST_RACES, load_held_for, result_of_import
-from worker.looks import Look, Rights, Seen, rights_at
+from worker.looks import Rights, Seen, rights_at
 from worker.loop import wait_for
 from worker.patience import patiently
 from worker.queue import moment, utc_now
@@ -48,93 +52,98 @@ from worker.runtime import Runtime
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A row of the calendar that is not as it was; `look` is None where nobody could look."""
-
-    check: Check
-    seen: Seen
-    look: Look | None
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a batch has found so far, and what was fetched for it already, by target and right."""
-
-    batch: UUID
-    waiting: dict[tuple[str, str], list[Finding]] = field(default_factory=dict)
-    shelf: dict[tuple[Target, Rights], Outcome] = field(default_factory=dict)
-
-    def add(self, finding: Finding) -> None:
-        place = (finding.check.namespace, finding.check.stream)
-        self.waiting.setdefault(place, []).append(finding)
-
-
 def import_findings(found: Findings, runtime: Runtime) -> set[int]:
-    """Import everything that waits, stream by stream; the rows that were settled by that."""
+    """Import everything that waits, stream by stream; the rows that are done with.
+
+    The others are to be given back, and looked at again.
+    """
     waiting, found.waiting = found.waiting, {}
-    settled: set[int] = set()
+    done: set[int] = set()
     for (namespace, name), findings in waiting.items():
-        if runtime.leaving.is_set():
-            break
         with bound_contextvars(stream=f"{namespace}/{name}"):
-            try:
-                _import_patiently(namespace, name, findings, found, runtime)
-            except (StoreError, StreamConflictError) as error:
-                log.warning("scheduled.store", error=str(error))
-                continue  # given back, and looked at again
-            except TagstreamError as error:
-                _settle_refused(namespace, name, findings, runtime, error)
-        settled |= {finding.check.id for finding in findings}
-    return settled
+            done |= _import_or_refuse(_Place(namespace, name, found, runtime), findings)
+    return done
 
 
-def _import_patiently(
-    namespace: str, name: str, findings: list[Finding], found: Findings, runtime: Runtime
-) -> None:
-    """Whatever was fetched is on the shelf, so another try costs the registry nothing."""
-    patiently(lambda: _import_stream(namespace, name, findings, found, runtime), runtime)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The stream that something was found for, and all that is at hand for its import."""
+
+    namespace: str
+    name: str
+    found: Findings
+    runtime: Runtime
 
 
-def _import_stream(
-    namespace: str, name: str, findings: list[Finding], found: Findings, runtime: Runtime
-) -> None:
+def _import_or_refuse(place: _Place, findings: list[Finding], *, alone: bool = False) -> set[int]:
+    """Nobody else suffers by what goes wrong here: no other stream, and no other tag of it."""
+    if place.runtime.leaving.is_set():
+        return set()
+    try:
+        # Whatever was fetched is on the shelf, so another try costs the registry nothing.
+        return patiently(lambda: _import_stream(place, findings, alone=alone), place.runtime)
+    except (StoreAwayError, StreamConflictError) as error:
+        log.warning("scheduled.store", error=str(error))
+        return set()
+    except JobCancelledError:
+        return set()
+    except TagstreamError as error:
+        refusal = error
+    except Exception as error:  # not even by our bug
+        log.exception("scheduled.bug")
+        refusal = TagstreamError(f"unexpected {type(error).__name__}")
+    if not alone:  # one of them is to blame, or one that waits anyway
+        done = (_import_or_refuse(place, [finding], alone=True) for finding in findings)
+        return set().union(*done)
+    try:
+        patiently(lambda: _settle_refused(place, findings, refusal), place.runtime)
+    except (StoreError, StreamConflictError) as error:
+        log.warning("scheduled.store", error=str(error))
+        return set()
+    return {finding.check.id for finding in findings}
+
+
+def _import_stream(place: _Place, findings: list[Finding], *, alone: bool) -> set[int]:
+    runtime, namespace = place.runtime, place.namespace
+    access = place.found.access_of(namespace)
     with transaction(runtime.engine, write=False) as session:
-        stream = load_stream(session, namespace, name)
-        known = load_known(session, namespace, name)
-    request = None if stream is None else request_for(stream, findings)
+        stream = load_stream(session, namespace, place.name)
+        known = load_known(session, namespace, place.name)
+    request = None if stream is None else request_for(stream, findings, alone=alone)
+    wanted = set() if request is None else tags_of(request)
+    idle = {finding.check.id for finding in findings if finding.check.tag not in wanted}
+    if idle:
+        with transaction(runtime.engine) as session:
+            forget_checks(session, place.found.batch, idle)
     if request is None:
-        return  # the stream went, or wants these tags no more: so did the rows
+        return idle
     request = default_import(request, mode=runtime.settings.default_import_mode)
     check_import(request, runtime.rules, exempt=False)
     plan = plan_import(request, stream, runtime.rules)
-    looks = {finding.check.key: finding for finding in findings}
-    access = next((each.look.access for each in findings if each.look is not None), None)
-    fetching = _Fetching(access or Access(tenant=namespace, lane=Lane.SCHEDULED.value), runtime)
-    fetching.put_ready(plan, looks, found.shelf)
+    looks = {(each.check.key, each.check.insecure): each.seen for each in findings}
+    fetching = _Fetching(access, runtime)
+    fetching.put_ready(plan, looks, place.found.shelf)
     missing = [target for target in plan.targets if target not in fetching.ready]
     served = Held()
     if missing:
-        seen = {
-            key: finding.seen for key, finding in looks.items() if isinstance(finding.seen, Checked)
-        }
-        wanted = [image for image in plan.images if image.target in set(missing)]
-        part = replace(plan, images=tuple(wanted))
+        seen = {target: looks.get((target.key(), target.insecure)) for target in missing}
+        wanted_images = [image for image in plan.images if image.target in set(missing)]
+        part = replace(plan, images=tuple(wanted_images))
         request_ = FetchRequest(
-            access=fetching.access,
+            access=access,
             rules=runtime.rules,
             now=utc_now(),
             known=known,
-            held=load_held_for(part, fetching.access.keyring, runtime),
+            held=load_held_for(part, access.keyring, runtime),
             target_seconds=runtime.settings.target_deadline.total_seconds(),
-            seen=seen,
+            seen={target: told for target, told in seen.items() if isinstance(told, Checked)},
         )
         within = runtime.seconds_for(Lane.SCHEDULED)
         work = fetch_all(part, runtime.client, request_)
         outcomes, served = wait_for(runtime.loop.start(work, within=within), within=within)
-        fetching.shelve(outcomes, found.shelf)
-    fetched = _Fetched(request, plan, Outcomes(fetching.ready), served, utc_now())
-    _write(namespace, name, fetched, findings, runtime)
+        fetching.shelve(outcomes, place.found.shelf)
+    fetched = Fetched(request, plan, Outcomes(fetching.ready), served, utc_now())
+    return idle | _write(place, fetched, findings, alone=alone)
 
 
 @dataclass(slots=True)
@@ -148,13 +157,13 @@ class _Fetching:
     def put_ready(
         self,
         plan: Plan,
-        looks: Mapping[str, Finding],
+        looks: Mapping[tuple[str, bool], Seen],
         shelf: Mapping[tuple[Target, Rights], Outcome],
     ) -> None:
         for target in plan.targets:
-            finding = looks.get(target.key())
-            if finding is not None and isinstance(finding.seen, TagstreamError):
-                self.ready[target] = Failed(finding.seen)
+            seen = looks.get((target.key(), target.insecure))
+            if isinstance(seen, TagstreamError):
+                self.ready[target] = Failed(seen)
                 continue
             shelved = shelf.get((target, self._rights(target)))
             if shelved is not None:
@@ -165,56 +174,54 @@ class _Fetching:
             self.ready[target] = shelf[target, self._rights(target)] = outcome
 
     def _rights(self, target: Target) -> Rights:
-        return rights_at(self.access.keyring, target.reference)
+        return rights_at(self.access, target.reference, self.runtime)
 
 
-def request_for(stream: ImageStream, findings: Iterable[Finding]) -> ImageStreamImport | None:
-    """The import of those tags, and of others that wait for one anyway (Q54); None for nothing."""
-    tags = {finding.check.tag for finding in findings}
-    tags &= {tag.name for tag in stream.spec.tags}
-    if not tags:
-        return None
-    request = due_import(with_next_generation(stream, tags))
-    if request is None:
-        return None
-    spec = request.spec.replace(repository=None)
-    metadata = request.metadata.replace(resource_version="", uid="")
-    return request.replace(metadata=metadata, spec=spec) if spec.images else None
+def _write(place: _Place, fetched: Fetched, findings: list[Finding], *, alone: bool) -> set[int]:
+    """Everything in one transaction; a stream that moved meanwhile gets what it still wants (B23).
 
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    request: ImageStreamImport
-    plan: Plan
-    outcomes: Outcomes
-    served: Held
-    now: datetime
-
-
-def _write(
-    namespace: str, name: str, fetched: _Fetched, findings: list[Finding], runtime: Runtime
-) -> None:
-    """Everything in one transaction; a stream that moved meanwhile gets the same outcomes (B23)."""
+    The rows that are done with.
+    """
+    runtime = place.runtime
     for race in range(1, MOST_RACES + 2):
         try:
             with transaction(runtime.engine) as session:
-                stream = load_stream(session, namespace, name, for_update=True)
+                stream = load_stream(session, place.namespace, place.name, for_update=True)
                 if stream is None:
-                    return  # and its rows went with it
-                result = _save(session, stream, fetched, findings, runtime)
+                    return set()  # and its rows went with it
+                ours, lost = _sort_out(session, place, findings)
+                now = request_for(stream, ours, alone=alone)
+                fetched = still_wanted(stream, fetched, now, runtime.rules)
+                tags = tags_of(fetched.request)
+                ours = [finding for finding in ours if finding.check.tag in tags]
+                result = _save(session, stream, fetched, ours, runtime) if tags else JobResult()
         except StreamConflictError:
             if race > MOST_RACES:
                 raise
             time.sleep(0.01 * race)
         else:
             count_results(fetched.request, result, Asker.SCHEDULE)
-            return
+            return lost | {finding.check.id for finding in ours}
+    raise AssertionError("unreachable")
+
+
+def _sort_out(
+    session: Session, place: _Place, findings: Iterable[Finding]
+) -> tuple[list[Finding], set[int]]:
+    """What was found for rows that are still in our hands, and the other rows.
+
+    Whoever changed a row, or imported its tag, knows better by now than what we saw.
+    """
+    findings = list(findings)
+    ids = {finding.check.id for finding in findings}
+    held = hold_checks(session, place.found.batch, ids)
+    return [finding for finding in findings if finding.check.id in held], ids - held
 
 
 def _save(
     session: Session,
     stream: ImageStream,
-    fetched: _Fetched,
+    fetched: Fetched,
     findings: list[Finding],
     runtime: Runtime,
 ) -> JobResult:
@@ -282,28 +289,24 @@ def _record_job(
     log.info("check.imported", changed=result.changed, failed=result.failed, job=str(job.id))
 
 
-def _settle_refused(
-    namespace: str,
-    name: str,
-    findings: list[Finding],
-    runtime: Runtime,
-    error: TagstreamError,
-) -> None:
+def _settle_refused(place: _Place, findings: list[Finding], error: TagstreamError) -> None:
     """The import as a whole was refused: the calendar tells why, and the stream stays as it is."""
     log.warning("scheduled.refused", code=error.code)
     status = status_of(error)
-    ended = [
-        TargetResult(
-            finding.check.source,
-            finding.check.tag,
-            finding.check.tag,
-            reason=status["reason"],
-            message=status["message"],
-            code=error.code,
-        )
-        for finding in findings
-    ]
+    runtime = place.runtime
     with transaction(runtime.engine) as session:
-        stream = load_stream(session, namespace, name)
-        if stream is not None:
-            settle_import(session, stream, ended, cadence=runtime.cadence, now=moment())
+        stream = load_stream(session, place.namespace, place.name, for_update=True)
+        if stream is None:
+            return
+        ended = [
+            TargetResult(
+                finding.check.source,
+                finding.check.tag,
+                finding.check.tag,
+                reason=status["reason"],
+                message=status["message"],
+                code=error.code,
+            )
+            for finding in _sort_out(session, place, findings)[0]
+        ]
+        settle_import(session, stream, ended, cadence=runtime.cadence, now=moment())

@@ -206,7 +206,11 @@ def _annotations_of(stream: ImageStream) -> dict[str, str]:
 
 
 def _differs(was: TagReference, tag: TagReference) -> bool:
-    return was.from_ != tag.from_ or was.import_policy != tag.import_policy
+    return (
+        was.from_ != tag.from_
+        or was.import_policy != tag.import_policy
+        or was.reference != tag.reference
+    )
 
 
 def next_turn(key: str, due: datetime, checked: datetime, interval: float) -> datetime:
