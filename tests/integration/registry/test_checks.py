@@ -252,3 +252,11 @@ async def test_gets_of_the_schedule_keep_to_the_quota(fake, client, place):
     with pytest.raises(RateLimitedError):
         await check(client, place, rights=rights)
     assert fake.requests == [HEAD, GET]
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+async def test_what_fails_for_a_moment_is_left_to_the_calendar(fake, client, place, status):
+    fake.on(T, Reply(status))
+    with pytest.raises(RegistryError):
+        await check(client, place, rights=Access(lane="scheduled"))
+    assert fake.requests == [HEAD]
