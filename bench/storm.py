@@ -91,7 +91,9 @@ def _compare(table: Table, calm: Story, storm: Story) -> None:
         table.add(name, off, "%", most=MOST_OFF)
     for kind, registry in zip(KINDS, storm.troubled, strict=True):
         table.add(f"the {kind} registry: requests in its trouble", registry.troubled)
-        table.add(f"the {kind} registry: requests before a Retry-After", registry.too_soon, most=0)
+        if kind == "limited":
+            name = f"the {kind} registry: requests before the end of its Retry-After"
+            table.add(name, registry.too_soon, most=0)
 
 
 def _curves(story: Story) -> str:
