@@ -116,21 +116,6 @@ def test_a_tag_that_fails_and_becomes_a_reference_costs_no_more_looks(house, reg
     assert house.calendar() == {}
 
 
-def test_a_row_that_no_tag_wants_goes_when_its_turn_comes(house, reg):
-    """However it came to be there, it must not be looked at for ever."""
-    reg.fail_next("/a/b/manifests/.*", status=503, times=9)
-    house.run(isi(img(f"{reg.host}/a/b:t", to="t")))
-    old = house.stream()
-    [wish] = old.spec.tags
-    # Only its kind: no other generation, no other row.
-    house.calendar()
-    odd = wish.replace(from_=wish.from_.replace(kind="ImageStreamTag"))
-    new = old.replace(spec=old.spec.replace(tags=[odd]))
-    house.save_stream(old, new)
-    house.look()
-    assert house.calendar() == {}
-
-
 @pytest.mark.parametrize("stays", [True, False])
 def test_a_failure_of_the_old_source_is_none_of_the_new_one(house, reg, stays):
     scheduled(house, reg, "t")
