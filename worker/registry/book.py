@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from models.errors import RateLimitedError
-from worker.registry.books import Change, Shelf
+from worker.registry.books import Shelf
 from worker.registry.clock import Clock
 from worker.registry.limits import Allowed
 from worker.registry.quota import CALENDAR, PERSON, Quota
@@ -175,13 +175,17 @@ class Book:
         if found.is_taken and found.moment is not None:
             self.give_back(found.moment)
 
-    async def _change(self, act: Change[T]) -> T:
-        """Do that with the book, after whatever is still to be written down."""
+    async def _change(self, act: Callable[[Quota, float, int], tuple[T, bool]]) -> T:
+        """Do that with the book, after whatever is still to be written down.
+
+        While it is not shared, each request weighs as if everybody else sent one too.
+        """
         async with self._writing:
             told = 0
 
-            def change(quota: Quota, now: float, weight: int) -> tuple[T, bool]:
+            def change(quota: Quota, now: float, is_shared: bool) -> tuple[T, bool]:
                 nonlocal told
+                weight = 1 if is_shared else max(1, self._members())
                 told = len(self._news)
                 for note in self._news[:told]:
                     note(quota)

@@ -36,7 +36,7 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return {1, '', time[1], time[2]}
 """
 
-Change = Callable[[Quota, float, int], tuple[T, bool]]
+Change = Callable[[Quota, float, bool], tuple[T, bool]]
 
 
 class Shelf(Protocol):
@@ -48,7 +48,7 @@ class Shelf(Protocol):
         """What is known of a book without asking anybody."""
 
     async def change(self, key: str, change: Change[T]) -> T:
-        """What `change` makes of the book, the moment, and for how many processes we count.
+        """What `change` makes of the book, at the moment, and whether everybody shares it now.
 
         It is called again where somebody else was quicker, and says whether anything changed.
         """
@@ -68,7 +68,7 @@ class LocalShelf:
         return self._books.get(key) or Quota()
 
     async def change(self, key: str, change: Change[T]) -> T:
-        result, _ = change(self._books.setdefault(key, Quota()), self.now(), 1)
+        result, _ = change(self._books.setdefault(key, Quota()), self.now(), True)
         if len(self._books) > 256:
             now = self.now()
             self._books = {key: book for key, book in self._books.items() if not book.is_over(now)}
@@ -92,7 +92,6 @@ class RedisShelf:
         self._alone: dict[str, Quota] = {}
         self._owed: dict[str, list[float]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self.members: Callable[[str], int] = lambda _key: 1
 
     def now(self) -> float:
         return self._clock.now() + self._offset
@@ -127,7 +126,7 @@ class RedisShelf:
         for _ in range(ATTEMPTS):
             mark, text = self._copies[key]
             quota, owed = self._pay(key, text)
-            result, changed = change(quota, self.now(), 1)
+            result, changed = change(quota, self.now(), True)
             if not (changed or owed):
                 if is_fresh:
                     return result
@@ -160,9 +159,8 @@ class RedisShelf:
         quota = self._alone.get(key)
         if quota is None:
             quota = self._alone[key] = _open(self._copies.get(key, ("", ""))[1])
-        members = max(1, self.members(key))
         before = {each[0] for each in quota.recent}
-        result, _ = change(quota, self.now(), members)
+        result, _ = change(quota, self.now(), False)
         after = {each[0] for each in quota.recent}
         self._owed.setdefault(key, []).extend(after - before)
         return result

@@ -94,6 +94,10 @@ class Host:
         return self._turns.persons
 
     @property
+    def hurries(self) -> bool:
+        return self._turns.hurries
+
+    @property
     def is_open(self) -> bool:
         """Whether the breaker keeps requests away at the moment."""
         return self.breaker.refuses(self._clock.now())

@@ -29,7 +29,7 @@ local key, me = KEYS[1], ARGV[1]
 local holds, wants, clean, complaint = ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
 local start, most, grow = ARGV[6] + 0, ARGV[7] + 0, ARGV[8] + 0
 local lease, grace = ARGV[9] + 0, ARGV[10] + 0
-local rest, why, reserve = ARGV[11] + 0, ARGV[12], ARGV[13] + 0
+local rest, why, reserve, urgent = ARGV[11] + 0, ARGV[12], ARGV[13] + 0, ARGV[14] + 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -91,6 +91,7 @@ for i, each in ipairs(line) do
   if each.id == me then target = part end
 end
 local spare = math.max(0, limit - reserve - taken - holds)
+if urgent == 1 and spare > 0 then target = math.max(target, holds + 1) end
 local granted = holds + math.max(0, math.min(target - holds, spare))
 
 redis.call('HSET', key, 'm:' .. me, string.format('%d %d %d', granted, wants, now),
@@ -125,7 +126,8 @@ class Claim:
     so many `clean` answers, and complains of an overload under the `complaint`-th budget.
 
     `rest` is for how many seconds the registry is to be left alone: 0 no longer, None no news.
-    `reserve` of the budget is not for this process, as nobody waits for what it does.
+    `reserve` of the budget is not for this process, as nobody waits for what it does; one that is
+    `urgent` holds slots, but none for the person who waits there.
     """
 
     holds: int
@@ -135,6 +137,7 @@ class Claim:
     rest: float | None = None
     why: str = ""
     reserve: int = 0
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ class Ledger:
             _NOTHING if claim.rest is None else round(claim.rest * 1000),
             claim.why,
             claim.reserve,
+            int(claim.urgent),
         ]
         key = self._prefix + host
         try:

@@ -30,8 +30,6 @@ class RedisShare:
     for people is kept in the books as well: a process in which somebody waits is promised it.
     """
 
-    reserve = 0
-
     def __init__(
         self,
         host: str,
@@ -45,6 +43,7 @@ class RedisShare:
         clock: Clock,
     ) -> None:
         self.allowed = 0
+        self.reserve = 0
         self.members = processes
         self.part = 1.0 / max(1, processes)
         self.host = host
@@ -151,7 +150,8 @@ class RedisShare:
     def _pause(self) -> float:
         """Until the next renewal: soon where we want more, or hold what others are waiting for."""
         wanting = self.load.waiting and self.load.in_flight >= self.allowed
-        return _CROWDED if wanting or self._granted > self._target else _CALM
+        kept = self.reserve and not self.load.persons
+        return _CROWDED if wanting or kept or self._granted > self._target else _CALM
 
     async def _renew(self) -> None:
         news, clean, complaint = self._news, self._clean, self._complaint
@@ -164,6 +164,7 @@ class RedisShare:
             rest=None if news is None else news[0],
             why="" if news is None else news[1],
             reserve=0 if self.load.persons else reserve_of(self._limit),
+            urgent=self.load.hurries,
         )
         self._granted = claim.holds  # all that we may count on, should the answer get lost
         budget = self._budget
@@ -179,7 +180,7 @@ class RedisShare:
             self._news = self._news or news
             self._stand_alone()
         else:
-            self._settle(grant)
+            self._settle(grant, is_plain=claim.reserve > 0)
         self.load.admit()
 
     def _wants(self) -> int:
@@ -190,13 +191,16 @@ class RedisShare:
         self._pressed = False
         return min(self._budget.most, max(1, 2 * need))
 
-    def _settle(self, grant: Grant) -> None:
+    def _settle(self, grant: Grant, *, is_plain: bool) -> None:
         self._renewed = self._clock.now()
         self._granted, self._target = grant.granted, grant.target
         self._epoch, self.members = grant.epoch, grant.members
         self._limit = grant.limit
         if self._complaint is None:  # else the news of a halved budget are still to be told
             self.allowed = min(grant.granted, grant.target)
+        # What was promised for the sake of people, nobody else may take when they have gone.
+        kept = 0 if is_plain else reserve_of(grant.limit)
+        self.reserve = max(0, min(kept, self.allowed - 1))
         self.part = grant.part
         if grant.rest and self._news is None:
             self.load.rest(grant.rest, grant.why)
@@ -211,7 +215,7 @@ class RedisShare:
         part = max(1, self._limit // max(1, self.members))
         if self._clock.now() < self._renewed + self._ledger.lease:
             part = min(part, self._granted)
-        self.allowed = part
+        self.allowed, self.reserve = part, 0
         self.part = 1.0 / max(1, self.members)
 
 

@@ -37,6 +37,10 @@ class Load(Protocol):
     def persons(self) -> int:
         """For how many of those in flight and waiting a person waits."""
 
+    @property
+    def hurries(self) -> bool:
+        """Whether people wait, and none of them has a slot."""
+
     def admit(self) -> None:
         """There may be room now."""
 

@@ -101,6 +101,11 @@ class Turns:
         """How many people are served or wait."""
         return self._busy[PERSON] + sum(len(queue) for queue in self._lanes[PERSON].values())
 
+    @property
+    def hurries(self) -> bool:
+        """Whether people wait, and none of them is served."""
+        return bool(self._lanes[PERSON]) and not self._busy[PERSON]
+
     def enter(self, lane: int, tenant: str, cost: int) -> bool:
         """Take a turn at once, where nobody waits and there is room."""
         if self.waiting or self.in_flight >= self.share.allowed or not self._sockets.free:

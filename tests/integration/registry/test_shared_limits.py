@@ -161,15 +161,16 @@ async def test_without_redis_workers_keep_to_their_part_of_the_quota(
             await client.head_manifest(place, "t", PERSON)
     await until(lambda: all(client.hosts.host(place)._share.members == 2 for client in clients))
     server.stop()
-    sent = 0
-    for client in clients:
-        for _ in range(30):
+    sent = [0, 0]
+    for number, client in enumerate(clients):
+        for _ in range(40):
             try:
                 await client.head_manifest(place, "t", Access(retries=False))
             except RateLimitedError:
                 break
-            sent += 1
-    assert 20 <= sent <= 36
+            sent[number] += 1
+    assert sent[0] == 18
+    assert 9 <= sent[1] <= 18
     assert not quota.refused
 
 

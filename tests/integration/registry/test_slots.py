@@ -83,8 +83,8 @@ class House:
         self.members.append(hosts)
         return hosts.host(PLACE)
 
-    async def ask(self, host, *, seconds=0.01, status=200):
-        async with host.slot(Access()):
+    async def ask(self, host, *, seconds=0.01, status=200, lane="interactive"):
+        async with host.slot(Access(lane=lane)):
             self.in_flight += 1
             self.peak = max(self.peak, self.in_flight)
             try:
@@ -245,6 +245,22 @@ async def test_what_one_process_finds_down_no_other_asks(house):
     newcomer = house.join()
     with pytest.raises(TransientRegistryError, match="502 Bad Gateway"):
         await house.ask(newcomer)
+
+
+async def test_a_person_in_any_process_finds_the_slot_that_the_others_leave(house):
+    hosts = [house.join() for _ in range(3)]
+    for host in hosts[:2]:
+        await house.ask(host, lane="bulk")
+    others = [house.ask_often(host, 10, seconds=30, lane="bulk") for host in hosts[:2]]
+    await until(lambda: house.in_flight == 7)
+    async with asyncio.timeout(10):
+        for host in hosts:
+            await house.ask(host, seconds=0)
+            assert house.in_flight == 7
+    assert house.peak == 8
+    for each in others:
+        each.cancel()
+    assert len(await asyncio.gather(*others, return_exceptions=True)) == 2
 
 
 @pytest.mark.case("registry 167")
