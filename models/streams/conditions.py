@@ -19,6 +19,8 @@ _VOLATILE = (
     (re.compile(rf"\b((?:read|write|dial) (?:tcp|udp)) {_ADDRESS}:\d+->", re.ASCII), r"\1 "),
     (re.compile(rf"\b(lookup \S+) on {_ADDRESS}:\d+", re.ASCII), r"\1"),
     (re.compile(rf"\b((?:read|write|dial) udp) {_ADDRESS}:53\b", re.ASCII), r"\1"),
+    # A look asks by HEAD what an import asks by GET.
+    (re.compile(r'\bHead (?="https?://)'), "Get "),
     # What a registry made up for this one request.
     (
         re.compile(rf"{_IDS}\W{{1,4}}(?=[a-z+/=._-]*\d)[\w+/=.-]+", re.ASCII | re.IGNORECASE),
@@ -26,6 +28,8 @@ _VOLATILE = (
     ),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"), "(time)"),
 )
+# A registry that is away is so whatever was asked for; who did not ask hears what others heard.
+_ASKED = re.compile(r'\b(Get "https?://[^\s"/]+/v2/)[^\s"]*"')
 
 
 def failure_condition(
@@ -50,14 +54,16 @@ def is_told(condition: TagEventCondition, conditions: Iterable[TagEventCondition
 
 
 def _what(condition: TagEventCondition) -> tuple[str, str, str, str]:
-    return condition.type, condition.status, condition.reason, steady_text(condition.message)
+    message = _ASKED.sub(r'\1"', steady_text(condition.message))
+    return condition.type, condition.status, condition.reason, message
 
 
 def steady_text(text: str) -> str:
     """A message without what differs at each attempt, so that one failure has one text (B21).
 
     Local addresses, resolvers, request ids and times go; what was asked for stays. A steady text
-    is its own steady text: every rule takes digits away, so repeating them comes to an end.
+    is its own steady text: no rule finds what another one leaves, or it takes digits away, so
+    repeating them comes to an end.
     """
     before = ""
     while text != before:

@@ -82,7 +82,7 @@ def open_server(open_house, **allowed):
     )
 
 
-def test_a_certificate_that_one_tag_does_not_mind_is_not_believed_by_the_other(
+def test_a_certificate_that_one_tag_does_not_mind_is_refused_to_the_other(
     open_house, open_fake
 ):
     """Same source, one stream; `loose` is imported as insecure, `strict` is not."""

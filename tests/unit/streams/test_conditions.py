@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import RegistryError
+from models.errors import RegistryError, TransientRegistryError
 from models.streams.conditions import steady_text
 from tests.unit.streams.scenes import REG, Memory, World, failure, img, isi, items
 
@@ -42,6 +42,7 @@ def test_the_same_failure_from_another_local_port_is_one_condition_and_one_gener
             "write tcp [fd00::5]:41234->[fd00::1]:443: broken pipe",
             "write tcp [fd00::1]:443: broken pipe",
         ),
+        ('Head "https://a.b/v2/c/manifests/t": EOF', 'Get "https://a.b/v2/c/manifests/t": EOF'),
         ("lookup no.such on [fd00::1]:53: no such host", "lookup no.such: no such host"),
         ("denied (request id: 5f3c-77aa)", "denied (request id (id))"),
         ('denied {"requestId":"5f3c77aa"}', 'denied {"requestId (id)"}'),
@@ -67,6 +68,25 @@ def test_what_differs_at_each_attempt_goes(text, steady):
 )
 def test_what_was_asked_for_stays(text):
     assert steady_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f'Head "https://{REG}/v2/a/b/manifests/t": EOF',
+        f'Head "https://{REG}/v2/c/d/manifests/other": EOF',
+        f'Get "https://{REG}/v2/": EOF',
+    ],
+)
+def test_a_registry_that_is_away_is_told_of_once_whoever_found_out_and_how(other):
+    """By an import, by a look, or by a look at something else that opened the breaker."""
+    world = World()
+    memory = Memory(world)
+    for text in (f'Get "https://{REG}/v2/a/b/manifests/t": EOF', other):
+        world.put(T, TransientRegistryError(text, code="net.reset", reference=T))
+        memory.run(isi(img(T)))
+    assert memory.writes == 1
+    assert failure(memory.stream, "t")[1].endswith('/v2/a/b/manifests/t": EOF')
 
 
 PIECES = st.sampled_from(
