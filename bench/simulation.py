@@ -46,6 +46,7 @@ from worker.registry.checks import Checked
 SAME = Checked(KNOWN, unchanged=True)
 LEASE = timedelta(seconds=30)
 STEP = 60  # seconds of a bin of the plots
+SHOW = 900.0  # simulated seconds after which one is told how far it is
 LATE = 60.0  # a turn that comes later than that after the longest interval is lost
 
 
@@ -128,9 +129,15 @@ class Simulation:
         story.requests, story.late = [0] * steps, [Counter() for _ in range(steps)]
         self._later(self._scale.tick, self._tick)
         self._later(LEASE.total_seconds() / 3, self._keep)
+        shown = 0.0
         while self._events:
             now, _, act = heapq.heappop(self._events)
             act(now)
+            if now >= shown + SHOW:
+                shown = now
+                name = "in trouble" if self._registries else "calm"
+                seconds = time.perf_counter() - began
+                print(f"  {name}: {now / 3600:.2f} h after {seconds:.0f} s", flush=True)
         story.seconds = time.perf_counter() - began
         story.troubled = list(self._registries.values())
         self._count_turns()
