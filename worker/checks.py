@@ -79,25 +79,21 @@ class _Batch:
         self._open: dict[int, Check] = {}
 
     def run(self, ids: Sequence[int]) -> None:
-        runtime = self._runtime
-        lease = runtime.settings.check_lease
-        with transaction(runtime.engine) as session:
-            checks = take_checks(
-                session,
-                self._batch,
-                ids,
-                worker=runtime.name,
-                now=self._began,
-                until=self._began + lease,
-            )
+        checks = patiently(lambda: self._take(ids), self._runtime)
         if not checks:
             return  # settled already, or in the hands of another worker
         self._open = {check.id: check for check in checks}
-        with holding(runtime, self._open):
+        with holding(self._runtime, self._open):
             try:
                 self._carry(checks)
             finally:
                 self._give_back()
+
+    def _take(self, ids: Sequence[int]) -> list[Check]:
+        runtime, now = self._runtime, moment()
+        until = now + runtime.settings.check_lease
+        with transaction(runtime.engine) as session:
+            return take_checks(session, self._batch, ids, worker=runtime.name, now=now, until=until)
 
     def _carry(self, checks: list[Check]) -> None:
         runtime = self._runtime
