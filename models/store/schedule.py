@@ -278,7 +278,12 @@ def save_turns(session: Session, turns: Mapping[str, datetime]) -> None:
 
 def sibling_turns(session: Session, keys: Collection[str]) -> dict[str, datetime]:
     """When somebody else who follows the same source looks at it next, by key."""
-    mine = and_(ScheduleRow.due.is_not(None), ScheduleRow.fresh.is_(False), ScheduleRow.scheduled)
+    mine = and_(
+        ScheduleRow.due.is_not(None),
+        ScheduleRow.fresh.is_(False),
+        ScheduleRow.failures == 0,  # or it is a retry
+        ScheduleRow.scheduled,
+    )
     found: dict[str, datetime] = {}
     if len(keys) <= FEW:
         for key in keys:

@@ -249,11 +249,12 @@ def turn_in_step(
 ) -> datetime | None:
     """The first late enough turn of somebody else who looks at the same at the same interval.
 
-    None where the other one is too far behind to go by.
+    None where the other one is too far behind to go by, or looks more seldom.
     """
+    latest = not_before + timedelta(seconds=interval * (1 + JITTER))
     for _ in range(3):
         if sibling >= not_before:
-            return sibling
+            return sibling if sibling <= latest else None
         sibling = next_turn(key, sibling, sibling, interval)
     return None
 

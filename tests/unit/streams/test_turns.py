@@ -114,6 +114,12 @@ def test_a_newcomer_falls_in_step_with_the_others(due, interval, ahead):
     assert found is not None or least > turns[2]
 
 
+@given(due=moments, interval=intervals, ahead=st.floats(1.2, 1000))
+def test_nobody_falls_in_step_with_who_looks_more_seldom(due, interval, ahead):
+    seldom = due + timedelta(seconds=ahead * interval)
+    assert turn_in_step("k", seldom, not_before=due, interval=interval) is None
+
+
 @given(asked=st.none() | st.integers(1, 10**9), floor=intervals, more=intervals)
 def test_an_interval_stays_within_the_operators_bounds(asked, floor, more):
     cadence = Cadence(default=floor, floor=floor, ceiling=floor + more)
