@@ -204,7 +204,7 @@ class Host:
     async def _enter(self, slot: Slot, began: float) -> None:
         turns, tenant = self._turns, slot.access.tenant
         lane = slot.lane
-        cost = 1
+        cost = 0 if slot.kind == "token" else 1
         while True:
             if slot.scope is not None and self._rights:
                 cost = await self._rights.enter(slot, slot.scope, began)

@@ -107,13 +107,18 @@ class Turns:
         return bool(self._lanes[PERSON]) and not self._busy[PERSON]
 
     def enter(self, lane: int, tenant: str, cost: int) -> bool:
-        """Take a turn at once, where nobody waits and there is room."""
-        if self.waiting or self.in_flight >= self.share.allowed or not self._sockets.free:
+        """Take a turn at once, where nobody waits and there is room.
+
+        What costs nothing belongs to a check that had its turn, and does not stand in line again.
+        """
+        if self.waiting and cost:
+            return False
+        if self.in_flight >= self.share.allowed or not self._sockets.free:
             return False
         if lane:
             if self._is_full_for_background():
                 return False
-            if self.pace.gap and self.pace.holds(lane):
+            if cost and self.pace.gap and self.pace.holds(lane):
                 now = self._clock.now()
                 if self.pace.delay(now):
                     return False
@@ -127,7 +132,7 @@ class Turns:
         Raises RateLimitedError `ratelimit.budget` for checks of the calendar that would stand
         there for long.
         """
-        if lane == CALENDAR:
+        if lane == CALENDAR and cost:
             self._send_home(tenant)
         turn: Turn = asyncio.get_running_loop().create_future()
         self._lanes[lane].setdefault(tenant, OrderedDict())[turn] = cost

@@ -49,6 +49,19 @@ async def test_checks_are_paced_from_the_first_and_people_never(host, clock):
     assert len(done) == 200
 
 
+async def test_the_token_of_a_check_does_not_stand_in_line_again(hosts, host, clock):
+    hosts.policies = lambda _name: HostPolicy(rate=0.5)
+    access = Access(lane="scheduled")
+    async with host.slot(access):
+        pass
+    waiting = asyncio.create_task(check_many(host, clock, 2, seconds=0))
+    await settle()
+    async with asyncio.timeout(5), host.slot(access, scope="", kind="token"):
+        pass
+    await clock.advance(10)
+    await waiting
+
+
 async def test_checks_that_would_stand_in_line_for_long_are_put_off_at_once(host, clock):
     done, errors = await check_many(host, clock, 400, seconds=5.1)
     assert len(done) == pytest.approx(255, abs=10)
