@@ -156,6 +156,9 @@ class RedisShare:
     async def _renew(self) -> None:
         news, clean, complaint = self._news, self._clean, self._complaint
         self._news, self._clean, self._complaint = None, 0, None
+        if self.reserve and not self.load.persons:
+            # Given back before it is asked anew what there is for the background.
+            self.allowed, self.reserve = self.allowed - self.reserve, 0
         claim = Claim(
             holds=max(self.allowed, self.load.in_flight),
             wants=self._wants(),
