@@ -26,9 +26,10 @@ from models.jobs import Asker, Job, JobRequest, JobResult, JobState, Lane, Targe
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
 from models.store.calendar import settle_import
+from models.store.calendar_locks import hold_rows, still_held
 from models.store.imports import save_import
 from models.store.jobs import claim_job, create_job, finish_job
-from models.store.schedule import forget_checks, hold_checks
+from models.store.schedule import forget_checks
 from models.store.session import transaction
 from models.store.streams import load_known, load_stream, load_usage
 from models.streams.apply import ImportResult, apply_import
@@ -189,7 +190,7 @@ def _write(place: _Place, fetched: Fetched, findings: list[Finding], *, alone: b
                 stream = load_stream(session, place.namespace, place.name, for_update=True)
                 if stream is None:
                     return set()  # and its rows went with it
-                ours, lost = _sort_out(session, place, findings)
+                ours, lost = _sort_out(session, place, findings, tags_of(fetched.request))
                 now = request_for(stream, ours, alone=alone)
                 fetched = still_wanted(stream, fetched, now, runtime.rules)
                 tags = tags_of(fetched.request)
@@ -206,15 +207,18 @@ def _write(place: _Place, fetched: Fetched, findings: list[Finding], *, alone: b
 
 
 def _sort_out(
-    session: Session, place: _Place, findings: Iterable[Finding]
+    session: Session, place: _Place, findings: Iterable[Finding], tags: Iterable[str] = ()
 ) -> tuple[list[Finding], set[int]]:
     """What was found for rows that are still in our hands, and the other rows.
 
-    Whoever changed a row, or imported its tag, knows better by now than what we saw.
+    Whoever changed a row, or imported its tag, knows better by now than what we saw. `tags` are
+    others whose rows will be written.
     """
     findings = list(findings)
     ids = {finding.check.id for finding in findings}
-    held = hold_checks(session, place.found.batch, ids)
+    wanted = {finding.check.tag for finding in findings}.union(tags)
+    hold_rows(session, place.namespace, place.name, wanted)
+    held = still_held(session, place.found.batch, ids)
     return [finding for finding in findings if finding.check.id in held], ids - held
 
 

@@ -18,6 +18,7 @@ from models.pull_secrets import Scope, covers, hosts_of, scopes_of, split_port
 from models.resources.meta import Secret
 from models.resources.stream import ImageStream
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
+from models.store.calendar_locks import hold_rows
 from models.store.schedule import sibling_turns
 from models.store.tables.schedule import ScheduleRow
 from models.store.tables.streams import StreamRow
@@ -52,7 +53,6 @@ _HELD = (
     )
     .where(ScheduleRow.stream_id == bindparam("its_stream"))
     .order_by(ScheduleRow.id)
-    .with_for_update()
 )
 _SETTLE = (
     update(_TABLE)
@@ -89,6 +89,8 @@ def save_calendar(
 ) -> None:
     """Carry over what the writing of a stream means for the calendar: mostly nothing."""
     changes = calendar_changes(old, new)
+    if old is not None:
+        hold_rows(session, old.metadata.namespace, old.metadata.name, changes)
     gone = [tag for tag, wish in changes.items() if wish is None]
     for tags in in_chunks(gone):
         here = and_(ScheduleRow.stream_id == stream_id, ScheduleRow.tag.in_(tags))
@@ -163,7 +165,8 @@ def settle_import(
     """Let the calendar know how an import ended, tag by tag: it need not look so soon (7.3 Delay).
 
     A tag that nobody scheduled, but whose import failed for the moment only, is looked at again
-    all the same (Q48). `waited` tells for how many seconds a look waited for its registry.
+    all the same (Q48). `waited` tells for how many seconds a look waited for its registry. The
+    rows are held since before the change was numbered.
     """
     ended = {target.to: target for target in targets if target.to}
     if not ended:
@@ -303,27 +306,36 @@ def _enter_failed(
 def wake_refused(
     session: Session, namespace: str, secrets: Collection[Secret] | None, *, now: datetime
 ) -> int:
-    """Look at once at the namespace's tags that registries refused, as its rights have changed.
+    """Look at once at the namespace's tags that registries refused, as its rights have changed;
+    and once more at those that somebody looks at right now, by the old ones.
 
-    Only at those that the changed secrets speak of; None: at all. How many tags that was.
+    Only at those that the changed secrets speak of; None: at all. How many tags that was. Their
+    streams are held until the transaction ends, like by everybody who writes rows and changes; so
+    this comes before the change is recorded.
     """
     refused = or_(
         ScheduleRow.reason.startswith("auth."), ScheduleRow.reason.startswith("notfound.")
     )
-    waiting = select(ScheduleRow.id, ScheduleRow.host, ScheduleRow.key).where(
+    mine = and_(
         ScheduleRow.namespace == namespace,
-        ScheduleRow.failures > 0,
         ScheduleRow.suspended.is_(False),
-        ScheduleRow.batch.is_(None),
-        refused,
+        or_(ScheduleRow.batch.is_not(None), and_(ScheduleRow.failures > 0, refused)),
     )
-    rows = session.execute(waiting.order_by(ScheduleRow.id)).all()
+    waiting = select(ScheduleRow.id, ScheduleRow.host, ScheduleRow.key, ScheduleRow.stream_id)
+    rows = session.execute(waiting.where(mine).order_by(ScheduleRow.id)).all()
     if secrets is not None and rows:
         scopes = scopes_of(secrets)
         rows = [row for row in rows if _is_covered(scopes, row.host, row.key)]
+    for streams in in_chunks(sorted({row.stream_id for row in rows})):
+        held = select(StreamRow.id).where(StreamRow.id.in_(streams)).order_by(StreamRow.id)
+        session.execute(held.with_for_update(key_share=True)).all()
     for chunk in in_chunks([row.id for row in rows]):
-        woken = update(_TABLE).where(_TABLE.c.id.in_(chunk), _TABLE.c.batch.is_(None))
-        session.connection().execute(woken.values(due=now, next_look=now))
+        here = _TABLE.c.id.in_(chunk)
+        held_rows = select(_TABLE.c.id).where(here, mine).order_by(_TABLE.c.id).with_for_update()
+        ids = session.scalars(held_rows).all()
+        woken = update(_TABLE).where(_TABLE.c.id.in_(ids))
+        values = {"due": now, "next_look": now, "batch": None, "carrier": ""}
+        session.connection().execute(woken.values(values))
     return len(rows)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from models.resources.stream import ImageStream
+from models.store.calendar_locks import hold_rows
 from models.store.events import Happening, record_events
 from models.store.history import trim_histories
 from models.store.images import insert_images, number_images, save_held
@@ -33,6 +34,9 @@ def save_import(
     (B24, Q31), and with them the Events that tell of it. The numbering comes last, because from
     there on every other writer waits.
     """
+    if old is not None and applied.stream is not None:
+        tags = {target.to for target in applied.targets}
+        hold_rows(session, old.metadata.namespace, old.metadata.name, tags)
     added = insert_images(session, applied.images, now=now)
     for (repository, scope), digests in sorted(served.items()):
         save_held(session, repository, scope, digests)

@@ -12,6 +12,7 @@ from models.errors import StreamConflictError
 from models.resources.core import Namespace
 from models.resources.meta import ObjectMeta
 from models.store.bulk import insert_into, table_of
+from models.store.calendar_locks import hold_rows
 from models.store.changes import Change, Verb, lock_counter, record_changes
 from models.store.failures import MODIFIED
 from models.store.namespace_rows import KIND, NAMESPACES, build_namespace, namespace_values
@@ -111,7 +112,8 @@ def delete_namespace(session: Session, name: str, *, now: datetime) -> int:
         return 0
     for row in (StreamRow, SecretRow):
         held = select(row.id).where(row.namespace == name).order_by(row.id)
-        session.execute(held.with_for_update()).all()
+        session.execute(held.with_for_update(key_share=True)).all()
+    hold_rows(session, name)
     lock_counter(session)
     _clear(session, "ImageStream", StreamRow, name, now=now)
     _clear(session, "Secret", SecretRow, name, now=now)

@@ -310,16 +310,11 @@ def take_checks(
 ) -> list[Check]:
     """The rows of a claim that nobody else has begun with, now in the hands of `worker`."""
     taken: list[int] = []
-    for chunk in in_chunks(ids):
-        mine = (
-            update(_TABLE)
-            .where(
-                among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch, _TABLE.c.carrier == ""
-            )
-            .values(carrier=worker, next_look=until)
-            .returning(_TABLE.c.id)
-        )
-        taken.extend(session.connection().execute(mine).scalars())
+    for chunk in in_chunks(sorted(ids)):
+        here = among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch, _TABLE.c.carrier == ""
+        session.scalars(select(_TABLE.c.id).where(*here).order_by(_TABLE.c.id).with_for_update())
+        mine = update(_TABLE).where(*here).values(carrier=worker, next_look=until)
+        taken.extend(session.connection().execute(mine.returning(_TABLE.c.id)).scalars())
     found: list[Check] = []
     for chunk in in_chunks(taken):
         wanted = _CHECKS.where(among(session, _TABLE.c.id, chunk))
@@ -334,25 +329,13 @@ def _check(row: AnyRow, now: datetime) -> Check:
 
 
 def keep_checks(session: Session, worker: str, ids: Sequence[int], *, until: datetime) -> None:
-    """Renew the lease of rows that a worker still has."""
-    for chunk in in_chunks(ids):
-        mine = (
-            update(_TABLE)
-            .where(among(session, _TABLE.c.id, chunk), _TABLE.c.carrier == worker)
-            .values(next_look=until)
-        )
-        session.connection().execute(mine)
-
-
-def hold_checks(session: Session, batch: UUID, ids: Collection[int]) -> set[int]:
-    """Those rows that this claim still has; they stay so until the transaction ends."""
-    found: set[int] = set()
+    """Renew the lease of rows that a worker still has; the locks come in the order of ids."""
     for chunk in in_chunks(sorted(ids)):
-        mine = select(_TABLE.c.id).where(
-            among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch
-        )
-        found.update(session.scalars(mine.order_by(_TABLE.c.id).with_for_update()))
-    return found
+        mine = among(session, _TABLE.c.id, chunk), _TABLE.c.carrier == worker
+        held = select(_TABLE.c.id).where(*mine).order_by(_TABLE.c.id).with_for_update()
+        kept = session.scalars(held).all()
+        renewed = update(_TABLE).where(among(session, _TABLE.c.id, kept))
+        session.connection().execute(renewed.values(next_look=until))
 
 
 def forget_checks(session: Session, batch: UUID, ids: Collection[int]) -> None:

@@ -65,12 +65,12 @@ def save_secret(
     values["sealed"] = cipher.seal(content, place=place_of(namespace, name, str(row.uid)))
     verb = Verb.ADDED if before is None else Verb.MODIFIED
     change = Change(KIND, name, verb, namespace, before)
+    wake_refused(session, namespace, [secret], now=now)
     values["version"] = record_changes(session, [change], now=now)
     table = table_of(SecretRow)
     session.connection().execute(update(table).where(table.c.id == row.id).values(**values))
     saved = _find(session, namespace, name)
     assert saved is not None
-    wake_refused(session, namespace, [secret], now=now)
     return build_secret(saved, content)
 
 

@@ -19,6 +19,7 @@ from models.errors import StreamConflictError
 from models.resources.stream import ImageStream, TagEvent
 from models.store.bulk import AnyRow, AnySelect, in_chunks, table_of
 from models.store.calendar import save_calendar
+from models.store.calendar_locks import hold_rows
 from models.store.changes import Change, Verb, change_parameters, record_changes
 from models.store.failures import MODIFIED
 from models.store.metadata import parse_version
@@ -190,12 +191,13 @@ def delete_stream(
     With `version`, only if the stored stream still has it (StreamConflictError).
     """
     wanted = select(StreamRow.id, StreamRow.version).where(_is(namespace, name))
-    found = session.execute(wanted.with_for_update()).one_or_none()
+    found = session.execute(wanted.with_for_update(key_share=True)).one_or_none()
     if found is None:
         return 0
     if version is not None and parse_version(version) != found.version:
         raise StreamConflictError(MODIFIED, name=name)
     before = _stored_wire(session, namespace, name)
+    hold_rows(session, namespace, name)  # in their order; they go with the stream
     session.connection().execute(delete(StreamRow).where(StreamRow.id == found.id))
     return record_changes(session, [Change(KIND, name, Verb.DELETED, namespace, before)], now=now)
 

@@ -82,9 +82,7 @@ def open_server(open_house, **allowed):
     )
 
 
-def test_a_certificate_that_one_tag_does_not_mind_is_refused_to_the_other(
-    open_house, open_fake
-):
+def test_a_certificate_that_one_tag_does_not_mind_is_refused_to_the_other(open_house, open_fake):
     """Same source, one stream; `loose` is imported as insecure, `strict` is not."""
     server = open_server(open_house)
     own = open_fake(tls=self_signed())
@@ -113,3 +111,20 @@ def test_namespaces_that_may_not_go_to_the_same_places_do_not_share_a_look(open_
     house.look()
     assert heads(house, "one") == {"t": digest}
     assert heads(house, "two") == {"t": None}
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_secret_that_comes_while_a_tag_is_refused_is_not_missed(house, reg, scheduled):
+    """The look began without it."""
+    reg.require_basic("me", "word")
+    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=scheduled)))
+    if not scheduled:
+        save(house, {reg.host: ("me", "wrong")})
+
+    def rescue(_request):
+        save(house, {reg.host: ("me", "word")})
+
+    reg.on("/a/b/manifests/t", rescue, times=1)
+    house.look() if scheduled else house.tick()
+    house.tick()
+    assert house.stream().status.tags[0].items[0].image == fx.digest_of(fx.S2)
