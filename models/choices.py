@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from zlib import crc32
 
 from models.images.index import PlatformPreference
 from models.settings import Settings
@@ -69,9 +70,12 @@ def _chosen(scopes: Iterable[str], said: Mapping[str, bool]) -> list[str]:
 def build_cadence(settings: Settings, policies: Policies = NO_POLICIES) -> Cadence:
     """The operator's word on how often scheduled tags are looked at."""
     default = int(settings.check_interval.total_seconds())
+    floor = min(default, int(settings.check_interval_floor.total_seconds()))
+    ceiling = max(default, int(settings.check_interval_ceiling.total_seconds()))
     return Cadence(
         default=default,
-        floor=min(default, int(settings.check_interval_floor.total_seconds())),
-        ceiling=max(default, int(settings.check_interval_ceiling.total_seconds())),
+        floor=floor,
+        ceiling=ceiling,
         of_host=lambda host: policies.policy(host).interval,
+        mark=crc32(repr((default, floor, ceiling, policies.intervals)).encode()),
     )

@@ -30,13 +30,16 @@ def scheduling(settings: Settings, engine: Engine, app: Celery) -> Iterator[None
         live.look(older_than=1.0)
         tick(engine, app, settings, policies=live.policies)
 
+    def sweep_once() -> None:
+        sweep_jobs(engine, app, settings, policies=live.policies)
+
     def run() -> None:
         swept = time.monotonic()
         while not over.wait(settings.tick_interval.total_seconds()):
             attempt("tick.failed", tick_once)
             if time.monotonic() - swept >= settings.sweep_interval.total_seconds():
                 swept = time.monotonic()
-                attempt("sweep.failed", lambda: sweep_jobs(engine, app, settings))
+                attempt("sweep.failed", sweep_once)
 
     thread = threading.Thread(target=run, name="scheduler", daemon=True)
     thread.start()

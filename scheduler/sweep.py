@@ -20,12 +20,13 @@ from models.errors import LeaseLostError, TagstreamError, status_of
 from models.jobs import Job, JobResult, JobState
 from models.settings import Settings
 from models.store.changes import forget_changes, stale_changes
-from models.store.clock import notice_clock
+from models.store.clock import notice_cadence, notice_clock
 from models.store.events import has_stale_events, prune_events
 from models.store.jobs import dropped_jobs, finish_job, settle_parent
 from models.store.registries import discover_registries, unknown_hosts
 from models.store.reimports import stuck_reimports
 from models.store.session import transaction
+from models.streams.policies import NO_POLICIES, Policies
 from models.streams.schedule import Cadence
 from worker.queue import knock_all, utc_now
 
@@ -43,7 +44,9 @@ class Swept:
     given_up: int = 0
 
 
-def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
+def sweep_jobs(
+    engine: Engine, app: Celery, settings: Settings, *, policies: Policies = NO_POLICIES
+) -> Swept:
     """Knock for every dropped job; one whose workers died too often ends as failed."""
     now = utc_now()
     with transaction(engine, write=False) as session:
@@ -63,7 +66,7 @@ def sweep_jobs(engine: Engine, app: Celery, settings: Settings) -> Swept:
     prune_log(engine, now=now)
     prune_told(engine, now=now)
     find_registries(engine, now=now)
-    mind_clock(engine, build_cadence(settings), now=now)
+    mind_clock(engine, build_cadence(settings, policies), now=now)
     if dropped:
         log.info("sweep.finished", knocked=knocked, given_up=given_up)
     return Swept(knocked, given_up)
@@ -108,9 +111,14 @@ def find_registries(engine: Engine, *, now: datetime) -> int:
 
 
 def mind_clock(engine: Engine, cadence: Cadence, *, now: datetime) -> int:
-    """Note the time, and call turns back that were planned by a clock that went ahead."""
+    """Note the time, and call turns back that were planned by a clock that went ahead, or by
+    intervals that are not the operator's any more.
+    """
     with transaction(engine) as session:
         called = notice_clock(session, cadence=cadence, now=now)
+        moved = notice_cadence(session, cadence=cadence, now=now)
+    if moved:
+        log.info("schedule.intervals_changed", turns=moved)
     if called:
         log.warning("schedule.clock_set_back", turns=called)
     return called

@@ -14,14 +14,19 @@ from worker.runtime import runtime_of
 @shared_task(name=SWEEP_TASK, bind=True)
 def sweep(self: Task) -> None:
     """Any number of sweeps at once is harmless."""
-    runtime = runtime_of(self.app)
-    attempt("sweep.failed", lambda: sweep_jobs(runtime.engine, self.app, runtime.settings))
+    attempt("sweep.failed", lambda: _sweep(self.app))
 
 
 @shared_task(name=TICK_TASK, bind=True)
 def tick(self: Task) -> None:
     """Any number of ticks at once is harmless."""
     attempt("tick.failed", lambda: _tick(self.app))
+
+
+def _sweep(app: Celery) -> None:
+    runtime = runtime_of(app)
+    runtime.refresh()
+    sweep_jobs(runtime.engine, app, runtime.settings, policies=runtime.live.policies)
 
 
 def _tick(app: Celery) -> None:

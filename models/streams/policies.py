@@ -35,7 +35,16 @@ class _Entry:
 class Policies:
     """All Registry objects as one value, never changed; `version` tells two apart."""
 
-    __slots__ = ("_by_host", "_exact", "_wide", "blocked", "insecure", "mirrors", "version")
+    __slots__ = (
+        "_by_host",
+        "_exact",
+        "_wide",
+        "blocked",
+        "insecure",
+        "intervals",
+        "mirrors",
+        "version",
+    )
 
     def __init__(self, specs: Iterable[RegistrySpec] = (), *, version: int = 0) -> None:
         entries = [_Entry(normal_scope(spec.host), spec) for spec in specs]
@@ -44,6 +53,9 @@ class Policies:
         self.blocked = _said((entry.scope, entry.spec.blocked) for entry in entries)
         self.insecure = _said((entry.scope, entry.spec.insecure) for entry in entries)
         self.mirrors = tuple(rule for entry in entries for rule in _mirror_rules(entry))
+        self.intervals = tuple(
+            (entry.scope, entry.spec.interval) for entry in entries if entry.spec.interval
+        )
         self._exact = {entry.scope: entry.spec for entry in entries if _is_whole(entry.scope)}
         wide = [entry for entry in entries if entry.scope.startswith("*.")]
         self._wide = sorted(wide, key=lambda entry: len(entry.scope), reverse=True)

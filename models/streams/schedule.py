@@ -56,13 +56,15 @@ class Again(StrEnum):
 class Cadence:
     """The operator's word on intervals, in seconds: where none is asked for, least and most.
 
-    `of_host` is what a registry's own object says, None where it says nothing.
+    `of_host` is what a registry's own object says, None where it says nothing. `mark` tells two
+    of them apart, 0 where nobody has to.
     """
 
     default: int = 900
     floor: int = 60
     ceiling: int = 7 * 24 * 3600
     of_host: Callable[[str], int | None] = field(default=lambda _host: None, compare=False)
+    mark: int = 0
 
     def interval(self, asked: int | None, host: str = "") -> int:
         """The interval of a tag of that registry that asks for so many seconds (None: for none)."""

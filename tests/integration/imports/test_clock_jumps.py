@@ -1,9 +1,13 @@
 """A clock that is set forward or back: no turn is lost, and nothing bursts."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from models.store.clock import notice_clock
+from models.choices import build_cadence
+from models.resources.registries import RegistrySpec
+from models.store.clock import notice_cadence, notice_clock
 from models.store.session import transaction
+from models.streams.policies import NO_POLICIES, Policies
 from models.streams.schedule import Cadence
 from scheduler.budget import Pace
 from tests import fixtures as fx
@@ -49,3 +53,36 @@ def test_a_clock_set_forward_makes_a_backlog_that_stands_in_line(house, reg):
     assert (ticked.claimed, ticked.sent, ticked.put_off) == (8, 3, 5)
     waiting = sorted(row.next_look for row in house.calendar().values())
     assert (waiting[-1] - moment()).total_seconds() > 5
+
+
+def test_a_shorter_interval_of_the_operators_finds_new_turns(house, reg):
+    """Or else a tag that waits for a week goes on waiting."""
+    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=True)))
+    weekly = Cadence(of_host={reg.host: 7 * 24 * 3600}.get, mark=1)
+    now = moment()
+    house.come_due(by=-5 * 24 * 3600)
+    with transaction(house.engine) as session:
+        assert notice_cadence(session, cadence=weekly, now=now) == 0
+        assert notice_cadence(session, cadence=replace(CADENCE, mark=2), now=now) == 1
+        assert notice_cadence(session, cadence=replace(CADENCE, mark=2), now=now) == 0
+    assert house.tick().placed == 1
+    row = house.calendar()["is:t"]
+    assert 0.8 * 900 <= (row.due - now).total_seconds() <= 1.1 * 900
+
+
+def test_what_a_registrys_interval_puts_far_ahead_is_there_by_right(house, reg):
+    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=True)))
+    house.come_due(by=-5 * 24 * 3600)
+    weekly = Cadence(of_host={reg.host: 7 * 24 * 3600}.get)
+    now = moment()
+    with transaction(house.engine) as session:
+        notice_clock(session, cadence=weekly, now=now + timedelta(hours=5))
+        assert notice_clock(session, cadence=weekly, now=now) == 0
+
+
+def test_registry_objects_and_settings_mark_the_cadence(house):
+    often = Policies([RegistrySpec(host="quay.io", interval="5m")])
+    marks = {build_cadence(house.settings, each).mark for each in (NO_POLICIES, often)}
+    assert len(marks) == 2
+    assert 0 not in marks
+    assert build_cadence(house.settings, often).mark in marks
