@@ -247,9 +247,11 @@ def must_wait(check: Check, error: TagstreamError, now: datetime, interval: floa
 
     A tag that has missed a whole turn by that is told of all the same.
     """
-    if not isinstance(error, RateLimitedError) and error.code != "circuit.open":
-        return False
-    return isinstance(error, RateLimitedError) or now - check.due < timedelta(seconds=interval)
+    limited = isinstance(error, RateLimitedError)
+    if limited and error.code.startswith("ratelimit."):
+        return True
+    away = limited or error.code == "circuit.open"  # a 503 may say when to come again, and lie
+    return away and now - check.due < timedelta(seconds=interval)
 
 
 def wait_for(check: Check, error: TagstreamError, *, now: datetime) -> Settled:

@@ -166,3 +166,17 @@ def test_a_row_that_no_tag_wants_goes_when_its_turn_comes(house, reg):
         session.execute(update(ScheduleRow).where(ScheduleRow.tag == "t").values(tag="ghost"))
     house.look()
     assert list(house.calendar()) == ["is:u"]
+
+
+def test_an_outage_that_asks_for_patience_is_told_of_after_a_turn(house, reg):
+    """A 503 that says when to come again, and says so each time."""
+    scheduled(house, reg, "t")
+    reg.fail_next("/a/b/manifests/.*", status=503, times=100, Retry_After="60")
+    house.look()
+    assert house.calendar()["is:t"].decision == "limited"
+    assert house.stream().status.tags[0].conditions == []
+    house.come_due(by=1000)
+    house.tick()
+    [condition] = house.stream().status.tags[0].conditions
+    assert condition.status == "False"
+    assert house.calendar()["is:t"].decision == "failed"
