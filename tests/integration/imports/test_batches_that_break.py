@@ -142,11 +142,11 @@ def test_a_lease_is_kept_as_long_as_it_takes(open_house, reg, slow):
     house = open_house()
     scheduled(house, reg, "t")
     house.runtime.settings = house.settings.model_copy(
-        update={"check_lease": timedelta(seconds=0.6)}
+        update={"check_lease": timedelta(seconds=0.4)}
     )
     house.settings = house.runtime.settings
     digest = move(reg)
-    reg.delay(1.5, f"/a/b/manifests/{'t' if slow == 'look' else digest}")
+    reg.delay(0.9, f"/a/b/manifests/{'t' if slow == 'look' else digest}")
     house.come_due()
     carrying = threading.Thread(target=house.tick)
     carrying.start()

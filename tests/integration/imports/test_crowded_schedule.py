@@ -24,7 +24,7 @@ from tests.integration.imports.conftest import img, isi, save
 from worker.checks import run_checks
 from worker.queue import moment, utc_now
 
-SECONDS = float(os.environ.get("TAGSTREAM_SOAK", "1.5"))
+SECONDS = float(os.environ.get("TAGSTREAM_SOAK", "1.0"))
 STREAMS, TAGS = 12, 4
 SUSPEND = "sync.tagstream.io/suspend"
 IMAGES = [(fx.S2, fx.S2_TYPE), (fx.OCI, fx.OCI_TYPE), (fx.OCI_BARE, fx.OCI_TYPE)]

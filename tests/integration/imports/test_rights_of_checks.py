@@ -10,6 +10,12 @@ from tests.integration.imports.conftest import img, isi, save
 SOURCE = "src.invalid/org"
 
 
+@pytest.fixture
+def ready_database_url(tmp_path):
+    """One kind of database will do: rights are no matter of the store."""
+    return f"sqlite:///{tmp_path}/tagstream.db"
+
+
 def mirrored(reg):
     return {"kind": "tag", "source": SOURCE, "mirrors": [f"{reg.host}/a"]}
 
