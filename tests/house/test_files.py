@@ -52,6 +52,15 @@ def test_a_module_tells_its_subject_and_stays_under_four_hundred_lines(name):
         assert len(text.splitlines()) <= 400
 
 
+def test_every_test_module_has_a_name_of_its_own():
+    """Two of one name can not be collected in one run."""
+    found = [Path(name) for name in TRACKED if Path(name).name.startswith("test_")]
+    names: dict[str, list[Path]] = {}
+    for path in found:
+        names.setdefault(path.name, []).append(path)
+    assert {name: paths for name, paths in names.items() if len(paths) > 1} == {}
+
+
 @pytest.mark.parametrize("name", [name for name in TRACKED if name.endswith(".py")])
 def test_a_function_is_one_step_of_a_story(name):
     """Past 60 lines it is none."""
