@@ -532,19 +532,28 @@ async def test_a_thousand_watchers_share_one_print(hub, log):
         return shown
 
     shape = Shape("shown", "ImageStream", "image.openshift.io/v1", show=show)
-    pieces = []
+    heard = []
 
     async def watch():
-        request = asked(start=1, shape=shape, timeout=0.5)
-        pieces.extend([piece async for piece in watch_body(hub, request, nothing_there)])
+        request = asked(start=1, shape=shape, timeout=60)
+        async with contextlib.aclosing(watch_body(hub, request, nothing_there)) as body:
+            first = await anext(body)
+            heard.append(first)
+            return first, await anext(body)
 
     watches = [asyncio.create_task(watch()) for _ in range(1000)]
-    await asyncio.sleep(0.1)
-    log.publish(hub, change(2))
-    await asyncio.gather(*watches)
-    assert printed == ["2"]
-    assert len(pieces) == 1000
-    assert len({id(piece) for piece in pieces}) == 1
+    async with asyncio.timeout(30):
+        for version, before in ((2, 0), (3, 1000)):
+            while hub.watchers < 1000 or len(heard) < before:
+                await asyncio.sleep(0)
+            log.publish(hub, change(version))
+        pairs = await asyncio.gather(*watches)
+    assert printed == ["2", "3"]
+    assert len({tuple(map(id, pair)) for pair in pairs}) == 1
+    assert [json.loads(piece)["object"]["metadata"]["resourceVersion"] for piece in pairs[0]] == [
+        "2",
+        "3",
+    ]
 
 
 async def test_a_watch_that_is_given_up_leaves_nothing(hub, log):
