@@ -38,13 +38,14 @@ IMAGES = 5000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    usual = Scale()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--no-page", action="store_true")
-    parser.add_argument("--tags", type=int, default=Scale.tags)
-    parser.add_argument("--registries", type=int, default=Scale.registries)
-    parser.add_argument("--hours", type=float, default=Scale.hours)
-    parser.add_argument("--tick", type=float, default=Scale.tick)
+    parser.add_argument("--tags", type=int, default=usual.tags)
+    parser.add_argument("--registries", type=int, default=usual.registries)
+    parser.add_argument("--hours", type=float, default=usual.hours)
+    parser.add_argument("--tick", type=float, default=usual.tick)
     chosen = parser.parse_args()
     parts = chosen.only.split(",")
     if set(parts) & {"schedule", *SCHEDULE_PARTS}:
