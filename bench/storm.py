@@ -57,7 +57,8 @@ def _database() -> Iterator[Engine]:
         engine = open_engine(Server(server).make())
         upgrade(engine)
         with engine.begin() as connection:
-            connection.execute(text("ALTER TABLE scheduled_tags SET UNLOGGED"))
+            for name in ("scheduled_places", "scheduled_tags"):
+                connection.execute(text(f"ALTER TABLE {name} SET UNLOGGED"))
         yield engine
         engine.dispose()
 

@@ -7,6 +7,7 @@ timed, after the next one, so there is always a claim in somebody's hands.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from datetime import datetime, timedelta
@@ -65,6 +66,7 @@ def run_ticks(engine: Engine, size: int, ticks: int) -> tuple[list[float], list[
     times: list[float] = []
     rest: list[float] = []
     held: tuple[UUID, list[int]] | None = None
+    gc.freeze()  # as a worker does when it has started
     for number in range(ticks + 5):
         now = BASE + timedelta(seconds=number + 1 - 0.0005)
         began = time.perf_counter()

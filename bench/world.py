@@ -45,8 +45,9 @@ class Database(Postgres):
 
     def command(self) -> list[str]:
         words: list[str] = super().command()
-        unsafe = ("-cfsync=", "-csynchronous_commit=", "-cfull_page_writes=", "-cautovacuum=")
-        return [word for word in words if not str(word).startswith(unsafe)]
+        own = ("-cfsync=", "-csynchronous_commit=", "-cfull_page_writes=", "-cautovacuum=")
+        own += ("-cshared_buffers=",)
+        return [word for word in words if not str(word).startswith(own)]
 
 
 class Scratch(Postgres):

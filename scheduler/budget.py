@@ -16,6 +16,7 @@ from models.streams.schedule import Decision
 from scheduler.flow import LEAST
 
 AHEAD = timedelta(seconds=2)  # what fits into the next two seconds goes out now
+NEAR = timedelta(seconds=0.1)  # a line that is over by then is not worth writing down
 PAUSE_WHEN_FULL = 2.0
 PAUSE_WHEN_SUSPENDED = timedelta(seconds=60)
 TURN = "budget.turn"  # a place in the line that the row has: it need not stand in it again
@@ -82,7 +83,7 @@ def spread_due(
         room = room_of(host) - claimed.get(host, 0)
         line = _Line(host, pace, now=now, free=turns.get(host), room=room)
         line.admit(mine, found)
-        if line.free is not None and line.free > now:
+        if line.free is not None and line.free > now + NEAR:
             found.turns[host] = line.free
     return found
 

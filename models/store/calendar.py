@@ -20,7 +20,7 @@ from models.resources.stream import ImageStream
 from models.store.bulk import AnyRow, in_chunks, insert_into, table_of
 from models.store.calendar_locks import hold_rows
 from models.store.schedule import sibling_turns
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 from models.store.tables.streams import StreamRow
 from models.streams.schedule import (
     JITTER,
@@ -317,7 +317,7 @@ def wake_refused(
         ScheduleRow.reason.startswith("auth."), ScheduleRow.reason.startswith("notfound.")
     )
     mine = and_(
-        ScheduleRow.namespace == namespace,
+        ScheduleRow.id.in_(select(PlaceRow.id).where(PlaceRow.namespace == namespace)),
         ScheduleRow.suspended.is_(False),
         or_(ScheduleRow.batch.is_not(None), and_(ScheduleRow.failures > 0, refused)),
     )

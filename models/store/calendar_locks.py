@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.store.bulk import among
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 
 
 def hold_rows(
@@ -23,12 +23,13 @@ def hold_rows(
     """Those of a namespace, of a stream, or of some of its tags; until the transaction ends."""
     if session.get_bind().dialect.name != "postgresql" or (tags is not None and not tags):
         return
-    wanted = select(ScheduleRow.id).where(ScheduleRow.namespace == namespace)
+    mine = select(PlaceRow.id).where(PlaceRow.namespace == namespace)
     if stream:
-        wanted = wanted.where(ScheduleRow.stream == stream)
+        mine = mine.where(PlaceRow.stream == stream)
     if tags is not None:
-        wanted = wanted.where(among(session, ScheduleRow.tag, list(tags)))
-    session.connection().execute(wanted.order_by(ScheduleRow.id).with_for_update()).all()
+        mine = mine.where(among(session, PlaceRow.tag, list(tags)))
+    wanted = select(ScheduleRow.id).where(ScheduleRow.id.in_(mine)).order_by(ScheduleRow.id)
+    session.connection().execute(wanted.with_for_update()).all()
 
 
 def still_held(session: Session, batch: UUID, ids: Collection[int]) -> set[int]:

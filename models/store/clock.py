@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.store.bulk import insert_into, table_of
 from models.store.tables.changes import CounterRow
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 from models.streams.schedule import HOUR, LONGEST_RETRY, WEEK, Cadence, Decision
 
 _CLOCK, _CADENCE = "clock", "cadence"
@@ -73,10 +73,9 @@ def _kinds(session: Session, cadence: Cadence) -> Iterator[tuple[ColumnElement[b
     asked = select(ScheduleRow.asked).where(ScheduleRow.asked.is_not(None)).distinct()
     for wish in session.scalars(asked).all():
         yield _TABLE.c.asked == wish, cadence.interval(wish)
-    hosts = select(ScheduleRow.host).where(ScheduleRow.asked.is_(None)).distinct()
-    for host in session.scalars(hosts).all():
-        here = and_(_TABLE.c.asked.is_(None), _TABLE.c.host == host)
-        yield here, cadence.interval(None, host)
+    for host in session.scalars(select(PlaceRow.host).distinct()).all():
+        here = _TABLE.c.id.in_(select(PlaceRow.id).where(PlaceRow.host == host))
+        yield and_(_TABLE.c.asked.is_(None), here), cadence.interval(None, host)
 
 
 def call_back(session: Session, *, cadence: Cadence, now: datetime) -> int:

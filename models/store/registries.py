@@ -31,7 +31,7 @@ from models.store.registry_rows import (
 from models.store.registry_waking import wake_scope
 from models.store.tables.changes import CounterRow
 from models.store.tables.registries import RegistryRow
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 from models.streams.policies import Policies
 from models.streams.registries import normal_scope
 from models.streams.registry_rules import name_for
@@ -124,10 +124,10 @@ def delete_registry(session: Session, name: str, *, now: datetime) -> int:
 
 def unknown_hosts(session: Session, *, limit: int) -> list[str]:
     """Registries that the calendar follows and no object speaks for, in order."""
-    first = select(func.min(ScheduleRow.host).label("host")).where(ScheduleRow.host != "")
+    first = select(func.min(PlaceRow.host).label("host")).where(PlaceRow.host != "")
     hosts = first.cte("hosts", recursive=True)
     # From one host to the next by the index, however many rows each has.
-    following = select(func.min(ScheduleRow.host)).where(ScheduleRow.host > hosts.c.host)
+    following = select(func.min(PlaceRow.host)).where(PlaceRow.host > hosts.c.host)
     hosts = hosts.union_all(select(following.scalar_subquery()).where(hosts.c.host.is_not(None)))
     known = select(RegistryRow.id).where(RegistryRow.scope == hosts.c.host).exists()
     wanted = select(hosts.c.host).where(hosts.c.host.is_not(None), ~known)
@@ -151,10 +151,11 @@ def tags_followed(
 ) -> dict[str, tuple[int, int]]:
     """Of each registry, how many tags the calendar follows, and how many of those are due."""
     pending = func.count().filter(ScheduleRow.due <= now)
-    counted = select(ScheduleRow.host, func.count(), pending).group_by(ScheduleRow.host)
+    counted = select(PlaceRow.host, func.count(), pending).group_by(PlaceRow.host)
+    counted = counted.join(ScheduleRow, ScheduleRow.id == PlaceRow.id)
     found: dict[str, tuple[int, int]] = {}
     for chunk in in_chunks(dict.fromkeys(hosts)):
-        for host, count, due in session.execute(counted.where(ScheduleRow.host.in_(chunk))):
+        for host, count, due in session.execute(counted.where(PlaceRow.host.in_(chunk))):
             found[host] = (count, due)
     return found
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from models.resources.registries import RegistrySpec
 from models.store.bulk import in_chunks, table_of
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 from models.streams.registries import normal_scope, scope_holds
 
 _TABLE = table_of(ScheduleRow)
@@ -36,7 +36,8 @@ def wake_scope(
         refused,
     )
     if not scope.startswith("*."):
-        waiting = waiting.where(ScheduleRow.host == scope.partition("/")[0])
+        here = select(PlaceRow.id).where(PlaceRow.host == scope.partition("/")[0])
+        waiting = waiting.where(ScheduleRow.id.in_(here))
     rows = session.execute(waiting.order_by(ScheduleRow.id)).all()
     ids = [row.id for row in rows if scope_holds(scope, row.key.partition(" ")[0])]
     for chunk in in_chunks(ids):

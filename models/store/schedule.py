@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from sqlalchemy import and_, bindparam, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from models.store.bulk import AnyRow, among, in_chunks, insert_into, table_of
-from models.store.tables.schedule import ScheduleRow, TurnRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow, TurnRow
 from models.store.tables.streams import TagRow
 
 _TABLE = table_of(ScheduleRow)
@@ -91,20 +92,26 @@ def _one_by_one(columns: Iterable[str]) -> Any:
     return update(_TABLE).where(mine).values(batch=None, carrier="", fresh=False, **values)
 
 
-def _all_at_once(columns: Mapping[str, str]) -> Any:
+@lru_cache(256)
+def _all_at_once(whole: bool, alike: frozenset[str]) -> Any:
     """One statement for as many rows as there are; the locks come first, in the order of ids, so
     that two writers of the same rows wait for each other and never embrace.
 
-    The locked rows are counted, not joined: PostgreSQL plans for few, and would go through all of
-    them for each.
+    The columns in `alike` have one value for all rows, which is handed over once. The locked rows
+    are counted, not joined: PostgreSQL plans for few, and would go through all of them for each.
     """
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    columns = _WHOLE if whole else _BRIEF
+    kinds = {"ids": "bigint", **columns}
+    several = [name for name in columns if name not in alike]
+    arrays = ", ".join(f"CAST(:{name} AS {kinds[name]}[])" for name in ("ids", *several))
+    news = [f"{name} = n.{name}" for name in several]
+    news += [f"{name} = CAST(:{name} AS {columns[name]})" for name in columns if name in alike]
     return text(
         "WITH held AS (SELECT id FROM scheduled_tags WHERE id = ANY(CAST(:ids AS bigint[]))"  # noqa: S608 - our names
         " AND batch = :batch ORDER BY id FOR UPDATE) "
-        f"UPDATE scheduled_tags AS s SET {', '.join(f'{name} = n.{name}' for name in columns)},"
+        f"UPDATE scheduled_tags AS s SET {', '.join(news)},"
         " batch = NULL, carrier = '', fresh = false "
-        f"FROM unnest(CAST(:ids AS bigint[]), {arrays}) AS n(id, {', '.join(columns)}) "
+        f"FROM unnest({arrays}) AS n({', '.join(('id', *several))}) "
         "WHERE s.id = n.id AND s.batch = :batch AND (SELECT count(*) FROM held) > 0 RETURNING s.id"
     )
 
@@ -137,12 +144,7 @@ _SAVE_TURNS = text(
     " SELECT * FROM unnest(CAST(:hosts AS text[]), CAST(:free AS timestamptz[]))"
     " ON CONFLICT (host) DO UPDATE SET free = excluded.free"
 )
-_STATEMENTS = {
-    ("sqlite", False): _one_by_one(_BRIEF),
-    ("sqlite", True): _one_by_one(_WHOLE),
-    ("postgresql", False): _all_at_once(_BRIEF),
-    ("postgresql", True): _all_at_once(_WHOLE),
-}
+_ONE_BY_ONE = {False: _one_by_one(_BRIEF), True: _one_by_one(_WHOLE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,14 +289,15 @@ def sibling_turns(session: Session, keys: Collection[str]) -> dict[str, datetime
     found: dict[str, datetime] = {}
     if len(keys) <= FEW:
         for key in keys:
-            one = select(ScheduleRow.due).where(ScheduleRow.key == key, mine).limit(1)
-            due = session.scalar(one)
+            one = select(ScheduleRow.due).join(PlaceRow, PlaceRow.id == ScheduleRow.id)
+            due = session.scalar(one.where(PlaceRow.key == key, mine).limit(1))
             if due is not None:
                 found[key] = due
         return found
     for chunk in in_chunks(keys):
-        wanted = select(ScheduleRow.key, func.max(ScheduleRow.due))
-        wanted = wanted.where(ScheduleRow.key.in_(chunk), mine).group_by(ScheduleRow.key)
+        wanted = select(PlaceRow.key, func.max(ScheduleRow.due))
+        wanted = wanted.join(ScheduleRow, ScheduleRow.id == PlaceRow.id)
+        wanted = wanted.where(PlaceRow.key.in_(chunk), mine).group_by(PlaceRow.key)
         found.update((row[0], row[1]) for row in session.execute(wanted) if row[1] is not None)
     return found
 
@@ -308,17 +311,25 @@ def take_checks(
     now: datetime,
     until: datetime,
 ) -> list[Check]:
-    """The rows of a claim that nobody else has begun with, now in the hands of `worker`."""
-    taken: list[int] = []
+    """The rows of a claim that nobody else has begun with, now in the hands of `worker`.
+
+    Their lease is renewed only where a third of it is gone: until then whoever holds them renews
+    it, and a row that keeps its place in the index costs a quarter.
+    """
+    soon = until - (until - now) / 3
+    connection = session.connection()
+    found: list[Check] = []
     for chunk in in_chunks(sorted(ids)):
         here = among(session, _TABLE.c.id, chunk), _TABLE.c.batch == batch, _TABLE.c.carrier == ""
-        session.scalars(select(_TABLE.c.id).where(*here).order_by(_TABLE.c.id).with_for_update())
-        mine = update(_TABLE).where(*here).values(carrier=worker, next_look=until)
-        taken.extend(session.connection().execute(mine.returning(_TABLE.c.id)).scalars())
-    found: list[Check] = []
-    for chunk in in_chunks(taken):
-        wanted = _CHECKS.where(among(session, _TABLE.c.id, chunk))
-        found.extend(_check(row, now) for row in session.connection().execute(wanted))
+        open_ = select(_TABLE.c.id, _TABLE.c.next_look).where(*here).order_by(_TABLE.c.id)
+        leases = {row.id: row.next_look for row in connection.execute(open_.with_for_update())}
+        if not leases:
+            continue
+        mine = update(_TABLE).where(among(session, _TABLE.c.id, list(leases)))
+        renewed = {"next_look": until} if min(leases.values()) < soon else {}
+        connection.execute(mine.values(carrier=worker, **renewed))
+        wanted = _CHECKS.where(among(session, _TABLE.c.id, list(leases)))
+        found.extend(_check(row, now) for row in connection.execute(wanted))
     found.sort(key=lambda check: (check.due, check.id))
     return found
 
@@ -359,10 +370,12 @@ def _write(session: Session, batch: UUID, rows: Sequence[Settled], *, whole: boo
     if not rows:
         return 0
     dialect, columns = session.get_bind().dialect.name, _WHOLE if whole else _BRIEF
-    statement = _STATEMENTS[dialect, whole]
     if dialect == "postgresql":
         values: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in columns}
+        alike = [name for name, each in values.items() if each.count(each[0]) == len(each)]
+        values |= {name: values[name][0] for name in alike}
         values |= {"ids": [row.id for row in rows], "batch": batch}
+        statement = _all_at_once(whole, frozenset(alike))
         return len(session.connection().execute(statement, values).all())
     one_by_one = [
         {
@@ -372,4 +385,4 @@ def _write(session: Session, batch: UUID, rows: Sequence[Settled], *, whole: boo
         }
         for row in rows
     ]
-    return session.connection().execute(statement, one_by_one).rowcount
+    return session.connection().execute(_ONE_BY_ONE[whole], one_by_one).rowcount

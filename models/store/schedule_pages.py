@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 from models.store.tables.streams import StreamRow
 from models.streams.schedule import Cadence, ScheduledTag
 
 _SHOWN = [each.name for each in fields(ScheduledTag) if each.name != "interval"]
 _COLUMNS = [getattr(ScheduleRow, name) for name in _SHOWN]
-_ORDER = (ScheduleRow.namespace, ScheduleRow.stream, ScheduleRow.tag)
+_ORDER = (PlaceRow.namespace, PlaceRow.stream, PlaceRow.tag)
 CHECKING = "checking"  # what is decided about a row that was given to the workers
 Place = tuple[str, str, str]  # namespace, stream and tag
 
@@ -57,9 +57,10 @@ def list_schedule(
     """A page of the calendar; `after` is the place of the last row seen."""
     taken = ScheduleRow.batch.is_not(None)
     wanted = select(*_COLUMNS, taken.label("taken")).order_by(*_ORDER).limit(limit)
+    wanted = wanted.join(PlaceRow, PlaceRow.id == ScheduleRow.id)
     for name in ("namespace", "stream", "tag", "host"):
         if value := getattr(sought, name):
-            wanted = wanted.where(getattr(ScheduleRow, name) == value)
+            wanted = wanted.where(getattr(PlaceRow, name) == value)
     if sought.decision == CHECKING:
         wanted = wanted.where(taken)
     elif sought.decision:

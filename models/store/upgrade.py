@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from models.errors import StoreError
 from models.store.namespaces import FIRST_NAMESPACES, ensure_namespace
+from models.store.places import keep_places
 from models.store.tables.schema import METADATA
 
-HEAD = "0003"
+HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_416_110_231  # any number of our own, for PostgreSQL's advisory lock
 
@@ -41,6 +42,7 @@ def upgrade_schema(engine: Engine) -> None:
 def create_schema(connection: Connection) -> None:
     """All tables at once, marked as being at the newest migration."""
     METADATA.create_all(connection, checkfirst=False)
+    keep_places(connection)
     connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 

@@ -15,7 +15,7 @@ from models.store.tables.images import (
 )
 from models.store.tables.jobs import JobRow
 from models.store.tables.registries import HealthRow, RegistryRow
-from models.store.tables.schedule import ScheduleRow, TurnRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow, TurnRow
 from models.store.tables.secrets import SecretRow
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 from models.store.tables.tag_lists import TagListRow
@@ -33,6 +33,7 @@ ROWS = (
     EventRow,
     JobRow,
     ScheduleRow,
+    PlaceRow,
     TurnRow,
     RegistryRow,
     HealthRow,

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import MetaData, select
+from sqlalchemy import MetaData, delete, select, update
 
 from models.store.session import open_engine, transaction, upgrade
-from models.store.tables.schedule import ScheduleRow
+from models.store.tables.schedule import PlaceRow, ScheduleRow
 from models.store.upgrade import migrate_schema
 from models.streams.schedule import Cadence
 from scheduler.budget import Pace
@@ -129,3 +129,23 @@ def test_their_first_turn_is_a_look_like_any_other(upgraded):
     with transaction(upgraded, write=False) as session:
         held = session.scalars(select(ScheduleRow.tag).where(ScheduleRow.batch.is_not(None)))
         assert set(held) == {"latest", "often", "awaited"}
+
+
+def places(engine):
+    with transaction(engine, write=False) as session:
+        words = PlaceRow.namespace, PlaceRow.stream, PlaceRow.tag, PlaceRow.host, PlaceRow.key
+        return {row.tag: tuple(row) for row in session.execute(select(*words))}
+
+
+def test_every_row_has_its_place_and_the_database_keeps_it(upgraded):
+    assert places(upgraded).keys() == calendar(upgraded).keys()
+    tick(upgraded, moment())
+    for tag, row in calendar(upgraded).items():
+        assert places(upgraded)[tag] == (row.namespace, row.stream, tag, row.host, row.key)
+        assert row.key
+    with transaction(upgraded) as session:
+        mine = ScheduleRow.tag == "often"
+        session.execute(update(ScheduleRow).where(mine).values(host="gcr.io", key="gcr.io/a 1"))
+        session.execute(delete(ScheduleRow).where(ScheduleRow.tag == "latest"))
+    assert places(upgraded)["often"][3:] == ("gcr.io", "gcr.io/a 1")
+    assert "latest" not in places(upgraded)

@@ -30,6 +30,10 @@ CATALOGUE = {
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
         """SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
            WHERE connamespace = 'public'::regnamespace""",
+        "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+        """SELECT proname, pg_get_functiondef(oid) FROM pg_proc
+           WHERE pronamespace = 'public'::regnamespace""",
+        "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL",
     ],
 }
 
