@@ -39,6 +39,10 @@ def fill_agenda(engine: Engine, agenda: Agenda) -> None:
             connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in _statements(engine.dialect.name, agenda):
             connection.execute(text(statement))
+        if engine.dialect.name == "postgresql":  # whose triggers were off meanwhile
+            words = "id, namespace, stream, tag, host, key"
+            fill = f"INSERT INTO scheduled_places ({words}) SELECT {words} FROM scheduled_tags"
+            connection.execute(text(fill))
     settle_statistics(engine)
 
 
@@ -130,9 +134,6 @@ def _statements(dialect: str, agenda: Agenda) -> list[str]:
         f" {key}, {source}, {false}, {true}, {false}, {false}, {turn}, {turn}, 0, 'same', '', '',"
         f" {now}, 0, '', '' FROM n"
     )
-    if dialect == "postgresql":  # whose triggers are off meanwhile
-        words = "id, namespace, stream, tag, host, key"
-        made.append(f"INSERT INTO scheduled_places ({words}) SELECT {words} FROM scheduled_tags")
     return made
 
 

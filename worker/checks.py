@@ -8,8 +8,8 @@ is carried twice settles once.
 
 from __future__ import annotations
 
+import asyncio
 import queue
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,7 +75,7 @@ class _Batch:
         self._batch = batch
         self._runtime = runtime
         self._began = moment()
-        self._results: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
+        self._basket = _Basket()
         self._open: dict[int, Check] = {}
 
     def run(self, ids: Sequence[int]) -> None:
@@ -107,21 +107,17 @@ class _Batch:
             refusal = rights[check.namespace]
             if isinstance(refusal, TagstreamError):
                 found.add(Finding(check, refusal))
-        work = look_at_all(looks, runtime.client, runtime.rules, self._tell)
+        work = look_at_all(looks, runtime.client, runtime.rules, self._basket.add)
         future = runtime.loop.start(work, within=LONGEST_BATCH)
-        future.add_done_callback(lambda _future: self._results.put(None))
+        future.add_done_callback(lambda _future: self._basket.close())
         try:
-            for results in _handfuls(self._results):
+            for results in self._basket.handfuls():
                 self._settle(results, found)
                 self._close(import_findings(found, runtime))
         finally:
             future.cancel()  # who gives rows back looks at nothing any more
         if not future.cancelled() and not isinstance(future.exception(), TimeoutError | None):
             future.result()
-
-    def _tell(self, look: Look, seen: Seen) -> None:
-        """Called on the loop's thread; costs nothing there."""
-        self._results.put(_Result(look, seen))
 
     def _read_rights(self, checks: Sequence[Check]) -> dict[str, Access | TagstreamError]:
         """The rights of each namespace, read once a batch; a secret that cannot be read stands in
@@ -204,26 +200,43 @@ class _Batch:
             log.warning("checks.not_given_back", error=str(error))
 
 
-def _handfuls(results: queue.SimpleQueue[_Result | None]) -> Iterator[list[_Result]]:
-    """Results in handfuls, until nothing more comes."""
-    ended = False
-    while not ended:
-        found: list[_Result] = []
-        rows = 0
-        until: float | None = None
-        while rows < MOST_AT_ONCE and not ended:
-            left = None if until is None else max(0.0, until - time.monotonic())
-            try:
-                result = results.get(timeout=left)
-            except queue.Empty:
-                break
-            if result is None:
-                ended = True
-            else:
-                found.append(result)
-                rows += len(result.look.checks)
-                until = until or time.monotonic() + FLUSH_AFTER
-        yield found
+class _Basket:
+    """What the loop has seen and the batch's thread has not; handed over in handfuls, as a thread
+    that is woken for each of them keeps the loop from its work.
+    """
+
+    def __init__(self) -> None:
+        self._full: queue.SimpleQueue[list[_Result] | None] = queue.SimpleQueue()
+        self._found: list[_Result] = []
+        self._rows = 0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def add(self, look: Look, seen: Seen) -> None:
+        """Called on the loop."""
+        self._found.append(_Result(look, seen))
+        self._rows += len(look.checks)
+        if self._rows >= MOST_AT_ONCE:
+            self._hand_over()
+        elif self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._hand_over)
+
+    def close(self) -> None:
+        """Nothing more comes; the last handful may be empty. Called on any thread."""
+        self._full.put(self._found)
+        self._full.put(None)
+
+    def handfuls(self) -> Iterator[list[_Result]]:
+        """Until nothing more comes; for the batch's thread."""
+        while (found := self._full.get()) is not None:
+            yield found
+
+    def _hand_over(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._found:
+            self._full.put(self._found)
+            self._found, self._rows = [], 0
 
 
 def is_same(check: Check, seen: Checked) -> bool:

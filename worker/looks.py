@@ -6,6 +6,7 @@ Nothing is read or written here but by way of the registry client.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -21,12 +22,14 @@ from worker.registry.access import Access
 from worker.registry.checks import Checked
 from worker.registry.client import RegistryClient
 from worker.registry.guard import EgressPolicy
+from worker.registry.turns import LONGEST_LINE
 from worker.registry.words import Place
 from worker.runtime import Runtime
 
 log = structlog.get_logger()
 
 LONGEST_LOOK = 60.0
+SIDE_BY_SIDE = 16  # looks at one registry that a batch has out at once
 Seen = Checked | TagstreamError
 
 
@@ -93,30 +96,87 @@ async def look_at_all(
     tell: Callable[[Look, Seen], None],
 ) -> None:
     """Look at everything side by side; `tell` is called on the loop as soon as each is seen."""
+    await _Round(client, rules, tell).look_at(looks)
 
-    async def one(look: Look) -> None:
-        tell(look, await _look(look, client, rules))
 
-    async with asyncio.TaskGroup() as group:
+class _Round:
+    """Looks at many tags, some at each registry at a time: a task and a timer for each of them
+    would cost as much as its request.
+
+    Once the first ones have taken as long as a check may stand in line, all others go and stand
+    there too: the registry's turns know whom to send home.
+    """
+
+    def __init__(
+        self, client: RegistryClient, rules: ImportRules, tell: Callable[[Look, Seen], None]
+    ) -> None:
+        self._client = client
+        self._rules = rules
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._lines: list[deque[Look]] = []
+        self._began: dict[asyncio.Task[None], float] = {}
+        self._late: set[asyncio.Task[None]] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def look_at(self, looks: Sequence[Look]) -> None:
+        lines: dict[str, deque[Look]] = {}
         for look in looks:
-            group.create_task(one(look))
+            lines.setdefault(look.checks[0].host, deque()).append(look)
+        self._lines = list(lines.values())
+        self._mind()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in self._lines:
+                    for _ in range(min(SIDE_BY_SIDE, len(line))):
+                        group.create_task(self._work_off(line))
+                rush = self._loop.call_later(LONGEST_LINE, self._rush, group)
+        finally:
+            rush.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
 
+    async def _work_off(self, line: deque[Look]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        while line:
+            look = line.popleft()
+            self._began[task] = self._loop.time()
+            self._tell(look, await self._look(look, task))
+        self._began.pop(task, None)
 
-async def _look(look: Look, client: RegistryClient, rules: ImportRules) -> Seen:
-    try:
-        async with asyncio.timeout(LONGEST_LOOK):
-            return await _look_anywhere(look, client, rules)
-    except TagstreamError as error:
-        return error
-    except TimeoutError:
-        return RegistryError(
-            f"the registry took longer than {LONGEST_LOOK:g} s to say what this tag is",
-            code="net.deadline",
-            reference=look.reference.exact(),
-        )
-    except Exception as error:  # one bad tag must never harm another, not even by our bug
-        log.exception("look.bug", reference=look.reference.exact())
-        return TagstreamError(f"unexpected {type(error).__name__}")
+    def _rush(self, group: asyncio.TaskGroup) -> None:
+        for line in self._lines:
+            for look in line:
+                group.create_task(self._work_off(deque([look])))
+            line.clear()
+
+    def _mind(self) -> None:
+        """Interrupt looks that take too long, with one timer for all."""
+        now = self._loop.time()
+        for task, began in self._began.items():
+            if now - began >= LONGEST_LOOK and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._alarm = self._loop.call_later(LONGEST_LOOK / 20, self._mind)
+
+    async def _look(self, look: Look, task: asyncio.Task[None]) -> Seen:
+        try:
+            return await _look_anywhere(look, self._client, self._rules)
+        except TagstreamError as error:
+            return error
+        except asyncio.CancelledError:
+            if task not in self._late or task.uncancel():
+                raise
+            self._late.discard(task)
+            return RegistryError(
+                f"the registry took longer than {LONGEST_LOOK:g} s to say what this tag is",
+                code="net.deadline",
+                reference=look.reference.exact(),
+            )
+        except Exception as error:  # one bad tag must never harm another, not even by our bug
+            log.exception("look.bug", reference=look.reference.exact())
+            return TagstreamError(f"unexpected {type(error).__name__}")
 
 
 async def _look_anywhere(look: Look, client: RegistryClient, rules: ImportRules) -> Checked:
