@@ -104,8 +104,10 @@ def run_checks(
     hosts: Sequence[str],
     sources: Sequence[tuple[str, str, str, str]],
     registry: int | None,
+    *,
+    rate: float = 0.0,
 ) -> Told:
-    """Let all rows come due, and wait until a worker has looked at each."""
+    """Let rows come due, `rate` a second or all at once, until a worker has looked at each."""
     place = home / f"checks-{len(list(home.iterdir()))}"
     place.mkdir()
     quick = {"TAGSTREAM_REGISTRY_RATE": "0", "TAGSTREAM_LOG_LEVEL": "WARNING"}
@@ -115,7 +117,7 @@ def run_checks(
         time.sleep(4)  # everybody has started, and ticks
         before = _spent(roles, databases, registry)
         began = moment()
-        _let_come_due(roles.engine, began)
+        _let_come_due(roles.engine, began, rate)
         last = _wait(roles, began, len(sources))
         after = _spent(roles, databases, registry)
         others = _others(roles.engine)
@@ -123,9 +125,15 @@ def run_checks(
     return Told((last - began).total_seconds(), spent, others)
 
 
-def _let_come_due(engine: Engine, at: datetime) -> None:
+def _let_come_due(engine: Engine, at: datetime, rate: float) -> None:
+    """So many a second from a moment on; at a rate of 0 all at once."""
+    turn = ":at + id * CAST(:gap AS double precision) * interval '1 second'"
+    gap = 1 / rate if rate else 0.0
     with engine.begin() as connection:
-        connection.execute(text("UPDATE scheduled_tags SET due = :at, next_look = :at"), {"at": at})
+        connection.execute(
+            text(f"UPDATE scheduled_tags SET due = {turn}, next_look = {turn}"),  # noqa: S608 - ours
+            {"at": at, "gap": gap},
+        )
 
 
 def _wait(roles: Roles, began: datetime, count: int) -> datetime:

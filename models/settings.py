@@ -150,7 +150,7 @@ class Settings(BaseSettings):
         description="How long a silent worker keeps scheduled checks; 5 s at least.",
     )
     check_threads: int = Field(
-        8, ge=1, le=64, description="Batches of scheduled checks a worker process has at once."
+        4, ge=1, le=64, description="Batches of scheduled checks a worker process has at once."
     )
     tick_interval: timedelta = Field(
         timedelta(seconds=1),

@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 
 from models.store.schedule import Due
 from models.streams.schedule import Decision
-from scheduler.flow import LEAST
+from scheduler.flow import Flow
 
 AHEAD = timedelta(seconds=2)  # what fits into the next two seconds goes out now
 NEAR = timedelta(seconds=0.1)  # a line that is over by then is not worth writing down
-PAUSE_WHEN_FULL = 2.0
 PAUSE_WHEN_SUSPENDED = timedelta(seconds=60)
 TURN = "budget.turn"  # a place in the line that the row has: it need not stand in it again
 
@@ -60,13 +59,14 @@ def spread_due(
     pace_of: Callable[[str], Pace],
     turns: Mapping[str, datetime],
     claimed: Mapping[str, int],
-    room_of: Callable[[str], int] = lambda _host: LEAST,
+    flow: Flow | None = None,
 ) -> Spread:
     """Spread claimed rows, oldest first, over what their registries can take.
 
     Rows that follow the same source cost one check together. `claimed` counts the rows of each
-    registry that were in somebody's hands before, `room_of` is how many that may be.
+    registry that were in somebody's hands before, `flow` knows how many that may be.
     """
+    flow = flow or Flow()
     found = Spread()
     by_host: dict[str, list[Due]] = {}
     for row in rows:
@@ -80,9 +80,9 @@ def spread_due(
                 PutOff(row, until, Decision.SUSPENDED, "policy.suspended", text) for row in mine
             ]
             continue
-        room = room_of(host) - claimed.get(host, 0)
+        room = flow.room(host) - claimed.get(host, 0)
         line = _Line(host, pace, now=now, free=turns.get(host), room=room)
-        line.admit(mine, found)
+        line.admit(mine, found, flow)
         if line.free is not None and line.free > now + NEAR:
             found.turns[host] = line.free
     return found
@@ -99,21 +99,18 @@ class _Line:
         self._host = host
         self._now = now
         self._room = room
-        self._kept_out = 0
         self._places: dict[str, datetime] = {}
 
-    def admit(self, rows: Sequence[Due], found: Spread) -> None:
+    def admit(self, rows: Sequence[Due], found: Spread, flow: Flow) -> None:
         for row in rows:
             place = self._place(row)
             if place > self._now + AHEAD:
                 text = f"stands in line for the rate of {self._host}"
                 found.later.append(PutOff(row, place, Decision.WAITED, TURN, text))
             elif self._room <= 0:
-                self._kept_out += 1
                 found.full.add(self._host)
-                wait = PAUSE_WHEN_FULL * (1 + self._kept_out // LEAST)
                 text = f"waits for earlier checks at {self._host} to end"
-                until = self._now + timedelta(seconds=wait)
+                until = flow.line_up(self._host, self._now)
                 found.later.append(PutOff(row, until, Decision.WAITED, TURN, text))
             else:
                 self._room -= 1

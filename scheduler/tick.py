@@ -142,7 +142,6 @@ def claim_round(
         now=now,
         until=now + rules.lease,
         limit=max(0, min(limit, room)),
-        full={host for host, count in claimed.items() if count >= rules.flow.room(host)},
     )
     fresh = [row for row in claim.rows if row.fresh]
     ready = [row for row in claim.rows if not row.fresh]
@@ -153,7 +152,7 @@ def claim_round(
         pace_of=rules.pace_of,
         turns=load_turns(session, paced),
         claimed=claimed,
-        room_of=rules.flow.room,
+        flow=rules.flow,
     )
     rules.flow.fell_short(spread.full)
     save_turns(session, spread.turns)

@@ -43,23 +43,16 @@ _DUE = (
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_DUE_ELSEWHERE = _DUE.where(_TABLE.c.host.not_in(bindparam("full", expanding=True)))
-
-
-def _claim(due: Any) -> Any:
-    return (
-        update(_TABLE)
-        .where(_TABLE.c.id.in_(due.scalar_subquery()))
-        .values(
-            batch=bindparam("claim", type_=_TABLE.c.batch.type),
-            next_look=bindparam("until", type_=_TABLE.c.next_look.type),
-            carrier="",
-        )
-        .returning(*_COLUMNS)
+_CLAIM = (
+    update(_TABLE)
+    .where(_TABLE.c.id.in_(_DUE.scalar_subquery()))
+    .values(
+        batch=bindparam("claim", type_=_TABLE.c.batch.type),
+        next_look=bindparam("until", type_=_TABLE.c.next_look.type),
+        carrier="",
     )
-
-
-_CLAIM, _CLAIM_ELSEWHERE = _claim(_DUE), _claim(_DUE_ELSEWHERE)
+    .returning(*_COLUMNS)
+)
 _FIRST = select(func.min(_TABLE.c.next_look))
 _CLAIMED = (
     select(_TABLE.c.host, func.count())
@@ -225,18 +218,11 @@ def claim_due(
     now: datetime,
     until: datetime,
     limit: int,
-    full: Collection[str] = (),
 ) -> Claim:
-    """Take up to `limit` rows whose time has come, the oldest first, under a lease to `until`.
-
-    Those of the registries in `full` are left where they are: there is no room for them.
-    """
+    """Take up to `limit` rows whose time has come, the oldest first, under a lease to `until`."""
     batch = uuid4()
     values = {"now": now, "limit": limit, "claim": batch, "until": until}
-    statement = _CLAIM
-    if full:
-        statement, values["full"] = _CLAIM_ELSEWHERE, sorted(full)
-    found = session.connection().execute(statement, values)
+    found = session.connection().execute(_CLAIM, values)
     rows = [Due(*row) for row in found]
     rows.sort(key=lambda row: (row.due or now, row.id))
     return Claim(batch, tuple(rows))

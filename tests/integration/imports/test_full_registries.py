@@ -1,25 +1,34 @@
-"""A registry that has no room left: its rows wait where they are, and keep nobody else waiting."""
+"""A registry that has no room left: its rows line up, and keep nobody else waiting."""
 
 from datetime import timedelta
 
-from models.store.schedule import claim_due
 from models.store.session import transaction
+from models.streams.schedule import Cadence, Decision
+from scheduler.budget import Pace
+from scheduler.flow import Flow
+from scheduler.tick import Rules, claim_round
 from tests.integration.imports.conftest import img, isi
 from worker.queue import moment
 
+LEASE = timedelta(seconds=30)
 
-def test_rows_of_a_full_registry_stay_and_those_behind_them_are_claimed(house, reg):
-    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=True)))
-    elsewhere = f"localhost:{reg.port}"
-    house.run(isi(img(f"{elsewhere}/a/b:u", to="u", scheduled=True), name="other"))
-    house.come_due()
+
+def test_rows_of_a_full_registry_line_up_and_those_behind_them_are_claimed(house, reg):
+    house.run(isi(img(f"{reg.host}/a/b:t", to="t", scheduled=True), name="first"))
+    house.run(isi(img(f"{reg.host}/a/c:t", to="t", scheduled=True), name="second"))
+    house.run(isi(img(f"localhost:{reg.port}/a/b:u", to="u", scheduled=True), name="other"))
+    rules = Rules(Cadence(), LEASE, lambda _host: Pace(), Flow(least=1))
+
+    def claim():
+        with transaction(house.engine) as session:
+            return claim_round(session, rules, now=moment())[1]
+
+    house.come_due("first:t")
+    assert claim() == [[house.calendar()["first:t"].id]]
+    house.come_due("second:t")
     house.come_due("other:u", by=0.5)
-    before = house.calendar()["is:t"]
-    with transaction(house.engine) as session:
-        now = moment()
-        claim = claim_due(
-            session, now=now, until=now + timedelta(seconds=30), limit=10, full={before.host}
-        )
-    assert [row.host for row in claim.rows] == [elsewhere]
-    after = house.calendar()["is:t"]
-    assert (after.next_look, after.batch) == (before.next_look, None)
+    before, now = house.calendar()["second:t"], moment()
+    assert claim() == [[house.calendar()["other:u"].id]]
+    after = house.calendar()["second:t"]
+    assert (after.due, after.batch, after.decision) == (before.due, None, Decision.WAITED)
+    assert now < after.next_look < now + LEASE

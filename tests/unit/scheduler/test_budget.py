@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.store.schedule import Due
 from models.streams.schedule import Decision
 from scheduler.budget import AHEAD, TURN, Pace, pack_batches, spread_due
-from scheduler.flow import LEAST, MOST, Flow
+from scheduler.flow import LEAST, LONGEST_WAIT, MOST, TURNOVER, Flow
 
 NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
 
@@ -157,3 +157,29 @@ def test_room_that_nobody_asked_for_does_not_grow():
     for _ in range(5):
         flow.look({"a.io": 3})
     assert flow.room("a.io") == LEAST
+
+
+def test_rows_that_find_no_room_line_up_behind_each_other_over_many_rounds():
+    flow = Flow()
+    places = [flow.line_up("a.io", NOW) for _ in range(2 * LEAST)]
+    assert places == sorted(set(places))
+    assert places[0] == NOW + TURNOVER
+    assert places[LEAST] - places[0] == pytest.approx(TURNOVER, abs=timedelta(seconds=0.01))
+    assert flow.line_up("b.io", NOW) == NOW + TURNOVER
+    later = places[-1] + timedelta(seconds=1)
+    assert flow.line_up("a.io", later) == later + TURNOVER
+
+
+def test_nobody_lines_up_for_longer_than_a_minute():
+    flow = Flow()
+    for _ in range(100 * LEAST):
+        last = flow.line_up("a.io", NOW)
+    assert last == NOW + LONGEST_WAIT
+
+
+def test_a_registry_with_more_room_works_its_line_off_faster():
+    flow = Flow()
+    flow.fell_short(["a.io"])
+    flow.look({})
+    places = [flow.line_up("a.io", NOW) for _ in range(3)]
+    assert places[2] - places[1] == TURNOVER / (2 * LEAST)
