@@ -87,7 +87,7 @@ def measure_time(chosen: argparse.Namespace, parts: list[str]) -> None:
     scale = Scale(chosen.tags, chosen.registries, chosen.hours, tick=chosen.tick)
     command = f"python -m bench --only {chosen.only}"
     alone = parts == ["simulation"]
-    if alone:
+    if scale != Scale():
         command += f" --tags {scale.tags} --registries {scale.registries} --hours {scale.hours:g}"
     rounds = 1 if alone else chosen.rounds
     with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:

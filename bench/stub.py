@@ -48,7 +48,7 @@ class Stub(asyncio.Protocol):
         self._pending = data
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=100_000)
 def answer_to(target: bytes) -> tuple[bytes, int]:
     """The bytes of an answer, and how many of them are its head."""
     path, _, query = target.decode().partition("?")

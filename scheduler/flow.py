@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 LEAST = 400
 MOST = 5000
+GROWTH = 4  # times the room a tick ago, where that was too little
 TURNOVER = timedelta(seconds=2)  # in which a registry is thought to work off what it has room for
 LONGEST_WAIT = timedelta(seconds=60)  # until a row that found no room is looked at again
 _MOST_KNOWN = 10_000
@@ -40,7 +41,7 @@ class Flow:
                 if out >= room:
                     room //= 2
                 elif host in self._short and out <= room // 2:
-                    room *= 2
+                    room *= GROWTH
                 if room > self._least:
                     self._room[host] = min(room, MOST)
                 else:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.store.schedule import Due
 from models.streams.schedule import Decision
 from scheduler.budget import AHEAD, TURN, Pace, pack_batches, spread_due
-from scheduler.flow import LEAST, LONGEST_WAIT, MOST, TURNOVER, Flow
+from scheduler.flow import GROWTH, LEAST, LONGEST_WAIT, MOST, TURNOVER, Flow
 
 NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
 
@@ -137,7 +137,7 @@ def test_a_registry_whose_checks_come_back_gets_more_of_them_and_one_that_hangs_
         flow.fell_short(["good.io", "hung.io"])
         flow.look({"hung.io": flow.room("hung.io")})
         rooms.append(flow.room("good.io"))
-    assert rooms[:3] == [2 * LEAST, 4 * LEAST, 8 * LEAST]
+    assert rooms[:2] == [GROWTH * LEAST, MOST]
     assert rooms[-1] == MOST
     assert flow.room("hung.io") == LEAST
 
@@ -182,4 +182,4 @@ def test_a_registry_with_more_room_works_its_line_off_faster():
     flow.fell_short(["a.io"])
     flow.look({})
     places = [flow.line_up("a.io", NOW) for _ in range(3)]
-    assert places[2] - places[1] == TURNOVER / (2 * LEAST)
+    assert places[2] - places[1] == TURNOVER / (GROWTH * LEAST)
