@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import store
@@ -36,9 +37,10 @@ LEAST_STORE = {"SQLite": 2500.0, "PostgreSQL": 1500.0}
 IMAGES = 5000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def read_words(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
     usual = Scale()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--no-page", action="store_true")
@@ -46,7 +48,11 @@ def main() -> None:
     parser.add_argument("--registries", type=int, default=usual.registries)
     parser.add_argument("--hours", type=float, default=usual.hours)
     parser.add_argument("--tick", type=float, default=usual.tick)
-    chosen = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    chosen = read_words()
     parts = chosen.only.split(",")
     if set(parts) & {"schedule", *SCHEDULE_PARTS}:
         measure_time(chosen, parts)
