@@ -1,8 +1,9 @@
-"""How much of what is due fits into this tick, and when the rest is looked at. Pure.
+"""How much of what is due fits into this tick, and when the rest is looked at.
 
 A registry takes so many checks a second and so many at once; what does not fit gets a place in its
 line, oldest first, and comes up again when that is. So a backlog is worked off at the registry's
-pace, and each of its rows is touched twice, not at every tick.
+pace, and each of its rows is touched twice, not at every tick. Pure, but for what the scheduler's
+flow remembers.
 """
 
 from __future__ import annotations
