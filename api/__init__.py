@@ -1,6 +1,6 @@
 """Answers `kubectl` and `oc`: the Image API over HTTP, in the words of Kubernetes.
 
 Knows paths, headers, bodies, Status and streams of changes. Must not know registries: it never
-dials one, it puts a job on the counter (`worker.queue`) and waits. Must not know rows either: the
+connects to one, it enqueues a job (`worker.job_queue`) and waits. Must not know rows either: the
 store hands it resources.
 """

@@ -16,23 +16,23 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-from api.audit import record_mutation
-from api.health import answer_health
-from api.house import House
-from api.kinds.table import KINDS
-from api.open_doors import answer_empty_list, answer_open
-from api.presence import ClientGoneError
-from api.reply import Reply, refuse
-from api.request import Call, read_body, read_headers, read_query
-from api.routes import find_target, split_path
-from api.scrape import CLIENT_GONE, Asked, answer_metrics
-from api.special import SPECIAL
-from api.verbs.reading import get_object, list_objects
-from api.verbs.removing import delete_collection, delete_object
-from api.verbs.watching import watch_objects
-from api.verbs.writing import create_object, patch_object, replace_object
+from api.api_context import House
+from api.auth.audit_log import record_mutation
+from api.handlers.delete_handler import delete_collection, delete_object
+from api.handlers.read_handler import get_object, list_objects
+from api.handlers.watch_handler import watch_objects
+from api.handlers.write_handler import create_object, patch_object, replace_object
+from api.kinds.kind_index import KINDS
+from api.non_resource_paths import answer_empty_list, answer_open
+from api.request.api_request import Call, read_body, read_headers, read_query
+from api.request.request_info import find_target, split_path
+from api.response.http_response import Reply, refuse
+from api.serving.client_disconnect import ClientGoneError
+from api.serving.health_endpoints import answer_health
+from api.serving.metrics_endpoint import CLIENT_GONE, Asked, answer_metrics
+from api.virtual_resources import SPECIAL
+from models.api_errors import MethodNotAllowedError, NoSuchResourceError, UnavailableError
 from models.errors import StoreAwayError, TagstreamError
-from models.refusals import MethodNotAllowedError, NoSuchResourceError, UnavailableError
 
 log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from api.negotiate import JSON, parse_accept
-from api.reply import encode_json
-from api.resources import GROUPS, RESOURCES, ResourceInfo
+from api.request.content_negotiation import JSON, parse_accept
+from api.response.http_response import encode_json
+from api.served_resources import GROUPS, RESOURCES, ResourceInfo
 
 _GROUP = "apidiscovery.k8s.io"
 _KIND = "APIGroupDiscoveryList"

@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.auth import require
-from api.meta import label_problems
-from models.access.roles import USER_KIND, Caller
-from models.access.rules import ADMIN, PROJECT, USER
+from api.auth.token_authenticator import require
+from api.object_meta import label_problems
+from models.access.builtin_roles import ADMIN, PROJECT, USER
+from models.access.rbac import USER_KIND, Caller
+from models.api_errors import BadRequestError
 from models.errors import (
     AlreadyExistsError,
     FieldError,
@@ -21,11 +22,10 @@ from models.errors import (
     InvalidObjectError,
     StreamConflictError,
 )
-from models.refusals import BadRequestError
 from models.resources.core import ACTIVE, Namespace, NamespaceSpec, NamespaceStatus, Project
 from models.resources.meta import SUCCESS, ObjectMeta
-from models.store.access import bind, unbind_namespace
-from models.store.namespaces import load_namespace, save_namespace
+from models.store.access.namespace_store import load_namespace, save_namespace
+from models.store.access.token_store import bind, unbind_namespace
 
 Answer = tuple[int, dict[str, Any]]
 

@@ -21,15 +21,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import store
-from bench.api import ApiBench
-from bench.imports import Imports, measure_memory
-from bench.quota import measure_quota
-from bench.report import API_PAGE, SCHEDULE_PAGE, SIMULATION_PAGE, Table, render, write_page
-from bench.schedule import SCHEDULE_PARTS, measure_schedule
-from bench.simulation import Scale
-from bench.world import HOME, Databases, open_databases, open_registry, open_stub
-from models.store.session import open_engine, upgrade
+from bench.bench_environment import HOME, Databases, open_databases, open_registry, open_stub
+from bench.bench_report import API_PAGE, SCHEDULE_PAGE, SIMULATION_PAGE, Table, render, write_page
+from bench.importing import store_bench
+from bench.importing.import_bench import Imports, measure_memory
+from bench.scheduling.quota_bench import measure_quota
+from bench.scheduling.schedule_bench import SCHEDULE_PARTS, measure_schedule
+from bench.scheduling.simulation import Scale
+from bench.serving.api_bench import ApiBench
+from models.store.database.session import open_engine, upgrade
 
 PARTS = ("client", "store", "imports", "memory", "command")
 LEAST_CLIENT = {("HEAD", 16): 3000.0, ("GET", 16): 2500.0}
@@ -140,7 +140,7 @@ def measure_client(table: Table, rounds: int) -> None:
         for _ in range(rounds):
             for method in ("HEAD", "GET", "BLOB"):
                 for in_flight in (1, 16, 64):
-                    words = ["bench.client", str(port), method, str(in_flight)]
+                    words = ["bench.importing.client_bench", str(port), method, str(in_flight)]
                     told = subprocess.run(
                         [sys.executable, "-m", *words],
                         cwd=HOME,
@@ -166,12 +166,12 @@ def measure_store(table: Table, databases: dict[str, Databases], rounds: int) ->
         for _ in range(rounds):
             engine = open_engine(maker.make())
             upgrade(engine)
-            batch = [store.make_image(number) for number in range(IMAGES)]
+            batch = [store_bench.make_image(number) for number in range(IMAGES)]
             seconds = 0.0
             for start in range(0, IMAGES, 1000):
                 part = batch[start : start + 1000]
                 began = time.perf_counter()
-                store.store_images(engine, part)
+                store_bench.store_images(engine, part)
                 seconds += time.perf_counter() - began
             engine.dispose()
             name = f"store, {kind}: images of 12 rows"

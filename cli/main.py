@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from cli.place import set_place
+from cli.target import set_place
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -75,7 +75,7 @@ class Verbs(click.Group):
         module = VERBS.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = importlib.import_module(f"cli.{module}").command
+        command: click.Command = importlib.import_module(f"cli.commands.{module}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -178,7 +178,7 @@ def _explain(error: Exception) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    from cli.printing import clean
+    from cli.rendering.output import clean
 
     print(f"tagstream: {clean(text)}", file=sys.stderr)  # noqa: T201 - the command's last word
     return code

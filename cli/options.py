@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.place import place_of
+from cli.target import place_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -86,7 +86,7 @@ class Stage:
 
 def show_own(stage: Stage, directory: Path) -> None:
     """The whole story, with a registry of our own as the outside world."""
-    from demo.world import REPOSITORY, Publisher, open_registry
+    from demo.demo_registry import REPOSITORY, Publisher, open_registry
 
     with open_registry(directory) as host:
         name, repository = REPOSITORY.rpartition("/")[2], f"{host}/{REPOSITORY}"

@@ -14,7 +14,7 @@ TagstreamError                        InternalError 500
 ├── JobCancelledError                 Conflict 409
 ├── LeaseLostError                    Conflict 409        another worker took the job over
 ├── RegistryBlockedError              Forbidden 403       `policy.blocked`
-├── …                                 models/refusals.py  what the API refuses, or told us
+├── …                                 models/api_errors.py  what the API refuses, or told us
 └── RegistryError                     InternalError 500   knows reference, text, code
     ├── ManifestUnknownError          NotFound 404        `notfound.*`
     ├── RegistryDeniedError           Unauthorized 401    `auth.*`

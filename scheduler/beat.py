@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import Celery
 
-from models.settings import Settings, load_settings
-from worker.app import CONTROL, SWEEP_TASK, TICK_TASK, build_app
+from models.config.settings import Settings, load_settings
+from worker.celery_app import CONTROL, SWEEP_TASK, TICK_TASK, build_app
 
 SIGN_OF_LIFE = 15.0  # seconds after which beat writes its schedule down again
 

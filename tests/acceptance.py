@@ -1,53 +1,64 @@
-"""Which test shows which acceptance case. `make docs` writes docs/reference/acceptance.md.
+"""The acceptance cases: their text, the rules that they show, and the tests that show them.
 
-The cases are those of the import specification (import 1-1 to 9-12), of the registry client
-(registry 1 to 190) and of the API (api 1 to 230); a test claims one with
-`@pytest.mark.case("import 3-1")`.
+`docs/development/acceptance.md` holds the text of each case and its rules. A test claims a case
+with `@pytest.mark.case("import 3-1")`; `make docs` writes the column of tests into the page.
 """
 
 import ast
+import re
 from pathlib import Path
 
-HOME = Path(__file__).parents[1]
-PAGE = HOME / "docs" / "reference" / "acceptance.md"
-IMPORT_SECTIONS = {1: 10, 2: 53, 3: 50, 4: 27, 5: 36, 6: 40, 7: 23, 8: 11, 9: 12}
-REGISTRY_CASES = 190
-API_CASES = 230
-SECTIONS = {
-    "Import": [
-        f"import {s}-{n}" for s, most in IMPORT_SECTIONS.items() for n in range(1, most + 1)
-    ],
-    "Registry": [f"registry {n}" for n in range(1, REGISTRY_CASES + 1)],
-    "API": [f"api {n}" for n in range(1, API_CASES + 1)],
-}
-CASES = [case for cases in SECTIONS.values() for case in cases]
-_BUCKETS = "upstream's buckets and limiter; a due time for each tag replaces them (B26)"
-_SIGNATURES = "the signature controller; comes later"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "development" / "acceptance.md"
+_ROW = re.compile(
+    r"^\| (?P<case>(?:import|registry|api) [\d-]+) \| (?P<text>.*)"
+    r" \| (?P<rules>.*) \| (?P<tests>.*) \|$"
+)
+_RULE = re.compile(r"\[([a-z]+-\d+\.\d+)\]")
+_BUCKETS = "upstream's buckets and limiter; each tag has a due time of its own instead"
+_SIGNATURES = "the signature controller is not built"
 NO_REASON = "**no reason given**"
 LEFT_OUT = {
     **{f"import 7-{n}": _BUCKETS for n in (*range(6, 13), 16, 17)},
     **{f"import 8-{n}": _SIGNATURES for n in range(1, 12)},
     "import 5-35": "quota is an admission step of the API",
-    "registry 169": "an error cache by digest is not built yet: a broken manifest is asked again",
+    "registry 169": "there is no cache of errors by digest: a broken manifest is fetched again",
 }
 
 
+def read_page():
+    """Return case -> (text, rules as links), in the order of the page."""
+    rows = map(_ROW.match, PAGE.read_text().splitlines())
+    return {row["case"]: (row["text"], row["rules"]) for row in rows if row}
+
+
 def claimed():
-    """Case → the tests that claim it, as path::name, sorted."""
+    """Return case -> the tests that claim it, as path::name, sorted."""
     found = {}
-    for path in sorted((HOME / "tests").rglob("test_*.py")):
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             for case in _cases_of(node):
-                name = f"{path.relative_to(HOME / 'tests')}::{node.name}"
+                name = f"{path.relative_to(ROOT / 'tests')}::{node.name}"
                 found.setdefault(case, []).append(name)
     return found
 
 
+def rules_with_tests():
+    """Return the rules that a case shows which a test claims."""
+    tests = claimed()
+    return {
+        rule
+        for case, (_, rules) in read_page().items()
+        if case in tests
+        for rule in _RULE.findall(rules)
+    }
+
+
 def _cases_of(node):
-    """Every `mark.case(...)` on the function, also inside `pytest.param(..., marks=…)`."""
+    """Yield every `mark.case(...)` of the function, also inside `pytest.param(..., marks=...)`."""
     for decorator in node.decorator_list:
         for call in ast.walk(decorator):
             if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("mark.case"):
@@ -57,28 +68,22 @@ def _cases_of(node):
 
 
 def render():
-    """The page: a section per specification, a row per case."""
+    """Return the page with its column of tests made anew."""
     tests = claimed()
-    lines = [
-        "# Acceptance cases",
-        "",
-        "Each case and the tests that show it. Written by `make docs`; a test compares.",
-        "",
-    ]
-    for title, cases in SECTIONS.items():
-        lines += [f"## {title}", "", "| case | tests, below `tests/` |", "|---|---|"]
-        lines += [_row(case, tests.get(case)) for case in cases]
-        lines.append("")
-    return "\n".join(lines)
+    return "".join(
+        _row(row, tests) if (row := _ROW.match(line)) else line + "\n"
+        for line in PAGE.read_text().splitlines()
+    )
 
 
-def _row(case, names):
-    if names:
-        shown = "<br>".join(f"`{name}`" for name in sorted(set(names)))
-        return f"| {case} | {shown} |"
-    return f"| {case} | left out: {LEFT_OUT.get(case, NO_REASON)} |"
+def _row(row, tests):
+    names = sorted(set(tests.get(row["case"], ())))
+    shown = (
+        "<br>".join(f"[{name.split('::')[1]}](../../tests/{name.split('::')[0]})" for name in names)
+        or f"left out: {LEFT_OUT.get(row['case'], NO_REASON)}"
+    )
+    return f"| {row['case']} | {row['text']} | {row['rules']} | {shown} |\n"
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(render())

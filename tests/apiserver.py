@@ -10,18 +10,18 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from api.certificates import ensure_certificates
-from api.opening import open_api
-from api.server import ApiServer, Listen
-from models.access.roles import EVERYWHERE, USER_KIND
-from models.settings import Settings
-from models.store.access import bind, create_token
-from models.store.cipher import open_cipher
-from models.store.namespaces import ensure_namespace
-from models.store.session import open_engine, transaction, upgrade
-from worker.app import build_app
-from worker.process import embedded_worker
-from worker.runtime import adopt_runtime, close_runtime, open_runtime
+from api.serving.api_server import ApiServer, Listen
+from api.serving.lifespan import open_api
+from api.serving.serving_certs import ensure_certificates
+from models.access.rbac import EVERYWHERE, USER_KIND
+from models.config.settings import Settings
+from models.store.access.namespace_store import ensure_namespace
+from models.store.access.token_store import bind, create_token
+from models.store.database.cipher import open_cipher
+from models.store.database.session import open_engine, transaction, upgrade
+from worker.celery_app import build_app
+from worker.worker_context import adopt_runtime, close_runtime, open_runtime
+from worker.worker_process import embedded_worker
 
 IMAGE_API = "/apis/image.openshift.io/v1"
 
@@ -102,7 +102,7 @@ class ApiWorld:
 
     def kubeconfig(self, token=None, namespace="ns1"):
         """The path of a kubeconfig for kubectl, oc and the Python clients."""
-        from cli.kubeconfig import write_kubeconfig
+        from cli.kubeconfig_writer import write_kubeconfig
 
         path = self.home / f"kubeconfig-{threading.get_ident()}-{len(self._clients)}"
         write_kubeconfig(

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 
-from models.store.session import open_engine, upgrade
+from models.store.database.session import open_engine, upgrade
 from tests.fakeregistry.canary import Canary
 from tests.fakeregistry.certificates import Authority
 from tests.fakeregistry.server import FakeRegistry

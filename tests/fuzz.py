@@ -22,8 +22,8 @@ import structlog
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from api.audit import audit
-from models.logs import configure_logs
+from api.auth.audit_log import audit
+from models.telemetry.log_setup import configure_logs
 from tests.apiserver import IMAGE_API, ApiWorld
 
 GROUPS = ("api/v1", "apis/image.openshift.io/v1", "apis/project.openshift.io/v1")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from models.metric_labels import MOST_REGISTRIES
-from models.metrics import METRICS
+from models.telemetry.metric_labels import MOST_REGISTRIES
+from models.telemetry.metrics import METRICS
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
 HEAD = f"""\

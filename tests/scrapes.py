@@ -5,8 +5,8 @@ import re
 
 import httpx
 
-from models import metrics
-from models.metric_labels import registry_label
+from models.telemetry import metrics
+from models.telemetry.metric_labels import registry_label
 
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.settings import Settings
+from models.config.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 OWN = {"data_dir": "`~/.local/share/tagstream`"}

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from worker.checks import run_checks
-from worker.importer import run_import
-from worker.queue import CHECK_TASK, IMPORT_TASK
-from worker.runtime import runtime_of
+from worker.checks.check_batch import run_checks
+from worker.imports.importer import run_import
+from worker.job_queue import CHECK_TASK, IMPORT_TASK
+from worker.worker_context import runtime_of
 
 
 @shared_task(name=IMPORT_TASK, bind=True)

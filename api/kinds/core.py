@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.kinds.base import Work, metadata_of
-from api.kinds.stored import StoredKind
-from api.options import DeleteOptions
-from api.resources import NAMESPACES, PROJECTS, SECRETS, ResourceInfo
-from api.secret_rules import prepare_secret
-from models.access.roles import Caller, visible_namespaces
+from api.kinds.kind_base import Work, metadata_of
+from api.kinds.stored_kind import StoredKind
+from api.request.query_options import DeleteOptions
+from api.secret_validation import prepare_secret
+from api.served_resources import NAMESPACES, PROJECTS, SECRETS, ResourceInfo
+from models.access.rbac import Caller, visible_namespaces
 from models.errors import ForbiddenError
-from models.resources.base import Wire
 from models.resources.core import ACTIVE, Namespace, NamespaceSpec, NamespaceStatus, Project
 from models.resources.meta import Secret
-from models.store.access import unbind_namespace
-from models.store.namespaces import (
+from models.resources.wire import Wire
+from models.store.access.namespace_store import (
     count_namespaces,
     delete_namespace,
     list_namespaces,
     load_namespace,
     save_namespace,
 )
-from models.store.secrets import (
+from models.store.access.secret_store import (
     count_secrets,
     delete_secret,
     list_secrets,
     load_secret,
     save_secret,
 )
+from models.store.access.token_store import unbind_namespace
 
 _KEPT = frozenset({"default", "kube-system", "kube-public"})
 _NAME_LABEL = "kubernetes.io/metadata.name"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.kinds.base import Work, metadata_of
-from api.kinds.stored import StoredKind
-from api.resources import EVENTS
-from models.refusals import MethodNotAllowedError
-from models.resources.base import Wire
+from api.kinds.kind_base import Work, metadata_of
+from api.kinds.stored_kind import StoredKind
+from api.served_resources import EVENTS
+from models.api_errors import MethodNotAllowedError
 from models.resources.core import Event
-from models.store.events import count_events, delete_event, list_events, load_event
+from models.resources.wire import Wire
+from models.store.events.event_store import count_events, delete_event, list_events, load_event
 
 _ABOUT = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from api.kinds.base import Kind, Work, metadata_of
-from api.kinds.stored import StoredKind
-from api.options import DeleteOptions
-from api.reply import status_success
-from api.resources import IMAGES, SIGNATURES
+from api.kinds.kind_base import Kind, Work, metadata_of
+from api.kinds.stored_kind import StoredKind
+from api.request.query_options import DeleteOptions
+from api.response.http_response import status_success
+from api.served_resources import IMAGES, SIGNATURES
+from models.api_errors import BadRequestError
 from models.errors import FieldError, InvalidObjectError, StreamConflictError
-from models.images.validation import parse_signature_name
-from models.images.writes import (
+from models.images.image_strategy import (
     add_signature,
     prepare_image_create,
     prepare_image_update,
     remove_signature,
 )
-from models.refusals import BadRequestError
-from models.resources.base import Wire
+from models.images.image_validation import parse_signature_name
 from models.resources.image import Image, ImageSignature
-from models.store.failures import MODIFIED
-from models.store.images import (
+from models.resources.wire import Wire
+from models.store.database.db_errors import MODIFIED
+from models.store.images.image_store import (
     count_images,
     delete_image,
     list_images,

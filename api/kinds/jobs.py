@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from api.auth import require
-from api.kinds.base import Work, metadata_of
-from api.kinds.stored import StoredKind
-from api.resources import IMPORT_JOBS, STREAM_IMPORTS
-from api.selectors import FieldSelector
-from models.access.roles import may_import_from_anywhere
+from api.auth.token_authenticator import require
+from api.kinds.kind_base import Work, metadata_of
+from api.kinds.stored_kind import StoredKind
+from api.request.object_selectors import FieldSelector
+from api.served_resources import IMPORT_JOBS, STREAM_IMPORTS
+from models.access.rbac import may_import_from_anywhere
 from models.errors import FieldError, InvalidObjectError
-from models.job_view import view_job
-from models.jobs import Asker, Job, JobRequest, Lane
-from models.resources.base import Wire
+from models.job_resource import view_job
+from models.job_types import Asker, Job, JobRequest, Lane
 from models.resources.imports import ImageStreamImport, ImageStreamImportSpec
 from models.resources.jobs import ImportJob, ImportJobSpec
 from models.resources.meta import ObjectMeta
-from models.store.jobs import (
+from models.resources.wire import Wire
+from models.store.jobs.job_store import (
     ask_cancel,
     count_jobs,
     create_job,
@@ -28,10 +28,10 @@ from models.store.jobs import (
     load_job,
     page_jobs,
 )
-from models.store.reimport_cost import forecast_reimport
-from models.store.reimports import create_reimport, reimport_job
-from models.streams.defaults import default_import
-from models.streams.validation import check_import, validate_stream_meta
+from models.store.jobs.reimport_queries import forecast_reimport
+from models.store.jobs.reimport_store import create_reimport, reimport_job
+from models.streams.writes.object_defaults import default_import
+from models.streams.writes.stream_validation import check_import, validate_stream_meta
 
 
 class JobKind(StoredKind):

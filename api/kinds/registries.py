@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.house import House
-from api.kinds.base import Work, metadata_of
-from api.kinds.stored import StoredKind
-from api.resources import REGISTRIES
-from api.stored_form import open_registry
+from api.api_context import House
+from api.codec.storage_conversion import open_registry
+from api.kinds.kind_base import Work, metadata_of
+from api.kinds.stored_kind import StoredKind
+from api.served_resources import REGISTRIES
 from models.errors import InvalidObjectError
-from models.resources.base import Wire
 from models.resources.meta import ObjectMeta
 from models.resources.registries import Registry, RegistryStatus
-from models.store.registries import (
+from models.resources.wire import Wire
+from models.store.registries.registry_reports import with_rate, with_statuses
+from models.store.registries.registry_store import (
     count_registries,
     delete_registry,
     list_registries,
     load_registry,
     save_registry,
 )
-from models.store.registry_status import with_rate, with_statuses
-from models.streams.registry_rules import validate_registry
+from models.streams.registries.registry_validation import validate_registry
 
 
 class RegistryKind(StoredKind):

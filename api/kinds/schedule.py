@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.kinds.base import LiveKind, Work
-from api.resources import SCHEDULED_TAGS
-from api.selectors import FieldSelector
-from models.choices import build_cadence
-from models.store.schedule_pages import Entry, Place, Sought, list_schedule
-from models.store.schedule_view import view_entry
-from models.streams.views import parse_tag_name
+from api.kinds.kind_base import LiveKind, Work
+from api.request.object_selectors import FieldSelector
+from api.served_resources import SCHEDULED_TAGS
+from models.config.import_config import build_cadence
+from models.store.schedule.schedule_list import Entry, Place, Sought, list_schedule
+from models.store.schedule.schedule_mapping import view_entry
+from models.streams.tags.tag_views import parse_tag_name
 
 
 class ScheduledTagKind(LiveKind):

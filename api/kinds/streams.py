@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from api.house import House
-from api.kinds.base import Work
-from api.kinds.stored import PrintedItem, StoredKind
-from api.resources import STREAM_STATUS, STREAMS
-from models.access.roles import review_source
-from models.jobs import Asker, JobRequest, Lane
-from models.resources.base import Wire
+from api.api_context import House
+from api.kinds.kind_base import Work
+from api.kinds.stored_kind import PrintedItem, StoredKind
+from api.served_resources import STREAM_STATUS, STREAMS
+from models.access.rbac import review_source
+from models.job_types import Asker, JobRequest, Lane
 from models.resources.stream import ImageStream
-from models.store.jobs import create_job
-from models.store.session import looking
-from models.store.stream_texts import list_stream_texts, read_stream_text
-from models.store.stream_wires import SHOWN_HISTORY, list_stream_wires
-from models.store.streams import (
+from models.resources.wire import Wire
+from models.store.database.session import looking
+from models.store.jobs.job_store import create_job
+from models.store.serializers.metadata_json import Addresses
+from models.store.serializers.stream_json import list_stream_texts, read_stream_text
+from models.store.streams.stream_list import SHOWN_HISTORY, list_stream_wires
+from models.store.streams.stream_store import (
     count_streams,
     delete_stream,
     load_stream,
@@ -27,11 +28,10 @@ from models.store.streams import (
     save_stream,
     text_of,
 )
-from models.store.text_metadata import Addresses
-from models.streams.defaults import default_stream
-from models.streams.strategy import decorate, derive_addresses
-from models.streams.trigger import due_import
-from models.streams.writing import NO_USAGE, apply_status_write, apply_write
+from models.streams.imports.import_trigger import due_import
+from models.streams.writes.object_defaults import default_stream
+from models.streams.writes.stream_strategy import decorate, derive_addresses
+from models.streams.writes.stream_update import NO_USAGE, apply_status_write, apply_write
 
 _HEAD = f'{{"kind":"{STREAMS.kind}","apiVersion":"{STREAMS.api_version}",'
 

@@ -6,38 +6,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.auth import require
-from api.house import House
-from api.kinds.base import BegunMeanwhileError, Kind, Work, metadata_of, random_suffix, try_again
-from api.kinds.stored import require_namespace
+from api.api_context import House
+from api.auth.token_authenticator import require
+from api.kinds.kind_base import (
+    BegunMeanwhileError,
+    Kind,
+    Work,
+    metadata_of,
+    random_suffix,
+    try_again,
+)
+from api.kinds.stored_kind import require_namespace
 from api.kinds.streams import store_stream, write_stream
-from api.meta import check_metadata, prepare_metadata_create
-from api.options import DeleteOptions
-from api.reply import status_success
-from api.resources import IMAGE_TAGS, STREAM_TAGS
+from api.object_meta import check_metadata, prepare_metadata_create
+from api.request.query_options import DeleteOptions
+from api.response.http_response import status_success
+from api.served_resources import IMAGE_TAGS, STREAM_TAGS
 from models.errors import StreamConflictError
 from models.reference import DEFAULT_TAG
-from models.resources.base import Wire
 from models.resources.image import Image
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream
-from models.store.images import load_image
-from models.store.session import looking
-from models.store.stream_wires import SHOWN_HISTORY
-from models.store.streams import list_streams, load_stream
-from models.store.tag_texts import read_tag_text
-from models.streams.strategy import decorate
-from models.streams.tag_writes import (
-    TagWrite,
-    create_imagetag,
-    create_istag,
-    current_imagetag,
-    current_istag,
-    delete_tag,
-    put_imagetag,
-    put_istag,
-)
-from models.streams.views import (
+from models.resources.wire import Wire
+from models.store.database.session import looking
+from models.store.images.image_store import load_image
+from models.store.serializers.tag_json import read_tag_text
+from models.store.streams.stream_list import SHOWN_HISTORY
+from models.store.streams.stream_store import list_streams, load_stream
+from models.streams.tags.tag_views import (
     list_imagetags,
     list_istags,
     parse_tag_name,
@@ -47,6 +43,17 @@ from models.streams.views import (
     view_istag,
     wanted_image,
 )
+from models.streams.tags.tag_writes import (
+    TagWrite,
+    create_imagetag,
+    create_istag,
+    current_imagetag,
+    current_istag,
+    delete_tag,
+    put_imagetag,
+    put_istag,
+)
+from models.streams.writes.stream_strategy import decorate
 
 STEP = 500
 _HEAD = f'{{"kind":"{STREAM_TAGS.kind}","apiVersion":"{STREAM_TAGS.api_version}",'

@@ -8,8 +8,8 @@ from typing import Any
 from api.openapi import parameters as shared
 from api.openapi.parameters import build_content, path_parameter
 from api.openapi.schemas import Schemas
-from api.openapi.types import Schema
-from api.resources import (
+from api.openapi.type_notation import Schema
+from api.served_resources import (
     IMPORT_JOBS,
     PROJECT_REQUESTS,
     SIGNATURES,

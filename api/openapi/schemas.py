@@ -14,16 +14,16 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from api.openapi.handmade import CORE, HANDMADE, META, Fields
-from api.openapi.types import Schema, build_property
-from api.openapi.words import IMAGE_WORDS, IMPORT_WORDS
-from api.openapi.words_core import JOB_WORDS, META_WORDS
-from api.openapi.words_events import EVENT_WORDS
-from api.openapi.words_registries import REGISTRY_WORDS
-from api.openapi.words_sync import SCHEDULE_WORDS
-from api.resources import RESOURCES, ResourceInfo
-from models.resources.base import ALWAYS, Wire
+from api.openapi.descriptions import IMAGE_WORDS, IMPORT_WORDS
+from api.openapi.descriptions_core import JOB_WORDS, META_WORDS
+from api.openapi.descriptions_events import EVENT_WORDS
+from api.openapi.descriptions_registries import REGISTRY_WORDS
+from api.openapi.descriptions_schedule import SCHEDULE_WORDS
+from api.openapi.external_types import CORE, HANDMADE, META, Fields
+from api.openapi.type_notation import Schema, build_property
+from api.served_resources import RESOURCES, ResourceInfo
 from models.resources.meta import ListMeta, ObjectMeta, SecretList, Status
+from models.resources.wire import ALWAYS, Wire
 
 WORDS = (
     IMAGE_WORDS

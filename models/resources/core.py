@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.resources.base import ALWAYS, Time, Wire
 from models.resources.meta import ObjectMeta, ObjectReference
+from models.resources.wire import ALWAYS, Time, Wire
 
 ACTIVE = "Active"
 TERMINATING = "Terminating"

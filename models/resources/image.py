@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from models.resources.base import ALWAYS, Time, Wire
 from models.resources.meta import ObjectMeta
+from models.resources.wire import ALWAYS, Time, Wire
 
 
 def empty_metadata() -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.resources.base import ALWAYS, Wire
 from models.resources.image import Image
 from models.resources.meta import ObjectMeta, ObjectReference, Status
 from models.resources.stream import ImageStream, TagImportPolicy, TagReferencePolicy
+from models.resources.wire import ALWAYS, Wire
 
 
 class LocalObjectReference(Wire):

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.resources.base import ALWAYS, Time, Wire
 from models.resources.imports import ImageImportSpec, RepositoryImportSpec
 from models.resources.meta import ObjectMeta
+from models.resources.wire import ALWAYS, Time, Wire
 
 
 class ReimportSelector(Wire):

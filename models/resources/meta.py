@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.resources.base import ALWAYS, Time, Wire
+from models.resources.wire import ALWAYS, Time, Wire
 
 API_VERSION = "image.openshift.io/v1"
 

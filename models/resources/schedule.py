@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from models.resources.base import ALWAYS, Time, Wire
 from models.resources.meta import ObjectMeta
+from models.resources.wire import ALWAYS, Time, Wire
 
 
 class ScheduledTagSpec(Wire):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from models.resources.base import ALWAYS, Time, Wire
 from models.resources.image import Image
 from models.resources.meta import ObjectMeta, ObjectReference
+from models.resources.wire import ALWAYS, Time, Wire
 
 ImportMode = Literal["", "Legacy", "PreserveOriginal"]
 

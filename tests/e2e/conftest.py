@@ -13,15 +13,15 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import func, select
 
-from models.jobs import Asker, JobRequest, Lane
+from models.config.settings import Settings
+from models.job_types import Asker, JobRequest, Lane
 from models.resources.imports import ImageStreamImport
-from models.settings import Settings
-from models.store.jobs import list_jobs
-from models.store.session import open_engine, transaction, upgrade
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.jobs.job_store import list_jobs
 from models.store.tables.streams import EventRow, StreamRow, TagRow
 from tests import fixtures as fx
-from worker.app import build_app
-from worker.queue import enqueue, read_job
+from worker.celery_app import build_app
+from worker.job_queue import enqueue, read_job
 
 HOME = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

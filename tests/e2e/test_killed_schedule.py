@@ -19,14 +19,14 @@ from sqlalchemy import func, select, update
 from models.errors import StoreError
 from models.reference import Reference
 from models.resources.stream import ImageStream
-from models.store.session import transaction
-from models.store.streams import load_stream, save_known, save_stream
+from models.store.database.session import transaction
+from models.store.streams.stream_store import load_stream, save_known, save_stream
 from models.store.tables.schedule import ScheduleRow
-from models.streams.outcome import Known, Target
+from models.streams.imports.import_outcome import Known, Target
 from tests import fixtures as fx
 from tests.e2e.conftest import ServerHouse, until
 from tests.servers import Postgres, Redis
-from worker.queue import moment
+from worker.job_queue import moment
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "1"))
 TAGS = int(os.environ.get("SOAK_TAGS", "300"))

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from models.jobs import JobState
+from models.job_types import JobState
 from tests.e2e.conftest import fill
 
 KILLS = 20

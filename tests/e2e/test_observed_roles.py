@@ -19,7 +19,7 @@ def test_celerys_worker_and_beat_serve_metrics_and_write_json(open_server):
     )  # which a Redis without a password refuses: something to complain of
     refused = house.beat()
     house.variables["TAGSTREAM_BROKER_URL"] = house.settings.broker_url.get_secret_value()
-    worker = house.start(str(BIN / "celery"), "-A", "worker.app", "worker", "-l", "DEBUG")
+    worker = house.start(str(BIN / "celery"), "-A", "worker.celery_app", "worker", "-l", "DEBUG")
     beat = house.beat()
     assert all(serves(role) for role in (refused, worker, beat)), worker.output + beat.output
 

@@ -12,10 +12,10 @@ import pytest
 
 from tests import fixtures as fx
 from tests.integration.registry.rights import OWN_MACHINE
-from worker.registry.access import Access
-from worker.registry.client import RegistryClient
-from worker.registry.config import ClientConfig
-from worker.registry.words import Place
+from worker.registry.client_config import ClientConfig
+from worker.registry.registry_client import RegistryClient
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 HOME = Path(__file__).parents[2]
 WORKER = Path(__file__).with_name("quota_worker.py")

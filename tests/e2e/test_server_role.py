@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from models.jobs import JobState, Lane
+from models.job_types import JobState, Lane
 from tests.e2e.conftest import fill, until
 from tests.servers import Redis
-from worker.queue import cancel, knock
+from worker.job_queue import cancel, knock
 
 
 @pytest.fixture

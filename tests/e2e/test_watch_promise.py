@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from models.access.roles import EVERYWHERE, USER_KIND
-from models.store.access import bind, create_token
-from models.store.changes import latest_version, load_changes
-from models.store.namespaces import ensure_namespace
-from models.store.session import transaction
+from models.access.rbac import EVERYWHERE, USER_KIND
+from models.store.access.namespace_store import ensure_namespace
+from models.store.access.token_store import bind, create_token
+from models.store.changes.change_log import latest_version, load_changes
+from models.store.database.session import transaction
 from tests.e2e.conftest import BIN, until
 from tests.servers import free_port
 

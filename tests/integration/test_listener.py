@@ -8,14 +8,14 @@ import httpx
 import pytest
 import structlog
 
-from models.metrics import QUEUE, TAGS_SCHEDULED, source
-from models.settings import Settings
-from models.store.session import open_engine, upgrade
+from models.config.settings import Settings
+from models.store.database.session import open_engine, upgrade
+from models.telemetry.metrics import QUEUE, TAGS_SCHEDULED, source
 from tests.scrapes import few_registries, samples, told
-from worker.app import CONTROL
-from worker.gauges import Kept, tell_health
-from worker.listener import metrics_served, start_listener
-from worker.observed import observed
+from worker.celery_app import CONTROL
+from worker.monitoring.instrumentation import observed
+from worker.monitoring.metrics_collectors import Kept, tell_health
+from worker.monitoring.metrics_server import metrics_served, start_listener
 
 
 @pytest.fixture

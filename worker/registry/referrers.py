@@ -21,11 +21,11 @@ from models.errors import (
 )
 from models.images.manifest import ImageDocument, IndexDocument, parse_manifest
 from models.oci import OCI_INDEX, Descriptor, media_type_of
-from worker.registry.access import Access
 from worker.registry.clock import Clock
-from worker.registry.link import next_page
-from worker.registry.paths import referrers_path
-from worker.registry.words import Answer, Fetched, Place
+from worker.registry.endpoints import referrers_path
+from worker.registry.registry_types import Answer, Fetched, Place
+from worker.registry.request_context import Access
+from worker.registry.transport.link_header import next_page
 
 MOST_PAGES = 50
 MOST_DESCRIPTORS = 2000

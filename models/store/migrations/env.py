@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `models.store.upgrade` opened, in its transaction.
+"""Runs migrations on the connection that `models.store.database.schema` opened, in its transaction.
 
 To write a new step:
 `alembic -c models/store/migrations/alembic.ini -x url=… revision --autogenerate -m …`
@@ -9,8 +9,8 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, text
 
-from models.store.session import open_engine
-from models.store.tables.schema import METADATA
+from models.store.database.session import open_engine
+from models.store.tables.all_tables import METADATA
 
 
 def run(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Moment, RowId, Words
+from models.store.tables.table_base import Base, Moment, RowId, Words
 
 
 class CounterRow(Base):

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, Integer, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Moment, RowId, Words
+from models.store.tables.table_base import Base, Moment, RowId, Words
 
 
 class NoticeRow(Base):

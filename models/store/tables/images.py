@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Document, Moment, RowId, Words
+from models.store.tables.table_base import Base, Document, Moment, RowId, Words
 
 
 class ImageRow(Base):

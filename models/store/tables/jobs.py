@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Document, Moment, Words
+from models.store.tables.table_base import Base, Document, Moment, Words
 
 
 class JobRow(Base):

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Moment, RowId, Words
+from models.store.tables.table_base import Base, Moment, RowId, Words
 
 
 class ScheduleRow(Base):
@@ -70,7 +70,7 @@ class ScheduleRow(Base):
 
 class PlaceRow(Base):
     """By which words a row of the calendar is found; the database keeps them in step by itself
-    (`models.store.places`).
+    (`models.store.schedule.schedule_triggers`).
 
     A row of the calendar moves three times at each turn, and every index on it moves too. So those
     on words are here, where nothing moves until a tag follows something else.

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Document, Moment, RowId, Words
+from models.store.tables.table_base import Base, Document, Moment, RowId, Words
 
 
 class StreamRow(Base):

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Integer, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.base import Base, Moment, Words
+from models.store.tables.table_base import Base, Moment, Words
 
 
 class TagListRow(Base):

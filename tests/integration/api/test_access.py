@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.settings import AllowedRegistry
+from models.config.settings import AllowedRegistry
 from tests import fixtures as fx
 from tests.apiserver import IMAGE_API, ApiWorld
 from tests.integration.api.rooms import Room, follows, tag_from

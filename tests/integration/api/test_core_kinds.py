@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from models.store.session import transaction
+from models.store.database.session import transaction
 from models.store.tables.secrets import SecretRow
 from tests.integration.api.rooms import tag_from
 from tests.integration.api.test_streams_created import causes

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from models.store.events import record_event
-from models.store.session import transaction
-from worker.queue import utc_now
+from models.store.database.session import transaction
+from models.store.events.event_store import record_event
+from worker.job_queue import utc_now
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 

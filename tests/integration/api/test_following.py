@@ -15,14 +15,17 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from api.follower import Feed, Follower
-from api.hub import Hub
-from api.watch import WatchRequest, watch_body
-from api.watch_lines import Shape
+from api.watch.change_reader import Feed, Follower
+from api.watch.watch_cache import Hub
+from api.watch.watch_encoder import Shape
+from api.watch.watch_stream import WatchRequest, watch_body
+from models.api_errors import ExpiredError
 from models.errors import StreamConflictError
-from models.refusals import ExpiredError
 from models.resources.meta import ObjectMeta, Secret
-from models.store.changes import (
+from models.store.access.namespace_store import ensure_namespace
+from models.store.access.secret_mapping import open_secret
+from models.store.access.secret_store import save_secret
+from models.store.changes.change_log import (
     Change,
     Verb,
     latest_version,
@@ -30,13 +33,10 @@ from models.store.changes import (
     prune_changes,
     record_changes,
 )
-from models.store.cipher import Cipher
-from models.store.namespaces import ensure_namespace
-from models.store.secret_rows import open_secret
-from models.store.secrets import save_secret
-from models.store.session import open_engine, transaction, upgrade
-from models.store.streams import delete_stream, load_stream, save_stream
-from models.store.waking import Waker
+from models.store.changes.change_notify import Waker
+from models.store.database.cipher import Cipher
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.streams.stream_store import delete_stream, load_stream, save_stream
 from tests.integration.store.things import NOW, after, stored, stream
 
 SHAPE = Shape("streams", "ImageStream", "image.openshift.io/v1")
@@ -171,7 +171,7 @@ async def test_a_deleted_stream_is_told_of_with_its_last_state(engine, base):
 
 async def test_a_process_hears_of_what_another_process_writes(engine, base, database_url):
     script = (
-        "import sys; from models.store.session import open_engine;"
+        "import sys; from models.store.database.session import open_engine;"
         "from tests.integration.api.test_following import changed;"
         "changed(open_engine(sys.argv[1]), 'far')"
     )

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event
 
-from api.attempts import Attempts
-from api.auth import RENEW, TRUST, Gatekeeper
-from api.threads import Threads
-from models.access.roles import Binding
+from api.auth.login_throttle import Attempts
+from api.auth.token_authenticator import RENEW, TRUST, Gatekeeper
+from api.serving.executor import Threads
+from models.access.rbac import Binding
+from models.api_errors import BadRequestError, TooManyRequestsError, UnauthorizedError
 from models.errors import ForbiddenError, StoreError
-from models.refusals import BadRequestError, TooManyRequestsError, UnauthorizedError
-from models.store.access import bind, create_token, revoke_token, unbind
-from models.store.session import open_engine, transaction, upgrade
+from models.store.access.token_store import bind, create_token, revoke_token, unbind
+from models.store.database.session import open_engine, transaction, upgrade
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 IMAGE, PEER = "image.openshift.io", "10.0.0.1"

@@ -6,8 +6,8 @@ headers and bodies, nulls included.
 
 import pytest
 
-from models.store.images import load_image
-from models.store.session import transaction
+from models.store.database.session import transaction
+from models.store.images.image_store import load_image
 from tests import fixtures as fx
 from tests.apiserver import IMAGE_API
 

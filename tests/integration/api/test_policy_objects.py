@@ -3,9 +3,9 @@
 import pytest
 
 from tests import fixtures as fx
-from worker.registry.words import Place
-from worker.reporting import report
-from worker.runtime import runtime_of
+from worker.monitoring.registry_reporter import report
+from worker.registry.registry_types import Place
+from worker.worker_context import runtime_of
 
 PATH = "/apis/sync.tagstream.io/v1/registries"
 

@@ -4,14 +4,14 @@ import threading
 
 import pytest
 
+from api.auth.access_reviews import review_access, review_local_access
 from api.projects import describe_user, may_request_project, request_project
-from api.reviews import review_access, review_local_access
-from models.access.roles import Binding, Caller, visible_namespaces
+from models.access.rbac import Binding, Caller, visible_namespaces
+from models.api_errors import BadRequestError, ForbiddenPathError
 from models.errors import AlreadyExistsError, ForbiddenError, InvalidObjectError
-from models.refusals import BadRequestError, ForbiddenPathError
-from models.store.access import bind, bindings_of
-from models.store.namespaces import load_namespace
-from models.store.session import open_engine, transaction, upgrade
+from models.store.access.namespace_store import load_namespace
+from models.store.access.token_store import bind, bindings_of
+from models.store.database.session import open_engine, transaction, upgrade
 from tests.integration.store.things import NOW
 
 IMAGE = "image.openshift.io"

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.store.registries import discover_registries
-from models.store.registry_status import publish_health
-from models.store.session import transaction
+from models.store.database.session import transaction
+from models.store.registries.registry_reports import publish_health
+from models.store.registries.registry_store import discover_registries
 
 PATH = "/apis/sync.tagstream.io/v1/registries"
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from models.store.session import transaction
+from models.store.database.session import transaction
 from models.store.tables.schedule import ScheduleRow
 from tests.integration.api.rooms import tag_from
 

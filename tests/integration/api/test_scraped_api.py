@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.scrape import words_of
+from api.serving.metrics_endpoint import words_of
 from tests.apiserver import IMAGE_API
 from tests.e2e.conftest import until
 from tests.scrapes import parse, told

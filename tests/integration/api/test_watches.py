@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from models.store.changes import prune_changes
-from models.store.namespaces import ensure_namespace
-from models.store.session import transaction
-from models.store.streams import save_stream
+from models.store.access.namespace_store import ensure_namespace
+from models.store.changes.change_log import prune_changes
+from models.store.database.session import transaction
+from models.store.streams.stream_store import save_stream
 from tests.apiserver import IMAGE_API, ApiWorld
 from tests.integration.api.rooms import Room, tag_from
 from tests.integration.api.test_streams_created import causes

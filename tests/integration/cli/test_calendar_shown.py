@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
 
-from models.store.session import open_engine, transaction
+from models.store.database.session import open_engine, transaction
 from models.store.tables.schedule import ScheduleRow
 
 TIME = r"(\d\d:\d\d:\d\dZ|\d{4}-\d\d-\d\d \d\d:\d\dZ)"

@@ -5,13 +5,13 @@ import sqlite3
 
 import pytest
 
-from models.jobs import JobRequest
-from models.store.jobs import create_job
-from models.store.session import open_engine, transaction, upgrade
+from models.job_types import JobRequest
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.jobs.job_store import create_job
 from tests import fixtures as fx
 from tests.integration.cli.conftest import interrupt, until
 from tests.integration.imports.conftest import img, isi
-from worker.queue import utc_now
+from worker.job_queue import utc_now
 
 
 def running(cli):

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from models.jobs import Asker, JobRequest
-from models.store.jobs import create_job
-from models.store.session import transaction
+from models.job_types import Asker, JobRequest
+from models.store.database.session import transaction
+from models.store.jobs.job_store import create_job
 from tests import fixtures as fx
 from tests.apiserver import ApiWorld
 from tests.integration.cli.conftest import CANARY, interrupt, until

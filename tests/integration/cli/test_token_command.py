@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.store.access import digest_token, load_caller
-from models.store.session import open_engine, transaction
+from models.store.access.token_store import digest_token, load_caller
+from models.store.database.session import open_engine, transaction
 
 TOKEN = r"tgs_[-_A-Za-z0-9]{43}\n"
 

@@ -9,24 +9,24 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from models.choices import build_cadence
-from models.jobs import Asker, JobRequest, JobState
+from models.config.import_config import build_cadence
+from models.config.settings import Settings
+from models.job_types import Asker, JobRequest, JobState
 from models.resources.imports import ImageStreamImport
 from models.resources.meta import Secret
-from models.settings import Settings
-from models.store.images import load_image
-from models.store.jobs import create_job, load_answer
-from models.store.secrets import save_secret
-from models.store.session import open_engine, transaction, upgrade
-from models.store.streams import load_stream, save_stream
+from models.store.access.secret_store import save_secret
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.images.image_store import load_image
+from models.store.jobs.job_store import create_job, load_answer
+from models.store.streams.stream_store import load_stream, save_stream
 from models.store.tables.schedule import ScheduleRow
-from scheduler.budget import Pace
-from scheduler.tick import Rules, claim_round
+from scheduler.dispatch import Rules, claim_round
+from scheduler.pacing import Pace
 from tests import fixtures as fx
-from worker.checks import run_checks
-from worker.importer import run_import
-from worker.queue import moment, read_job, utc_now
-from worker.runtime import open_runtime
+from worker.checks.check_batch import run_checks
+from worker.imports.importer import run_import
+from worker.job_queue import moment, read_job, utc_now
+from worker.worker_context import open_runtime
 
 
 def img(name, *, to=None, kind="DockerImage", manifest=False, reference_policy=None, **policy):

@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-import worker.checks
-import worker.scheduled
+import worker.checks.check_batch
+import worker.checks.scheduled_import
 from models.errors import StreamConflictError
-from models.store.session import transaction
+from models.store.database.session import transaction
 from models.store.tables.schedule import ScheduleRow
 from models.store.tables.secrets import SecretRow
-from models.streams.allowlist import AllowList
+from models.streams.registries.registry_allowlist import AllowList
 from tests import fixtures as fx
 from tests.integration.imports.conftest import img, isi, save
-from worker.queue import moment
+from worker.job_queue import moment
 
 
 def scheduled(house, reg, *tags, name="is", namespace="ns"):
@@ -65,14 +65,14 @@ def test_our_own_bug_in_one_stream_is_that_streams_alone(house, reg, monkeypatch
     scheduled(house, reg, "t", name="cursed")
     scheduled(house, reg, "t", name="blessed")
     digest = move(reg)
-    real = worker.scheduled.apply_import
+    real = worker.checks.scheduled_import.apply_import
 
     def fail(stream, *rest, **more):
         if stream.metadata.name == "cursed":
             raise KeyError("bug")
         return real(stream, *rest, **more)
 
-    monkeypatch.setattr(worker.scheduled, "apply_import", fail)
+    monkeypatch.setattr(worker.checks.scheduled_import, "apply_import", fail)
     house.look()
     rows = house.calendar()
     assert head(house, "blessed") == digest
@@ -99,7 +99,7 @@ def test_a_tag_that_is_not_allowed_any_more_holds_up_no_other_of_its_stream(hous
 
 def test_a_database_that_gives_way_once_costs_no_turn(house, reg, monkeypatch):
     scheduled(house, reg, "t", "u")
-    real = worker.checks.settle_checks
+    real = worker.checks.check_batch.settle_checks
     calls = []
 
     def give_way(*args):
@@ -108,7 +108,7 @@ def test_a_database_that_gives_way_once_costs_no_turn(house, reg, monkeypatch):
             raise StreamConflictError("the database gave way to another writer", name="")
         return real(*args)
 
-    monkeypatch.setattr(worker.checks, "settle_checks", give_way)
+    monkeypatch.setattr(worker.checks.check_batch, "settle_checks", give_way)
     house.look()
     assert {row.decision for row in house.calendar().values()} == {"same"}
     assert len(reg.requests) == 2

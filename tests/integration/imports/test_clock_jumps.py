@@ -3,16 +3,16 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from models.choices import build_cadence
+from models.config.import_config import build_cadence
 from models.resources.registries import RegistrySpec
-from models.store.clock import notice_cadence, notice_clock
-from models.store.session import transaction
-from models.streams.policies import NO_POLICIES, Policies
-from models.streams.schedule import Cadence
-from scheduler.budget import Pace
+from models.store.database.session import transaction
+from models.store.schedule.clock_skew import notice_cadence, notice_clock
+from models.streams.registries.registry_policies import NO_POLICIES, Policies
+from models.streams.schedule.check_schedule import Cadence
+from scheduler.pacing import Pace
 from tests import fixtures as fx
 from tests.integration.imports.conftest import img, isi
-from worker.queue import moment
+from worker.job_queue import moment
 
 CADENCE = Cadence()
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from models.jobs import Asker, JobRequest, JobState
-from models.store.jobs import create_job
-from models.store.session import transaction
+from models.job_types import Asker, JobRequest, JobState
+from models.store.database.session import transaction
+from models.store.jobs.job_store import create_job
 from tests.integration.imports.conftest import img, isi
 from tests.scrapes import few_registries, grown, samples, told
-from worker.importer import run_import
-from worker.queue import read_job, utc_now
+from worker.imports.importer import run_import
+from worker.job_queue import read_job, utc_now
 
 IMPORTS = "tagstream_imports_total"
 SUCCESS = "openshift_imagestreamcontroller_success_count"

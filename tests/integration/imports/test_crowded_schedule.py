@@ -12,17 +12,17 @@ from datetime import timedelta
 
 from structlog.testing import capture_logs
 
-from models.choices import build_cadence
+from models.config.import_config import build_cadence
 from models.errors import StreamConflictError
-from models.store.session import transaction
-from models.store.streams import delete_stream
-from scheduler.budget import Pace
-from scheduler.tick import Rules, claim_round
+from models.store.database.session import transaction
+from models.store.streams.stream_store import delete_stream
+from scheduler.dispatch import Rules, claim_round
+from scheduler.pacing import Pace
 from tests import fixtures as fx
 from tests.fakeregistry.content import error_reply
 from tests.integration.imports.conftest import img, isi, save
-from worker.checks import run_checks
-from worker.queue import moment, utc_now
+from worker.checks.check_batch import run_checks
+from worker.job_queue import moment, utc_now
 
 SECONDS = float(os.environ.get("TAGSTREAM_SOAK", "1.0"))
 STREAMS, TAGS = 12, 4

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from models.jobs import Asker
-from models.store.changes import latest_version
-from models.store.events import list_events
-from models.store.session import transaction
+from models.job_types import Asker
+from models.store.changes.change_log import latest_version
+from models.store.database.session import transaction
+from models.store.events.event_store import list_events
+from models.store.streams.known_tag_lists import load_tag_lists
 from models.store.tables.tag_lists import TagListRow
-from models.store.tag_lists import load_tag_lists
 from tests import fixtures as fx
 from tests.fakeregistry.content import error_reply
 from tests.fakeregistry.wire import Reply

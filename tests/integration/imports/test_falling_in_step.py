@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from models.store.session import transaction
+from models.store.database.session import transaction
 from models.store.tables.schedule import ScheduleRow
 from tests.integration.imports.conftest import img, isi
-from worker.queue import moment
+from worker.job_queue import moment
 
 INTERVAL = "sync.tagstream.io/interval"
 

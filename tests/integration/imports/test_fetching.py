@@ -7,12 +7,12 @@ import pytest
 
 from models.oci import ACCEPT_MANIFESTS, SCHEMA1
 from models.resources.image import Image
-from models.store.images import save_images
-from models.store.session import transaction
+from models.store.database.session import transaction
+from models.store.images.image_store import save_images
 from tests import fixtures as fx
 from tests.integration.imports import wares
 from tests.integration.imports.conftest import img, isi
-from worker.queue import utc_now
+from worker.job_queue import utc_now
 
 D1 = fx.digest_of(fx.S2)
 CFG = fx.digest_of(fx.CFG_A)

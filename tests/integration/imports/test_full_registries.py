@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from models.store.session import transaction
-from models.streams.schedule import Cadence, Decision
-from scheduler.budget import Pace
-from scheduler.flow import Flow
-from scheduler.tick import Rules, claim_round
+from models.store.database.session import transaction
+from models.streams.schedule.check_schedule import Cadence, Decision
+from scheduler.backpressure import Flow
+from scheduler.dispatch import Rules, claim_round
+from scheduler.pacing import Pace
 from tests.integration.imports.conftest import img, isi
-from worker.queue import moment
+from worker.job_queue import moment
 
 LEASE = timedelta(seconds=30)
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-import worker.looks
+import worker.checks.source_checks
 from tests.integration.imports.test_batches_that_break import move, scheduled
 
 
 @pytest.fixture
 def narrow(monkeypatch):
     """One look at a time, which nobody waits for long."""
-    monkeypatch.setattr(worker.looks, "SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(worker.checks.source_checks, "SIDE_BY_SIDE", 1)
 
 
 def six_tags(house, reg):
@@ -22,7 +22,7 @@ def six_tags(house, reg):
 def test_a_look_that_takes_too_long_is_interrupted_and_the_next_ones_are_done(
     house, reg, narrow, monkeypatch
 ):
-    monkeypatch.setattr(worker.looks, "LONGEST_LOOK", 1.0)
+    monkeypatch.setattr(worker.checks.source_checks, "LONGEST_LOOK", 1.0)
     six_tags(house, reg)
     reg.delay(4.0, "/a/b/manifests/t(0|3)", method="HEAD")
     house.look()
@@ -37,7 +37,7 @@ def test_a_look_that_takes_too_long_is_interrupted_and_the_next_ones_are_done(
 def test_those_who_wait_behind_a_slow_look_go_side_by_side_after_a_while(
     house, reg, narrow, monkeypatch
 ):
-    monkeypatch.setattr(worker.looks, "LONGEST_LINE", 0.2)
+    monkeypatch.setattr(worker.checks.source_checks, "LONGEST_LINE", 0.2)
     six_tags(house, reg)
     reg.delay(3.0, "/a/b/manifests/t0", method="HEAD")
     house.look()

@@ -6,19 +6,19 @@ from itertools import pairwise
 
 import pytest
 
-from models.jobs import Asker
-from models.store.jobs import list_jobs
-from models.store.session import transaction
-from models.store.streams import delete_stream
-from models.streams.allowlist import AllowList
-from models.streams.schedule import Cadence
-from scheduler.budget import Pace
-from scheduler.tick import Rules, claim_round, tick
+from models.job_types import Asker
+from models.store.database.session import transaction
+from models.store.jobs.job_store import list_jobs
+from models.store.streams.stream_store import delete_stream
+from models.streams.registries.registry_allowlist import AllowList
+from models.streams.schedule.check_schedule import Cadence
+from scheduler.dispatch import Rules, claim_round, tick
+from scheduler.pacing import Pace
 from tests import fixtures as fx
 from tests.fakeregistry.server import FakeRegistry
 from tests.integration.imports.conftest import img, isi, save
-from worker.checks import run_checks
-from worker.queue import moment, utc_now
+from worker.checks.check_batch import run_checks
+from worker.job_queue import moment, utc_now
 
 INTERVAL = "sync.tagstream.io/interval"
 SUSPEND = "sync.tagstream.io/suspend"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from models.jobs import JobState
+from models.job_types import JobState
 from models.resources.stream import ImageStream
-from models.streams.strategy import prepare_create
-from models.streams.trigger import due_import
+from models.streams.imports.import_trigger import due_import
+from models.streams.writes.stream_strategy import prepare_create
 
 
 def wanted(reg, *tags):

@@ -7,10 +7,10 @@ python asker.py REDIS_URL HOST TAGS BUDGET [LEASE]; prints how many answers it g
 import asyncio
 import sys
 
-from worker.registry.access import Access
-from worker.registry.hosts import Hosts
-from worker.registry.shares import RedisSlots
-from worker.registry.words import Place
+from worker.registry.limits.host_limiters import Hosts
+from worker.registry.limits.shared_concurrency import RedisSlots
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 
 async def head(host, address, tag):

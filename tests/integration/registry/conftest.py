@@ -3,8 +3,8 @@
 import pytest
 
 from tests.integration.registry.rights import OWN_MACHINE
-from worker.registry.client import RegistryClient
-from worker.registry.config import ClientConfig
+from worker.registry.client_config import ClientConfig
+from worker.registry.registry_client import RegistryClient
 
 
 @pytest.fixture

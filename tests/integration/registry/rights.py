@@ -5,12 +5,12 @@ import json
 
 from models.resources.meta import Secret
 from tests import fixtures as fx
-from worker.registry.access import Access
-from worker.registry.client import RegistryClient
-from worker.registry.config import ClientConfig
-from worker.registry.credentials import Keyring
-from worker.registry.guard import Allowance, EgressPolicy
-from worker.registry.words import Place
+from worker.registry.auth.credentials import Keyring
+from worker.registry.client_config import ClientConfig
+from worker.registry.registry_client import RegistryClient
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
+from worker.registry.transport.egress_policy import Allowance, EgressPolicy
 
 CANARY = "canary-7f3a"
 OWN_MACHINE = EgressPolicy(embedded=True)

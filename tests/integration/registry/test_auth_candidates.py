@@ -6,7 +6,6 @@ import json
 import pytest
 
 from models.errors import RegistryDeniedError, RegistryError, status_of
-from tests.clocks import HandClock
 from tests.fakeregistry.wire import Reply
 from tests.integration.registry.rights import (
     CANARY,
@@ -18,9 +17,10 @@ from tests.integration.registry.rights import (
     push,
     secrets_in,
 )
-from worker.registry.access import Access
-from worker.registry.auth import WARNING, Authenticator
-from worker.registry.words import Outgoing
+from tests.manual_clock import HandClock
+from worker.registry.auth.authenticator import WARNING, Authenticator
+from worker.registry.registry_types import Outgoing
+from worker.registry.request_context import Access
 
 DENIED = b'{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}'
 PAGE = [("Content-Type", "text/html")]

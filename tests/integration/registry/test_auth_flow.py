@@ -18,8 +18,8 @@ from tests.integration.registry.rights import (
     push,
     secrets_in,
 )
-from worker.registry.access import Access
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 
 @pytest.fixture(autouse=True)

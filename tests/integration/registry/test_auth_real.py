@@ -9,8 +9,8 @@ import pytest
 from models.errors import RegistryDeniedError, RegistryError, status_of
 from tests import fixtures as fx
 from tests.integration.registry.rights import login, open_client
-from worker.registry.access import Access
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 CONFIG = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
 MANIFEST = fx.compact(

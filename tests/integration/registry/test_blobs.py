@@ -7,7 +7,7 @@ from models.oci import compute_digest
 from tests import fixtures as fx
 from tests.fakeregistry.wire import Raw, Reply
 from tests.integration.registry.rights import access
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
 
 CONFIG = fx.digest_of(fx.CFG_A)
 BLOB = f"/v2/a/b/blobs/{CONFIG}"

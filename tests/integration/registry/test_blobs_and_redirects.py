@@ -13,7 +13,7 @@ from tests.integration.registry.rights import (
     open_client,
     server_policy,
 )
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
 
 CONFIG = fx.digest_of(fx.CFG_A)
 BLOB = f"/v2/a/b/blobs/{CONFIG}"

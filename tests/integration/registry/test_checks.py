@@ -4,12 +4,12 @@ import pytest
 
 from models.errors import ManifestUnknownError, ProtocolError, RateLimitedError, RegistryError
 from tests import fixtures as fx
-from tests.clocks import HandClock
 from tests.fakeregistry.wire import Reply
 from tests.integration.registry.rights import access
-from worker.registry.access import Access
-from worker.registry.checks import NO_HEAD_KEPT
-from worker.registry.words import Place
+from tests.manual_clock import HandClock
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
+from worker.registry.tag_check import NO_HEAD_KEPT
 
 T = "/v2/a/b/manifests/t"
 HEAD, GET = f"HEAD {T}", f"GET {T}"

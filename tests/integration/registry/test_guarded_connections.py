@@ -11,9 +11,9 @@ import pytest
 from models.errors import EgressRefusedError, RegistryError, TransientRegistryError, status_of
 from tests import fixtures as fx
 from tests.integration.registry.rights import access, everything_is_here, server_policy
-from worker.registry import transport
-from worker.registry.guard import REFUSED, Allowance, EgressPolicy
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
+from worker.registry.transport import connector
+from worker.registry.transport.egress_policy import REFUSED, Allowance, EgressPolicy
 
 ANYBODY = access()
 D1 = fx.digest_of(fx.S2)
@@ -43,14 +43,14 @@ def names(**meanings):
 def opened(monkeypatch):
     """The addresses that sockets were opened for."""
     seen = []
-    original = transport.GuardedTransport._open_socket
+    original = connector.GuardedTransport._open_socket
 
     def spy(self, info):
         made = original(self, info)
         seen.append(info[4][0])
         return made
 
-    monkeypatch.setattr(transport.GuardedTransport, "_open_socket", spy)
+    monkeypatch.setattr(connector.GuardedTransport, "_open_socket", spy)
     return seen
 
 
@@ -163,8 +163,10 @@ async def test_blocked_closed_and_silent_hosts_sound_the_same(
     open_client, monkeypatch, closed_port, silent_port
 ):
     """What a tenant hears of a host that the operator did not allow tells nothing about it."""
-    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr("worker.registry.guard.is_public", str)  # this machine plays the internet
+    monkeypatch.setattr(connector, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(
+        "worker.registry.transport.egress_policy.is_public", str
+    )  # this machine plays the internet
     ports = frozenset({443, closed_port, silent_port})
     policy = EgressPolicy(ports=ports)
     world = names(blocked=[["169.254.1.1"]], closed=[["127.0.0.1"]] * 9, silent=[["127.0.0.1"]] * 9)
@@ -221,7 +223,7 @@ async def test_the_systems_look_up_has_threads_of_its_own(monkeypatch):
         "getaddrinfo",
         lambda *_, **__: asyncio.run_coroutine_threadsafe(hold.wait(), loop).result() and [],
     )
-    hanging = [asyncio.create_task(transport.look_up(f"h{n}.test", 443)) for n in range(30)]
+    hanging = [asyncio.create_task(connector.look_up(f"h{n}.test", 443)) for n in range(30)]
     assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 2) == "free"
     hold.set()
     await asyncio.gather(*hanging)
@@ -233,7 +235,7 @@ async def test_what_the_guard_leans_on_in_the_transport_is_still_there(opened):
     parameters = inspect.signature(aiohttp.TCPConnector).parameters
     assert {"resolver", "socket_factory", "use_dns_cache"} <= set(parameters)
     context = ssl.create_default_context()
-    guarded = transport.GuardedTransport(
+    guarded = connector.GuardedTransport(
         EgressPolicy(), context, lookup=everything_is_here, dns_seconds=1
     )
     for url in ("http://127.0.0.1:80/", "http://[::1]:80/", "http://name.test/"):

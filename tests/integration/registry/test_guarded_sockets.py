@@ -22,9 +22,9 @@ from tests.integration.registry.rights import (
     open_client,
     server_policy,
 )
-from worker.registry.access import Access
-from worker.registry.guard import DENIED, REFUSED, Allowance, EgressPolicy
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
+from worker.registry.transport.egress_policy import DENIED, REFUSED, Allowance, EgressPolicy
 
 SERVER = EgressPolicy()
 

@@ -16,8 +16,8 @@ from models.errors import (
 from tests import fixtures as fx
 from tests.fakeregistry.wire import Reply
 from tests.integration.registry.rights import access, open_client
-from worker.registry.config import user_agent
-from worker.registry.words import Place
+from worker.registry.client_config import user_agent
+from worker.registry.registry_types import Place
 
 T = "/v2/a/b/manifests/t"
 D1 = fx.digest_of(fx.S2)

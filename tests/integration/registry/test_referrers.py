@@ -6,10 +6,10 @@ import uuid
 import pytest
 
 from tests import fixtures as fx
-from tests.clocks import HandClock
 from tests.fakeregistry.wire import Reply
 from tests.integration.registry.rights import access
-from worker.registry.words import Place
+from tests.manual_clock import HandClock
+from worker.registry.registry_types import Place
 
 ANYBODY = access()
 SUBJECT = fx.digest_of(fx.OCI)

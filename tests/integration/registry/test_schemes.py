@@ -15,10 +15,10 @@ from tests.integration.registry.rights import (
     login,
     server_policy,
 )
-from worker.registry.config import ClientConfig
-from worker.registry.exchange import _context
-from worker.registry.guard import EgressPolicy
-from worker.registry.words import Place
+from worker.registry.client_config import ClientConfig
+from worker.registry.registry_types import Place
+from worker.registry.transport.egress_policy import EgressPolicy
+from worker.registry.transport.http_exchange import _context
 
 ANYBODY = access()
 D1 = fx.digest_of(fx.S2)

@@ -10,10 +10,10 @@ from models.errors import RateLimitedError
 from tests import fixtures as fx
 from tests.integration.registry.rights import OWN_MACHINE
 from tests.integration.registry.test_slots import RedisServer, server  # noqa: F401 (a fixture)
-from worker.registry.access import Access
-from worker.registry.client import RegistryClient
-from worker.registry.config import ClientConfig
-from worker.registry.words import Place
+from worker.registry.client_config import ClientConfig
+from worker.registry.registry_client import RegistryClient
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 T = "/a/b/manifests/t"
 CHECK = Access(lane="scheduled", tenant="t")

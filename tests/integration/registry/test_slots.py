@@ -14,10 +14,10 @@ import pytest
 import redis
 
 from models.errors import TransientRegistryError
-from worker.registry.access import Access
-from worker.registry.hosts import Hosts
-from worker.registry.shares import RedisSlots
-from worker.registry.words import Place
+from worker.registry.limits.host_limiters import Hosts
+from worker.registry.limits.shared_concurrency import RedisSlots
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 PLACE = Place("r.example", "team/app")
 KEY = "tagstream:reg:r.example"

@@ -7,7 +7,7 @@ import pytest
 from models.errors import ContentError, ManifestUnknownError, ProtocolError
 from tests.fakeregistry.wire import Reply
 from tests.integration.registry.rights import access, open_client
-from worker.registry.words import Place
+from worker.registry.registry_types import Place
 
 LIST = "/v2/a/b/tags/list"
 D = f"sha256:{'d' * 64}"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.store.namespaces import ensure_namespace
-from models.store.session import open_engine, transaction, upgrade
+from models.store.access.namespace_store import ensure_namespace
+from models.store.database.session import open_engine, transaction, upgrade
 from tests.integration.store.things import NOW
 
 

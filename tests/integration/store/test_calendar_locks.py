@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import select, text
 
 from models.resources.stream import ImageStream
-from models.store.session import open_engine, transaction, upgrade
-from models.store.streams import load_stream, save_stream
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.streams.stream_store import load_stream, save_stream
 from models.store.tables.schedule import ScheduleRow
-from models.streams.schedule import Cadence
-from scheduler.budget import Pace
-from scheduler.tick import Rules, claim_round
-from worker.queue import moment
+from models.streams.schedule.check_schedule import Cadence
+from scheduler.dispatch import Rules, claim_round
+from scheduler.pacing import Pace
+from worker.job_queue import moment
 
 RULES = Rules(Cadence(), timedelta(seconds=30), lambda _host: Pace(50.0))
 STREAM = {

@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import MetaData, delete, select, update
 
-from models.store.session import open_engine, transaction, upgrade
+from models.store.database.schema import migrate_schema
+from models.store.database.session import open_engine, transaction, upgrade
 from models.store.tables.schedule import PlaceRow, ScheduleRow
-from models.store.upgrade import migrate_schema
-from models.streams.schedule import Cadence
-from scheduler.budget import Pace
-from scheduler.tick import Rules, claim_round
-from worker.queue import moment
+from models.streams.schedule.check_schedule import Cadence
+from scheduler.dispatch import Rules, claim_round
+from scheduler.pacing import Pace
+from worker.job_queue import moment
 
 THEN = datetime(2026, 1, 2, 3, 4, 5)
 DIGEST = "sha256:" + "1" * 64

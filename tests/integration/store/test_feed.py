@@ -5,10 +5,13 @@ import threading
 import pytest
 from cryptography.fernet import Fernet
 
-from models.jobs import JobRequest, JobResult, JobState
+from models.job_types import JobRequest, JobResult, JobState
 from models.resources.core import NamespaceStatus
 from models.resources.meta import ObjectMeta, Secret
-from models.store.changes import (
+from models.store.access.namespace_store import load_namespace, save_namespace
+from models.store.access.secret_mapping import open_secret
+from models.store.access.secret_store import delete_secret, save_secret
+from models.store.changes.change_log import (
     Verb,
     floor_version,
     latest_version,
@@ -17,15 +20,12 @@ from models.store.changes import (
     load_feed,
     prune_changes,
 )
-from models.store.cipher import Cipher
-from models.store.images import delete_image, load_image, save_images, update_image
-from models.store.jobs import claim_job, create_job, finish_job
-from models.store.namespaces import load_namespace, save_namespace
-from models.store.secret_rows import open_secret
-from models.store.secrets import delete_secret, save_secret
-from models.store.session import transaction
-from models.store.stream_wires import SHOWN_HISTORY, list_stream_wires
-from models.store.streams import delete_stream, list_streams, load_stream, save_stream
+from models.store.database.cipher import Cipher
+from models.store.database.session import transaction
+from models.store.images.image_store import delete_image, load_image, save_images, update_image
+from models.store.jobs.job_store import claim_job, create_job, finish_job
+from models.store.streams.stream_list import SHOWN_HISTORY, list_stream_wires
+from models.store.streams.stream_store import delete_stream, list_streams, load_stream, save_stream
 from tests.integration.store.things import (
     NOW,
     START,

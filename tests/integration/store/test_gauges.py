@@ -6,23 +6,23 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from models.jobs import JobRequest, Lane
-from models.metrics import JOBS, OLDEST_DUE, OLDEST_JOB, TAGS_PENDING, TAGS_SCHEDULED
+from models.job_types import JobRequest, Lane
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream
-from models.store import gauges
-from models.store.jobs import create_job
-from models.store.session import transaction
-from models.store.streams import save_stream
+from models.store.database import metrics_queries
+from models.store.database.session import transaction
+from models.store.jobs.job_store import create_job
+from models.store.streams.stream_store import save_stream
 from models.store.tables.schedule import ScheduleRow
 from models.store.tables.streams import StreamRow
+from models.telemetry.metrics import JOBS, OLDEST_DUE, OLDEST_JOB, TAGS_PENDING, TAGS_SCHEDULED
 from tests.integration.store.things import NOW
 
 
 def read(engine, now=NOW):
     """Every value by the gauge's name and its labels."""
     with transaction(engine, write=False) as session:
-        found = list(gauges.load_gauges(session, now=now))
+        found = list(metrics_queries.load_gauges(session, now=now))
     return {(value.reading.name, *value.labels): value.number for value in found}
 
 
@@ -94,7 +94,7 @@ def test_a_lease_that_ran_out_is_counted_once(engine, enter):
 def test_tags_are_counted_up_to_a_bound(engine, enter, monkeypatch):
     for number in range(5):
         enter(f"t{number}", ago=number)
-    monkeypatch.setattr(gauges, "MOST_TAGS", 3)
+    monkeypatch.setattr(metrics_queries, "MOST_TAGS", 3)
     found = read(engine)
     assert found[TAGS_PENDING.name,] == 3
     assert found[OLDEST_DUE.name,] == 4

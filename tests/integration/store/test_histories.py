@@ -1,7 +1,7 @@
 """What a tag meant, now or then, however much happened since."""
 
-from models.store.history import event_at, load_history, tags_of_image, trim_histories
-from models.store.session import transaction
+from models.store.database.session import transaction
+from models.store.streams.tag_histories import event_at, load_history, tags_of_image, trim_histories
 from tests.integration.store.things import (
     NOW,
     after,

@@ -2,13 +2,13 @@
 
 import pytest
 
-from models.live_rules import LiveRules
+from models.config.live_policies import LiveRules
+from models.config.settings import Settings
 from models.reference import Reference
 from models.resources.meta import ObjectMeta
 from models.resources.registries import Registry, RegistrySpec
-from models.settings import Settings
-from models.store.registries import save_registry
-from models.store.session import open_engine, transaction, upgrade
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.registries.registry_store import save_registry
 from tests.integration.store.things import NOW
 
 

@@ -6,12 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from models.errors import StreamConflictError
-from models.jobs import JobRequest
-from models.store.changes import Change, Verb, latest_version, load_changes, record_changes
-from models.store.images import load_images, save_held, save_images
-from models.store.jobs import claim_job, create_job
-from models.store.session import transaction
-from models.store.streams import load_stream, save_stream
+from models.job_types import JobRequest
+from models.store.changes.change_log import (
+    Change,
+    Verb,
+    latest_version,
+    load_changes,
+    record_changes,
+)
+from models.store.database.session import transaction
+from models.store.images.image_store import load_images, save_held, save_images
+from models.store.jobs.job_store import claim_job, create_job
+from models.store.streams.stream_store import load_stream, save_stream
 from tests.integration.store.things import (
     NOW,
     START,

@@ -1,10 +1,11 @@
 """A reimport is one job and a job for each stream, put on record and called off in bulk."""
 
-from models.jobs import JobResult, JobState
+from models.job_types import JobResult, JobState
 from models.resources.jobs import ReimportSelector
-from models.store.changes import load_changes
-from models.store.job_family import STEP
-from models.store.jobs import (
+from models.store.access.namespace_store import delete_namespace, ensure_namespace
+from models.store.changes.change_log import load_changes
+from models.store.database.session import transaction
+from models.store.jobs.job_store import (
     ask_cancel,
     claim_job,
     dropped_jobs,
@@ -12,15 +13,14 @@ from models.store.jobs import (
     load_job,
     mark_knocked,
 )
-from models.store.namespaces import delete_namespace, ensure_namespace
-from models.store.reimports import (
+from models.store.jobs.reimport_children import STEP
+from models.store.jobs.reimport_store import (
     create_reimport,
     list_children,
     reimport_job,
     stuck_reimports,
 )
-from models.store.session import transaction
-from models.store.streams import save_stream
+from models.store.streams.stream_store import save_stream
 from tests.integration.store.test_stored_jobs import LEASE
 from tests.integration.store.things import NOW, after, stream, wish
 

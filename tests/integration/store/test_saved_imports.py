@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 
 from models.errors import LeaseLostError, StreamConflictError
-from models.jobs import JobRequest, JobResult, JobState, TargetResult
-from models.store.images import load_held, load_image
-from models.store.imports import save_import
-from models.store.jobs import claim_job, create_job, finish_job, load_job
-from models.store.session import transaction
-from models.store.streams import load_known
-from models.streams.apply import ImportResult
-from models.streams.outcome import Known
+from models.job_types import JobRequest, JobResult, JobState, TargetResult
+from models.store.database.session import transaction
+from models.store.images.image_store import load_held, load_image
+from models.store.jobs.job_store import claim_job, create_job, finish_job, load_job
+from models.store.streams.import_writes import save_import
+from models.store.streams.stream_store import load_known
+from models.streams.imports.apply_import import ImportResult
+from models.streams.imports.import_outcome import Known
 from tests.integration.store.things import (
     NOW,
     START,

@@ -14,13 +14,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, text
 
 from models.errors import StoreError
-from models.store.changes import floor_version, latest_version, list_as_of, load_feed
-from models.store.jobs import find_job
-from models.store.namespaces import list_namespaces
-from models.store.session import open_engine, schema_version, transaction, upgrade
-from models.store.streams import list_streams
-from models.store.tables.schema import METADATA
-from models.store.upgrade import HEAD, MIGRATIONS, create_schema, migrate_schema
+from models.store.access.namespace_store import list_namespaces
+from models.store.changes.change_log import floor_version, latest_version, list_as_of, load_feed
+from models.store.database.schema import HEAD, MIGRATIONS, create_schema, migrate_schema
+from models.store.database.session import open_engine, schema_version, transaction, upgrade
+from models.store.jobs.job_store import find_job
+from models.store.streams.stream_store import list_streams
+from models.store.tables.all_tables import METADATA
 
 CATALOGUE = {
     "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master"],

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from models.errors import StoreError, UsageError
-from models.store.changes import Change, Verb, latest_version, record_changes
-from models.store.session import open_engine, transaction, upgrade
-from models.store.streams import list_streams, load_stream
+from models.store.changes.change_log import Change, Verb, latest_version, record_changes
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.streams.stream_store import list_streams, load_stream
 from tests.integration.store.things import NOW, START, loaded, stored, stream, wish
 
 CHANGE = Change("ImageStream", "app", Verb.ADDED, "ns")

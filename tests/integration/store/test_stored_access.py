@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from models.access.roles import Binding
+from models.access.rbac import Binding
 from models.errors import AlreadyExistsError, UsageError
-from models.store.access import (
+from models.store.access.token_store import (
     bind,
     bindings_of,
     create_token,
@@ -22,7 +22,7 @@ from models.store.access import (
     unbind,
     unbind_namespace,
 )
-from models.store.session import transaction
+from models.store.database.session import transaction
 from tests.integration.store.things import NOW, after
 
 

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.store.changes import Verb, load_feed
-from models.store.events import (
+from models.store.access.namespace_store import delete_namespace, ensure_namespace
+from models.store.changes.change_log import Verb, load_feed
+from models.store.database.session import transaction
+from models.store.events.event_store import (
     LONGEST_MESSAGE,
     Happening,
     count_events,
@@ -18,9 +20,7 @@ from models.store.events import (
     record_event,
     record_events,
 )
-from models.store.namespaces import delete_namespace, ensure_namespace
-from models.store.session import transaction
-from scheduler.sweep import prune_told
+from scheduler.reaper import prune_told
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

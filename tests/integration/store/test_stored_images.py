@@ -3,10 +3,11 @@
 import pytest
 
 from models.errors import StreamConflictError
-from models.images.packed import PackedImage, pack_image
+from models.images.compressed_image import PackedImage, pack_image
 from models.resources.image import ImageSignature
-from models.store.changes import load_changes
-from models.store.images import (
+from models.store.changes.change_log import load_changes
+from models.store.database.session import transaction
+from models.store.images.image_store import (
     count_images,
     delete_image,
     images_with_layer,
@@ -19,7 +20,6 @@ from models.store.images import (
     save_images,
     update_image,
 )
-from models.store.session import transaction
 from tests.integration.store.things import NOW, after, digest, image, index, packed
 
 ORDER = {"image.openshift.io/dockerLayersOrder": "ascending"}

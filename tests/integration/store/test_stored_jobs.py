@@ -7,10 +7,11 @@ from uuid import uuid4
 import pytest
 
 from models.errors import AlreadyExistsError, LeaseLostError, NotFoundError, TagstreamError
-from models.jobs import Asker, JobRequest, JobResult, JobState, Lane, TargetResult
-from models.store.changes import load_feed
-from models.store.images import save_images
-from models.store.jobs import (
+from models.job_types import Asker, JobRequest, JobResult, JobState, Lane, TargetResult
+from models.store.changes.change_log import load_feed
+from models.store.database.session import transaction
+from models.store.images.image_store import save_images
+from models.store.jobs.job_store import (
     ask_cancel,
     claim_job,
     count_jobs,
@@ -28,7 +29,6 @@ from models.store.jobs import (
     renew_job,
     settle_parent,
 )
-from models.store.session import transaction
 from tests.integration.store.things import NOW, START, after, image, request
 
 LEASE = timedelta(seconds=60)

@@ -8,13 +8,10 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 from models.errors import LeaseLostError, StreamConflictError
-from models.jobs import JobRequest
+from models.job_types import JobRequest
 from models.resources.core import Namespace
 from models.resources.meta import ObjectMeta, Secret
-from models.store.changes import load_feed
-from models.store.cipher import Cipher
-from models.store.jobs import claim_job, create_job, list_jobs, renew_job
-from models.store.namespaces import (
+from models.store.access.namespace_store import (
     count_namespaces,
     delete_namespace,
     ensure_namespace,
@@ -23,9 +20,12 @@ from models.store.namespaces import (
     load_namespace,
     save_namespace,
 )
-from models.store.secrets import list_secrets, save_secret
-from models.store.session import open_engine, transaction, upgrade
-from models.store.streams import list_streams, save_stream
+from models.store.access.secret_store import list_secrets, save_secret
+from models.store.changes.change_log import load_feed
+from models.store.database.cipher import Cipher
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.jobs.job_store import claim_job, create_job, list_jobs, renew_job
+from models.store.streams.stream_store import list_streams, save_stream
 from tests.integration.store.things import NOW, START, after, event, request, stored, stream
 
 CIPHER = Cipher([Fernet.generate_key().decode()])

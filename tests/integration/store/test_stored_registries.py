@@ -10,9 +10,16 @@ from models.errors import InvalidObjectError, StreamConflictError
 from models.resources.meta import ObjectMeta
 from models.resources.registries import DISCOVERED, Registry, RegistrySpec
 from models.resources.stream import ImageStream
-from models.store.changes import load_feed
-from models.store.namespaces import ensure_namespace
-from models.store.registries import (
+from models.store.access.namespace_store import ensure_namespace
+from models.store.changes.change_log import load_feed
+from models.store.database.session import open_engine, transaction, upgrade
+from models.store.registries.registry_reports import (
+    forget_worker,
+    load_reports,
+    publish_health,
+    with_statuses,
+)
+from models.store.registries.registry_store import (
     delete_registry,
     discover_registries,
     list_registries,
@@ -23,14 +30,7 @@ from models.store.registries import (
     tags_followed,
     unknown_hosts,
 )
-from models.store.registry_status import (
-    forget_worker,
-    load_reports,
-    publish_health,
-    with_statuses,
-)
-from models.store.session import open_engine, transaction, upgrade
-from models.store.streams import save_stream
+from models.store.streams.stream_store import save_stream
 from models.store.tables.registries import HealthRow
 from models.store.tables.schedule import ScheduleRow
 from tests.integration.store.things import NOW

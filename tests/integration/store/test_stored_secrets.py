@@ -9,9 +9,7 @@ from sqlalchemy import text
 
 from models.errors import StoreError, StreamConflictError
 from models.resources.meta import ObjectMeta, Secret
-from models.store.changes import load_changes
-from models.store.cipher import Cipher
-from models.store.secrets import (
+from models.store.access.secret_store import (
     count_secrets,
     delete_secret,
     list_secrets,
@@ -20,7 +18,9 @@ from models.store.secrets import (
     reseal_secrets,
     save_secret,
 )
-from models.store.session import transaction
+from models.store.changes.change_log import load_changes
+from models.store.database.cipher import Cipher
+from models.store.database.session import transaction
 from tests.integration.store.things import NOW, START, after
 
 CANARY = "pa55-canary"

@@ -6,9 +6,9 @@ from sqlalchemy import event as sqlalchemy_event
 from models.errors import StreamConflictError
 from models.resources.meta import ObjectReference
 from models.resources.stream import ImageLookupPolicy, TagEventCondition
-from models.store.changes import Verb, load_changes
-from models.store.session import transaction
-from models.store.streams import (
+from models.store.changes.change_log import Verb, load_changes
+from models.store.database.session import transaction
+from models.store.streams.stream_store import (
     delete_stream,
     list_streams,
     load_known,
@@ -17,7 +17,7 @@ from models.store.streams import (
     save_known,
     save_stream,
 )
-from models.streams.outcome import Known
+from models.streams.imports.import_outcome import Known
 from tests.integration.store.things import (
     NOW,
     START,

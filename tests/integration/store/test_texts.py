@@ -4,12 +4,12 @@ import json
 
 from models.resources.meta import ObjectReference
 from models.resources.stream import ImageLookupPolicy, TagImportPolicy, TagReferencePolicy
-from models.store.images import load_image, save_images
-from models.store.session import looking, transaction
-from models.store.stream_texts import list_stream_texts, read_stream_text
-from models.store.stream_wires import SHOWN_HISTORY, list_stream_wires
-from models.store.tag_texts import read_tag_text
-from models.streams.views import read_istag
+from models.store.database.session import looking, transaction
+from models.store.images.image_store import load_image, save_images
+from models.store.serializers.stream_json import list_stream_texts, read_stream_text
+from models.store.serializers.tag_json import read_tag_text
+from models.store.streams.stream_list import SHOWN_HISTORY, list_stream_wires
+from models.streams.tags.tag_views import read_istag
 from tests.integration.store.things import (
     NOW,
     after,

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from models.store.session import transaction
-from models.store.waking import Waker
+from models.store.changes.change_notify import Waker
+from models.store.database.session import transaction
 from tests.integration.store.things import NOW, stored, stream
 
 SAVE = """
 import sys
-from models.store.session import open_engine
+from models.store.database.session import open_engine
 from tests.integration.store.things import stored, stream
 stored(open_engine(sys.argv[1]), None, stream("far"))
 """
@@ -78,7 +78,7 @@ def test_a_write_that_was_undone_wakes_nobody(engine, waker):
 
     def fail():
         with transaction(engine) as session:
-            from models.store.streams import save_stream
+            from models.store.streams.stream_store import save_stream
 
             save_stream(session, None, stream(), now=NOW)
             raise UndoneError

@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from models.images.packed import pack_image
+from models.images.compressed_image import pack_image
 from models.resources.image import Image, ImageLayer, ImageManifest
 from models.resources.imports import ImageStreamImport
 from models.resources.meta import ObjectMeta, ObjectReference
@@ -15,8 +15,8 @@ from models.resources.stream import (
     TagEvent,
     TagReference,
 )
-from models.store.session import transaction
-from models.store.streams import load_stream, save_stream
+from models.store.database.session import transaction
+from models.store.streams.stream_store import load_stream, save_stream
 
 START = 3  # the version of an empty store: `default`, `openshift` and `ns` are there
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

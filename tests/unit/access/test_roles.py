@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.access.roles import (
+from models.access.builtin_roles import EVERY_VERB, GRANTS, IMAGE, PROJECT, ROLES, RULES
+from models.access.rbac import (
     Binding,
     Caller,
     allowed,
@@ -17,7 +18,6 @@ from models.access.roles import (
     rules_of,
     visible_namespaces,
 )
-from models.access.rules import EVERY_VERB, GRANTS, IMAGE, PROJECT, ROLES, RULES
 
 CORE, AUTHORIZATION = "", "authorization.k8s.io"
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.ages import format_age, format_ago, format_long, format_short
+from api.printers.age_format import format_age, format_ago, format_long, format_short
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 

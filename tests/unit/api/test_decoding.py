@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.decode import (
+from api.codec.body_decoder import (
     check_findings,
     decode_applied,
     decode_body,
@@ -14,8 +14,8 @@ from api.decode import (
     find_unknown,
     read_object,
 )
+from models.api_errors import BadRequestError, UnsupportedMediaTypeError
 from models.errors import TagstreamError
-from models.refusals import BadRequestError, UnsupportedMediaTypeError
 from models.resources.image import Image, ImageSignature
 from models.resources.imports import ImageStreamImport
 from models.resources.meta import Secret

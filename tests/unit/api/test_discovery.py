@@ -6,8 +6,8 @@ import re
 import pytest
 
 from api.discovery import AGGREGATED_TYPE, build_aggregated, build_legacy, wants_aggregated
-from api.health import build_health, build_index, build_version
-from api.resources import GROUPS
+from api.served_resources import GROUPS
+from api.serving.health_endpoints import build_health, build_index, build_version
 
 KUBECTL = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.events import open_event, selectable
-from api.hub import Hub, Page
-from api.ring import Ring
-from api.watch import WatchRequest, watch_body
-from api.watch_lines import Shape
+from api.watch.ring_buffer import Ring
+from api.watch.watch_cache import Hub, Page
+from api.watch.watch_encoder import Shape
+from api.watch.watch_event import open_event, selectable
+from api.watch.watch_stream import WatchRequest, watch_body
+from models.api_errors import ExpiredError
 from models.errors import StoreAwayError, StoreError
-from models.refusals import ExpiredError
-from models.store.changes import FeedEvent, Verb
+from models.store.changes.change_log import FeedEvent, Verb
 
 STREAM = Shape("streams", "ImageStream", "image.openshift.io/v1")
 END = {"k8s.io/initial-events-end": "true"}

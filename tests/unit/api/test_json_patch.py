@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.patch import apply_json_patch, find_unknown_members
+from api.patch.patch_types import apply_json_patch, find_unknown_members
+from models.api_errors import BadRequestError, InvalidPatchError, TooLargeError
 from models.errors import TagstreamError
-from models.refusals import BadRequestError, InvalidPatchError, TooLargeError
 
 STREAM = {
     "metadata": {"name": "app", "labels": {"a": "1"}},

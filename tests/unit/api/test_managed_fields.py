@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.field_sets import fields_of, format_path, read_fields, write_fields
-from api.managed import ANCIENT, choose_manager, own_changes, read_owners
-from api.merge_keys import shape_of
+from api.patch.field_set import fields_of, format_path, read_fields, write_fields
+from api.patch.managed_fields import ANCIENT, choose_manager, own_changes, read_owners
+from api.patch.merge_keys import shape_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STREAM = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.negotiate import PLAIN, Media, negotiate
+from api.request.content_negotiation import PLAIN, Media, negotiate
+from models.api_errors import NotAcceptableError
 from models.errors import status_of
-from models.refusals import NotAcceptableError
 
 JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.meta import (
+from api.object_meta import (
     MAX_ANNOTATIONS,
     prepare_metadata_create,
     prepare_metadata_update,
     validate_metadata,
 )
-from models.refusals import BadRequestError
+from models.api_errors import BadRequestError
 from models.resources.meta import ObjectMeta
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -6,12 +6,12 @@ import re
 import jsonschema
 import pytest
 
-from api.merge_keys import shape_of
-from api.openapi.documents import build_group, build_index
-from api.openapi.handmade import HANDMADE
+from api.openapi.external_types import HANDMADE
+from api.openapi.openapi_builder import build_group, build_index
 from api.openapi.schemas import _MODELS, WORDS
-from api.openapi.types import build_type
-from api.resources import RESOURCES
+from api.openapi.type_notation import build_type
+from api.patch.merge_keys import shape_of
+from api.served_resources import RESOURCES
 from models.resources.image import Image, ImageLayer, ImageManifest
 from models.resources.stream import (
     ImageStream,

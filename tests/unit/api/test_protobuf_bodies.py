@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.decode import decode_body, read_object
-from api.protobuf import MAGIC, MOST_FIELDS, decode_protobuf
-from models.refusals import BadRequestError
+from api.codec.body_decoder import decode_body, read_object
+from api.codec.protobuf_decoder import MAGIC, MOST_FIELDS, decode_protobuf
+from models.api_errors import BadRequestError
 from models.resources.core import Namespace
 from models.resources.meta import Secret
 

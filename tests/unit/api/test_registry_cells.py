@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.registry_cells import registry_cells
+from api.printers.registry_printer import registry_cells
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RATE, FLIGHT, QUOTA, TAGS, BREAKER = 3, 4, 5, 6, 7

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.options import (
+from api.request.query_options import (
     CreateOptions,
     DeleteOptions,
     parse_create_options,
@@ -16,8 +16,8 @@ from api.options import (
     parse_patch_options,
     parse_update_options,
 )
+from models.api_errors import BadRequestError
 from models.errors import InvalidObjectError, status_of
-from models.refusals import BadRequestError
 
 APPLY, MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
 

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 import structlog
 
-from api.attempts import Attempts
-from api.audit import record_mutation
-from api.auth import require, require_path
-from api.reviews import review_self, review_self_access, review_self_rules
-from models.access.roles import Binding, Caller, allowed
+from api.auth.access_reviews import review_self, review_self_access, review_self_rules
+from api.auth.audit_log import record_mutation
+from api.auth.login_throttle import Attempts
+from api.auth.token_authenticator import require, require_path
+from models.access.rbac import Binding, Caller, allowed
+from models.api_errors import BadRequestError, ForbiddenPathError
 from models.errors import ForbiddenError, InvalidObjectError, status_of
-from models.refusals import BadRequestError, ForbiddenPathError
 
 IMAGE, PROJECT = "image.openshift.io", "project.openshift.io"
 NOBODY = Caller("nobody")

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.selectors import parse_field_selector, parse_label_selector
+from api.request.object_selectors import parse_field_selector, parse_label_selector
+from models.api_errors import BadRequestError
 from models.errors import TagstreamError
-from models.refusals import BadRequestError
 
 KNOWN = ("metadata.name", "metadata.namespace", "status.phase")
 pieces = st.sampled_from(

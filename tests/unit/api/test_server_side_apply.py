@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.apply_patch import apply_object
-from api.managed import own_changes
+from api.patch.managed_fields import own_changes
+from api.patch.server_side_apply import apply_object
+from models.api_errors import ApplyConflictError, BadRequestError
 from models.errors import StreamConflictError, TagstreamError
-from models.refusals import ApplyConflictError, BadRequestError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 API_VERSION = "image.openshift.io/v1"

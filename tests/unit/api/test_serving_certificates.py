@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from api.certificates import ensure_certificates
+from api.serving.serving_certs import ensure_certificates
 
 NAMES = ["localhost", "127.0.0.1"]
 

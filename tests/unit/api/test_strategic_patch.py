@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.patch import apply_strategic_patch
+from api.patch.patch_types import apply_strategic_patch
+from models.api_errors import BadRequestError
 from models.errors import TagstreamError
-from models.refusals import BadRequestError
 
 NAMES = st.sampled_from(["a", "b", "c"])
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=2)

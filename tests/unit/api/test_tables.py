@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.tables import (
+from api.printers.table_printer import (
     build_partial,
     build_partial_list,
     build_table,
@@ -12,9 +12,9 @@ from api.tables import (
     parse_include,
     single_metadata,
 )
+from models.api_errors import BadRequestError
 from models.errors import status_of
-from models.refusals import BadRequestError
-from models.resources.base import format_time
+from models.resources.wire import format_time
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 

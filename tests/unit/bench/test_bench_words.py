@@ -1,7 +1,7 @@
 """The bench's command line."""
 
 from bench.__main__ import read_words
-from bench.simulation import Scale
+from bench.scheduling.simulation import Scale
 
 
 def test_without_words_the_simulation_has_its_usual_size():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.chart import HEIGHT, WIDTH, Panel, draw, step_of
+from bench.svg_chart import HEIGHT, WIDTH, Panel, draw, step_of
 
 numbers = st.floats(min_value=0, max_value=1e9)
 

@@ -1,6 +1,13 @@
 """The simulation's registries: what they answer when, and what workers make of it."""
 
-from bench.registries import DEADLINE, LATENCY, LONGEST_LOOK, Known, Registry, Trouble
+from bench.scheduling.simulated_registries import (
+    DEADLINE,
+    LATENCY,
+    LONGEST_LOOK,
+    Known,
+    Registry,
+    Trouble,
+)
 
 
 def look(known, now):

@@ -6,8 +6,8 @@ import ssl
 import pytest
 import yaml
 
-from api.certificates import ensure_certificates
-from cli.desk.contexts import read_access
+from api.serving.serving_certs import ensure_certificates
+from cli.backend.kubeconfig import read_access
 from models.errors import UsageError
 
 SERVER = "https://reg.example:8443"

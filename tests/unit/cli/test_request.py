@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.request import Wish, build_request, parse_destination, parse_source
+from cli.import_request import Wish, build_request, parse_destination, parse_source
 from models.errors import UsageError
-from models.jobs import Lane
+from models.job_types import Lane
 
 
 def build(reference, **wish):

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.schedule import explain, summarize
-from cli.words import format_ahead, format_clock, format_span
+from cli.rendering.formatting import format_ahead, format_clock, format_span
+from cli.rendering.schedule_output import explain, summarize
 from models.resources.schedule import ScheduledTag, ScheduledTagSpec, ScheduledTagStatus
 
 NOW = datetime(2026, 3, 4, 14, 2, 11, tzinfo=UTC)

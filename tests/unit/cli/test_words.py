@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.printing import clean
-from cli.words import format_age, format_size, list_some, parse_moment
+from cli.rendering.formatting import format_age, format_size, list_some, parse_moment
+from cli.rendering.output import clean
 from models.errors import UsageError
 
 NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)

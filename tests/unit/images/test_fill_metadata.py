@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from models.images.fill import fill_metadata, fill_problem
+from models.images.fill_metadata import fill_metadata, fill_problem
 from models.resources.image import Image
 from tests.fixtures import (
     CFG_A,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from models.api_errors import BadRequestError
 from models.errors import (
     AlreadyExistsError,
     FieldError,
@@ -12,15 +13,14 @@ from models.errors import (
     NotFoundError,
     status_of,
 )
-from models.images.validation import validate_image
-from models.images.writes import (
+from models.images.image_strategy import (
     add_signature,
     prepare_image_create,
     prepare_image_update,
     remove_signature,
     signed_image,
 )
-from models.refusals import BadRequestError
+from models.images.image_validation import validate_image
 from models.resources.image import Image, ImageSignature
 from tests.fixtures import (
     CFG_A,

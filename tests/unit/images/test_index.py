@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.images.index import PlatformPreference, choose_child, is_attestation
+from models.images.image_index import PlatformPreference, choose_child, is_attestation
 from models.images.manifest import IndexDocument, parse_manifest
 from models.oci import Descriptor, Platform
 from tests import fixtures as fx

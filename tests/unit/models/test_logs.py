@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from models.logs import blacken
+from models.telemetry.log_setup import blacken
 from tests.fakeregistry.canary import Canary
 
 PROGRAM = """
 import logging, sys
 import structlog
 from structlog.contextvars import bound_contextvars
-from models.logs import configure_logs
+from models.telemetry.log_setup import configure_logs
 
 secret, form, level = sys.argv[1:]
 configure_logs(level, form, quiet=False)

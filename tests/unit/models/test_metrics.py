@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import metrics
-from models.metric_labels import MOST_REGISTRIES, OTHER, Bounded, code_label, registry_label
-from models.metrics import (
+from models.telemetry import metrics
+from models.telemetry.metric_labels import (
+    MOST_REGISTRIES,
+    OTHER,
+    Bounded,
+    code_label,
+    registry_label,
+)
+from models.telemetry.metrics import (
     METRICS,
     TAGS_PENDING,
     Value,

@@ -17,14 +17,14 @@ from models.errors import (
     TransientRegistryError,
     status_of,
 )
-from worker.registry.answers import (
+from worker.registry.registry_types import Answer
+from worker.registry.transport.error_responses import (
     error_of,
     is_registry_answer,
     plain_text,
     read_warnings,
     supports_api,
 )
-from worker.registry.words import Answer
 
 REF = "REG/a/b:t"
 

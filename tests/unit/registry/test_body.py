@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ContentError, ProtocolError
-from worker.registry.body import read_body, read_some
+from worker.registry.transport.response_body import read_body, read_some
 
 CAP = 4096
 

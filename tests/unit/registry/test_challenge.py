@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.registry.challenge import (
+from worker.registry.auth.challenge import (
     MOST_CHALLENGES,
     MOST_PARAMETERS,
     Scope,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from models.resources.meta import Secret
-from worker.registry.credentials import MOST_CANDIDATES, Credential, Keyring, split_key
-from worker.registry.words import Place
+from worker.registry.auth.credentials import MOST_CANDIDATES, Credential, Keyring, split_key
+from worker.registry.registry_types import Place
 
 CANARY = "canary-7f3a"
 

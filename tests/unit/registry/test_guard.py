@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import EgressRefusedError
-from worker.registry.guard import (
+from worker.registry.transport.egress_policy import (
     DENIED,
     REFUSED,
     Allowance,

@@ -13,10 +13,10 @@ from models.errors import (
     RegistryDeniedError,
     TransientRegistryError,
 )
-from tests.clocks import HandClock, settle
-from worker.registry.access import Access
-from worker.registry.hosts import Hosts
-from worker.registry.words import Place
+from tests.manual_clock import HandClock, settle
+from worker.registry.limits.host_limiters import Hosts
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
 
 PLACE = Place("r.example", "team/app")
 OTHER = Place("other.example", "team/app")

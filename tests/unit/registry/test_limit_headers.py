@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.registry.limits import LONGEST_WAIT, Allowed, parse_limits, parse_retry_after
+from worker.registry.limits.rate_limit_headers import (
+    LONGEST_WAIT,
+    Allowed,
+    parse_limits,
+    parse_retry_after,
+)
 
 NOW = 1_750_000_000.0
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import EgressRefusedError, ProtocolError
-from worker.registry.link import next_page, next_target, parse_links
+from worker.registry.transport.link_header import next_page, next_target, parse_links
 
 FIRST = "https://reg.example/v2/r/tags/list?n=1000"
 

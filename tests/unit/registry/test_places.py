@@ -7,8 +7,8 @@ import pytest
 
 from models.errors import TagstreamError
 from models.reference import Reference, normalise_name
-from worker.registry.paths import manifest_path
-from worker.registry.words import Place
+from worker.registry.endpoints import manifest_path
+from worker.registry.registry_types import Place
 
 HEX = "a" * 64
 DIGEST = f"sha256:{HEX}"

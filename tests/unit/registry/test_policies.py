@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from models.errors import RateLimitedError, TransientRegistryError
-from tests.clocks import HandClock, settle
+from tests.manual_clock import HandClock, settle
 from tests.unit.registry.test_hosts import EOF, OTHER, PLACE, Crowd, ask, fail
-from worker.registry.access import Access
-from worker.registry.hosts import HostPolicy, Hosts
+from worker.registry.limits.host_limiters import HostPolicy, Hosts
+from worker.registry.request_context import Access
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakeregistry.quotas import FixedWindow, SlidingWindow, TokenBucket
-from worker.registry.limits import Allowed
-from worker.registry.quota import Quota, pack_quota, unpack_quota
+from worker.registry.limits.quota import Quota, pack_quota, unpack_quota
+from worker.registry.limits.rate_limit_headers import Allowed
 
 LANES = ["interactive", "scheduled", "bulk"]
 KINDS = ["head", "get", "other"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import EgressRefusedError
-from worker.registry.realm import (
+from worker.registry.auth.token_realm import (
     check_port,
     may_have_credentials,
     registrable_domain,

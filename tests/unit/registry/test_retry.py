@@ -9,11 +9,11 @@ from models.errors import (
     RegistryDeniedError,
     TransientRegistryError,
 )
-from tests.clocks import HandClock
-from worker.registry.access import Access
-from worker.registry.hosts import Hosts
-from worker.registry.retry import with_retries
-from worker.registry.words import Place
+from tests.manual_clock import HandClock
+from worker.registry.limits.host_limiters import Hosts
+from worker.registry.registry_types import Place
+from worker.registry.request_context import Access
+from worker.registry.transport.request_retry import with_retries
 
 PLACE = Place("r.example", "team/app")
 DOWN = TransientRegistryError("EOF", code="net.reset")

@@ -18,10 +18,10 @@ from models.errors import (
     RegistryError,
     TransientRegistryError,
 )
-from tests.clocks import HandClock
-from worker.registry.credentials import Credential
-from worker.registry.tokens import TokenCache, TokenRequest, fetch_token
-from worker.registry.words import Answer
+from tests.manual_clock import HandClock
+from worker.registry.auth.credentials import Credential
+from worker.registry.auth.token_cache import TokenCache, TokenRequest, fetch_token
+from worker.registry.registry_types import Answer
 
 CANARY = "canary-7f3a"
 LOGIN = Credential("id-1", "reg.io", username="u", password=SecretStr(CANARY))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.store.schedule import Due
-from models.streams.schedule import Decision
-from scheduler.budget import AHEAD, TURN, Pace, pack_batches, spread_due
-from scheduler.flow import GROWTH, LEAST, LONGEST_WAIT, MOST, TURNOVER, Flow
+from models.store.schedule.schedule_claims import Due
+from models.streams.schedule.check_schedule import Decision
+from scheduler.backpressure import GROWTH, LEAST, LONGEST_WAIT, MOST, TURNOVER, Flow
+from scheduler.pacing import AHEAD, TURN, Pace, pack_batches, spread_due
 
 NOW = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from models.errors import StoreError, UsageError
-from models.store.cipher import OWN_KEY_FILE, Cipher, open_cipher
+from models.store.database.cipher import OWN_KEY_FILE, Cipher, open_cipher
 
 KEY, OTHER = (Fernet.generate_key().decode() for _ in range(2))
 DATA = {"a": "Yg=="}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
-from models.store.tables.base import Moment, Words, format_document
+from models.store.tables.table_base import Moment, Words, format_document
 
 DIALECTS = [sqlite.dialect(), postgresql.dialect()]
 documents = st.recursive(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.resources.stream import TagEvent
-from models.store.stream_diff import HistoryStep, compare_histories
+from models.store.streams.stream_diff import HistoryStep, compare_histories
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

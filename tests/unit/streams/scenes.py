@@ -3,20 +3,20 @@
 from datetime import UTC, datetime, timedelta
 
 from models.errors import ManifestUnknownError
-from models.images.build import pull_spec
-from models.images.packed import pack_image, unpack_image
+from models.images.compressed_image import pack_image, unpack_image
+from models.images.image_builder import pull_spec
 from models.reference import normalise_name
 from models.resources.image import Image
 from models.resources.imports import ImageStreamImport
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream
-from models.streams.answer import build_answer
-from models.streams.apply import apply_import
-from models.streams.defaults import default_import
-from models.streams.order import prioritize_tags
-from models.streams.outcome import Failed, Imported, Outcomes, RepositoryOutcome
-from models.streams.plan import plan_import
-from models.streams.rules import ImportRules
+from models.streams.imports.apply_import import apply_import
+from models.streams.imports.import_outcome import Failed, Imported, Outcomes, RepositoryOutcome
+from models.streams.imports.import_plan import plan_import
+from models.streams.imports.import_response import build_answer
+from models.streams.imports.import_rules import ImportRules
+from models.streams.imports.tag_priority import prioritize_tags
+from models.streams.writes.object_defaults import default_import
 
 REG = "reg.example:5000"
 CHECKED = "openshift.io/image.dockerRepositoryCheck"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import UsageError
 from models.reference import Reference
-from models.streams.allowlist import AllowList, Transport, glob_matches
+from models.streams.registries.registry_allowlist import AllowList, Transport, glob_matches
 
 FOUR = ["localhost:5000", "docker.io", "example.com:*", "registry.com:80"]
 ANYHOW = [

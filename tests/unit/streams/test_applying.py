@@ -12,15 +12,15 @@ from models.errors import (
     RegistryBlockedError,
     TransientRegistryError,
 )
-from models.images.packed import PackedImage
+from models.images.compressed_image import PackedImage
 from models.resources.imports import RepositoryImportSpec
 from models.resources.stream import TagReferencePolicy
-from models.streams.apply import apply_import
-from models.streams.defaults import default_import
-from models.streams.outcome import Imported, Known, Outcomes, RepositoryOutcome
-from models.streams.plan import plan_import
-from models.streams.registries import build_registries
-from models.streams.rules import ImportRules
+from models.streams.imports.apply_import import apply_import
+from models.streams.imports.import_outcome import Imported, Known, Outcomes, RepositoryOutcome
+from models.streams.imports.import_plan import plan_import
+from models.streams.imports.import_rules import ImportRules
+from models.streams.registries.registry_mirrors import build_registries
+from models.streams.writes.object_defaults import default_import
 from tests.unit.streams.scenes import (
     CHECKED,
     D1,

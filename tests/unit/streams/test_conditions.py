@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import RegistryError, TransientRegistryError
-from models.streams.conditions import steady_text
+from models.streams.tags.tag_conditions import steady_text
 from tests.unit.streams.scenes import REG, Memory, World, failure, img, isi, items
 
 T = f"{REG}/a/b:t"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from models.streams.plan import plan_import
-from models.streams.reimport import reimport_request
-from models.streams.rules import ImportRules
-from models.streams.schedule import scheduled_tags, with_next_generation
-from models.streams.trigger import due_import, observed_generation
+from models.streams.imports.import_plan import plan_import
+from models.streams.imports.import_rules import ImportRules
+from models.streams.imports.import_trigger import due_import, observed_generation
+from models.streams.imports.reimport_request import reimport_request
+from models.streams.schedule.check_schedule import scheduled_tags, with_next_generation
 from tests.unit.streams.scenes import (
     CHECKED,
     D1,

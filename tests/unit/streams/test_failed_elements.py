@@ -4,10 +4,10 @@ import pytest
 
 from models.errors import RegistryError
 from models.reference import normalise_name
-from models.streams.apply import apply_import
-from models.streams.outcome import Failed
-from models.streams.plan import plan_import
-from models.streams.rules import ImportRules
+from models.streams.imports.apply_import import apply_import
+from models.streams.imports.import_outcome import Failed
+from models.streams.imports.import_plan import plan_import
+from models.streams.imports.import_rules import ImportRules
 from tests.unit.streams.scenes import D1, NOON, Memory, World, img, isi
 
 

@@ -2,12 +2,12 @@
 
 from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import ImageStream, ImageStreamSpec, TagReference
-from models.streams.forecast import Forecast
-from models.streams.outcome import Known
-from models.streams.plan import plan_import
-from models.streams.registries import MirrorRule, build_registries
-from models.streams.reimport import reimport_request
-from models.streams.rules import ImportRules
+from models.streams.imports.import_outcome import Known
+from models.streams.imports.import_plan import plan_import
+from models.streams.imports.import_rules import ImportRules
+from models.streams.imports.reimport_estimate import Forecast
+from models.streams.imports.reimport_request import reimport_request
+from models.streams.registries.registry_mirrors import MirrorRule, build_registries
 
 HUB = "docker.io/library/nginx"
 

@@ -3,12 +3,12 @@
 import pytest
 
 from models.errors import TagstreamError
-from models.images.packed import pack_image, unpack_image
+from models.images.compressed_image import pack_image, unpack_image
 from models.resources.image import Image
 from models.resources.meta import ObjectMeta
-from models.streams.answer import build_answer
-from models.streams.outcome import Imported
-from models.streams.rules import ImportRules
+from models.streams.imports.import_outcome import Imported
+from models.streams.imports.import_response import build_answer
+from models.streams.imports.import_rules import ImportRules
 from tests.unit.streams.scenes import D1, D2, REG, Memory, World, img, isi
 
 REPO = f"{REG}/a/b"

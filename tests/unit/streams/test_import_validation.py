@@ -3,10 +3,10 @@
 import pytest
 
 from models.errors import InvalidObjectError, status_of
-from models.streams.allowlist import AllowList
-from models.streams.defaults import default_import, default_stream
-from models.streams.rules import ImportRules
-from models.streams.validation import check_import, validate_import
+from models.streams.imports.import_rules import ImportRules
+from models.streams.registries.registry_allowlist import AllowList
+from models.streams.writes.object_defaults import default_import, default_stream
+from models.streams.writes.stream_validation import check_import, validate_import
 from tests.unit.streams.scenes import D1, REG, img, isi, stream_of, wish
 
 MODE = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidObjectError
 from models.resources.stream import ImageStreamTag
-from models.streams.intervals import (
+from models.streams.schedule.check_interval import (
     INTERVAL,
     SUSPEND,
     is_suspended,
@@ -16,8 +16,8 @@ from models.streams.intervals import (
     parse_switch,
     wished_interval,
 )
-from models.streams.tag_writes import create_istag, put_istag
-from models.streams.validation import validate_stream
+from models.streams.tags.tag_writes import create_istag, put_istag
+from models.streams.writes.stream_validation import validate_stream
 from tests.unit.streams.scenes import REG, stream_of, wish
 
 NO_DURATION = "must be a duration such as 15m, 1h30m, 90s, or a number of seconds"

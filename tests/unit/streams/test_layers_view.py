@@ -3,8 +3,8 @@
 import pytest
 
 from models.resources.image import Image
-from models.streams.layers import build_layers, wanted_images
-from models.streams.views import resolve_isimage
+from models.streams.tags.tag_views import resolve_isimage
+from models.streams.writes.stream_layers import build_layers, wanted_images
 from tests.unit.streams.scenes import D1, D2, D3, event, history, stream_of
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"

@@ -3,9 +3,9 @@
 import pytest
 
 from models.errors import InvalidObjectError, status_of
-from models.streams.apply import record_limit_failure
-from models.streams.limits import StreamUsage, check_limits, is_limit_error
-from models.streams.rules import ImportRules
+from models.streams.imports.apply_import import record_limit_failure
+from models.streams.imports.import_rules import ImportRules
+from models.streams.writes.stream_quota import StreamUsage, check_limits, is_limit_error
 from tests.unit.streams.scenes import (
     D1,
     D2,

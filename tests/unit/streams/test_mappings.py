@@ -7,9 +7,9 @@ import pytest
 from models.errors import InvalidObjectError, NotFoundError
 from models.resources.image import Image
 from models.resources.stream import ImageStreamMapping
-from models.streams.allowlist import AllowList
-from models.streams.mapping import apply_mapping, check_mapping
-from models.streams.rules import ImportRules
+from models.streams.imports.import_rules import ImportRules
+from models.streams.registries.registry_allowlist import AllowList
+from models.streams.tags.image_stream_mapping import apply_mapping, check_mapping
 from tests.unit.streams.scenes import (
     D1,
     D2,

@@ -3,9 +3,9 @@
 import pytest
 
 from models.errors import ManifestUnknownError, RegistryError
-from models.streams.apply import ImportResult
-from models.streams.listings import KnownList, SeenList, weigh_list
-from models.streams.notices import MOST_OF_A_KIND, Notice, list_notices
+from models.streams.imports.apply_import import ImportResult
+from models.streams.imports.import_events import MOST_OF_A_KIND, Notice, list_notices
+from models.streams.imports.tag_list_guard import KnownList, SeenList, weigh_list
 from tests.unit.streams.scenes import D1, D2, NOON, REG, Memory, World, img, isi
 
 T = f"{REG}/a/b:t"

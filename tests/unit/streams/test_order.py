@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from models.streams.order import prioritize_tags
+from models.streams.imports.tag_priority import prioritize_tags
 
 ROWS = [
     "latest, 5.6, 5.5, v5.5, v5.3.6-bother, 5.3.6-abba, 5.2.3, other",

@@ -3,12 +3,12 @@
 import pytest
 
 from models.errors import NotFoundError, StreamConflictError, status_of
-from models.images.index import PlatformPreference
-from models.streams.defaults import default_import
-from models.streams.outcome import RepositoryTarget
-from models.streams.plan import check_precondition, plan_import
-from models.streams.registries import build_registries
-from models.streams.rules import ImportRules
+from models.images.image_index import PlatformPreference
+from models.streams.imports.import_outcome import RepositoryTarget
+from models.streams.imports.import_plan import check_precondition, plan_import
+from models.streams.imports.import_rules import ImportRules
+from models.streams.registries.registry_mirrors import build_registries
+from models.streams.writes.object_defaults import default_import
 from tests.unit.streams.scenes import D1, REG, img, isi, stream_of, wish
 
 

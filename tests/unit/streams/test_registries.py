@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.reference import Reference
-from models.streams.registries import MirrorRule, Registries, build_registries, merge_mirrors
+from models.streams.registries.registry_mirrors import (
+    MirrorRule,
+    Registries,
+    build_registries,
+    merge_mirrors,
+)
 
 D = "sha256:" + "ab" * 32
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.streams.registry_health import Report, make_report, merge_reports
+from models.streams.registries.registry_health import Report, make_report, merge_reports
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

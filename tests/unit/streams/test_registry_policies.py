@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.choices import build_rules
+from models.config.import_config import build_rules
+from models.config.settings import Settings
 from models.reference import Reference
 from models.resources.registries import RegistrySpec
-from models.settings import Settings
-from models.streams.policies import Policies, RegistryPolicy
-from models.streams.registry_rules import name_for, validate_registry
+from models.streams.registries.registry_policies import Policies, RegistryPolicy
+from models.streams.registries.registry_validation import name_for, validate_registry
 
 
 def spec(host, **said):

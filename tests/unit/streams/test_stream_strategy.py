@@ -3,9 +3,9 @@
 import pytest
 
 from models.resources.stream import TagReference
-from models.streams.rules import ImportRules
-from models.streams.strategy import decorate, specs_equal, tag_changed
-from models.streams.writing import apply_status_write, apply_write
+from models.streams.imports.import_rules import ImportRules
+from models.streams.writes.stream_strategy import decorate, specs_equal, tag_changed
+from models.streams.writes.stream_update import apply_status_write, apply_write
 from tests.unit.streams.scenes import (
     D1,
     D2,

@@ -3,10 +3,10 @@
 import pytest
 
 from models.errors import InvalidObjectError
-from models.streams.allowlist import AllowList
-from models.streams.rules import ImportRules
-from models.streams.validation import validate_stream
-from models.streams.writing import apply_write
+from models.streams.imports.import_rules import ImportRules
+from models.streams.registries.registry_allowlist import AllowList
+from models.streams.writes.stream_update import apply_write
+from models.streams.writes.stream_validation import validate_stream
 from tests.unit.streams.scenes import (
     D1,
     D2,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.errors import NotFoundError, StreamConflictError
 from models.resources.stream import NamedTagEventList, TagEvent
-from models.streams.events import (
+from models.streams.tags.tag_history import (
     latest_event,
     pull_spec_of_tag,
     record_event,

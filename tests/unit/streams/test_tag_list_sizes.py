@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.streams.listings import (
+from models.streams.imports.tag_list_guard import (
     INCOMPLETE,
     LOOK_AGAIN,
     SHRUNK,

@@ -4,12 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from models.api_errors import BadRequestError
 from models.errors import NotFoundError, StreamConflictError
-from models.refusals import BadRequestError
 from models.resources.image import Image
-from models.streams.rules import ImportRules
-from models.streams.strategy import decorate
-from models.streams.views import (
+from models.streams.imports.import_rules import ImportRules
+from models.streams.tags.tag_views import (
     list_imagetags,
     list_istags,
     parse_image_name,
@@ -23,6 +22,7 @@ from models.streams.views import (
     view_istag,
     wanted_image,
 )
+from models.streams.writes.stream_strategy import decorate
 from tests.unit.streams.scenes import D1, D2, NOON, event, history, stream_of, wish
 
 LATER = NOON + timedelta(hours=1)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from models.api_errors import BadRequestError
 from models.errors import (
     AlreadyExistsError,
     FieldError,
@@ -10,11 +11,11 @@ from models.errors import (
     StreamConflictError,
     status_of,
 )
-from models.refusals import BadRequestError
 from models.resources.stream import ImageStreamTag, ImageTag
-from models.streams.allowlist import AllowList
-from models.streams.rules import ImportRules
-from models.streams.tag_writes import (
+from models.streams.imports.import_rules import ImportRules
+from models.streams.registries.registry_allowlist import AllowList
+from models.streams.tags.tag_views import view_imagetag, view_istag
+from models.streams.tags.tag_writes import (
     create_imagetag,
     create_istag,
     current_imagetag,
@@ -24,8 +25,7 @@ from models.streams.tag_writes import (
     put_imagetag,
     put_istag,
 )
-from models.streams.views import view_imagetag, view_istag
-from models.streams.writing import apply_write
+from models.streams.writes.stream_update import apply_write
 from tests.unit.streams.scenes import D1, D2, NOON, event, history, items, stream_of, wish
 
 SOURCE = {"kind": "DockerImage", "name": "quay.io/x/y:1"}

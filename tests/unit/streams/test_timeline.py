@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.resources.base import format_time
+from models.resources.wire import format_time
 from tests.unit.streams.scenes import (
     CHECKED,
     D1,

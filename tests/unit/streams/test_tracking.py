@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from models.errors import InvalidObjectError
 from models.resources.stream import NamedTagEventList, TagEvent
-from models.streams.rules import ImportRules
-from models.streams.tracking import track_tags, verify_tags
-from models.streams.writing import apply_write
+from models.streams.imports.import_rules import ImportRules
+from models.streams.tags.tag_tracking import track_tags, verify_tags
+from models.streams.writes.stream_update import apply_write
 from tests.unit.streams.scenes import D1, D2, D3, NOON, event, history, items, stream_of, wish
 
 RULES = ImportRules()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.resources.stream import ImageStream
-from models.streams.schedule import (
+from models.streams.schedule.check_schedule import (
     Again,
     Cadence,
     again_after,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from models.errors import StoreAwayError, StoreError, StreamConflictError
-from worker.patience import patiently
+from worker.db_retry import patiently
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from celery.signals import task_postrun, task_prerun
 
-from worker.pools import DEAF_AFTER, LOOK_EVERY, Pool
+from worker.worker_pool import DEAF_AFTER, LOOK_EVERY, Pool
 
 THREADS = 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from models.store.places import forget_places, keep_places
+from models.store.schedule.schedule_triggers import forget_places, keep_places
 
 revision = "0004"
 down_revision = "0003"

@@ -1,0 +1,3 @@
+"""HTTP responses: encoding, representations (JSON, YAML, Table, metadata only). Never touches the
+store.
+"""

@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench`. Measures the product from outside; nothing imports it."""

@@ -1,0 +1,1 @@
+"""Benchmarks of imports, the registry client and the store."""

@@ -1,0 +1,1 @@
+"""Benchmarks and simulations of scheduled checks."""

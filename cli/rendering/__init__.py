@@ -1,0 +1,3 @@
+"""Command output: tables, documents, reports, formatting. Prints what it is given and fetches
+nothing.
+"""

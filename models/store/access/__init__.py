@@ -1,0 +1,1 @@
+"""Stored namespaces, tokens, role bindings and secrets."""

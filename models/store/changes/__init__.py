@@ -1,0 +1,1 @@
+"""The change log: resource versions, watch events, object snapshots, notifications of commits."""

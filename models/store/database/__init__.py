@@ -1,0 +1,1 @@
+"""Engine, sessions, schema version and statement helpers. Knows no kind."""

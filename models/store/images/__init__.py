@@ -1,0 +1,1 @@
+"""Stored images, their layers, sub-manifests and sources."""

@@ -1,0 +1,1 @@
+"""Stored import jobs and reimports: created, claimed, renewed, finished."""

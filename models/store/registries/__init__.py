@@ -1,0 +1,1 @@
+"""Stored Registry objects and the status that workers report."""

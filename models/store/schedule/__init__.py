@@ -1,0 +1,1 @@
+"""Stored schedule: due rows, claims, leases, results of checks."""

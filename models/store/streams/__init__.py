@@ -1,0 +1,1 @@
+"""Stored image streams, tags and their histories."""

@@ -1,0 +1,1 @@
+"""Planning an import and applying its outcomes to a stream. Pure."""

@@ -1,0 +1,1 @@
+"""Validation, defaults, quota and generations of stream writes. Pure."""

@@ -1,0 +1,1 @@
+"""Metrics and logging of every process. Knows nothing of who counts."""

@@ -1,0 +1,1 @@
+"""What a worker process reports: metrics endpoint, collectors, registry status."""
