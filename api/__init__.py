@@ -1,6 +1,6 @@
-"""Answers `kubectl` and `oc`: the Image API over HTTP, in the words of Kubernetes.
+"""The API server: `image.openshift.io/v1`, and what clients need besides it, over HTTP.
 
-Knows paths, headers, bodies, Status and streams of changes. Must not know registries: it never
-connects to one, it enqueues a job (`worker.job_queue`) and waits. Must not know rows either: the
-store hands it resources.
+Knows paths, headers, bodies, Status objects and watches. Must not know registries: it never
+connects to one, it enqueues a job (`worker.job_queue`) and waits for its result. Must not know
+rows: the store returns resources.
 """

@@ -1,7 +1,7 @@
-"""The ASGI application: who asks, for what, may they; then the verb, and every failure a Status.
+"""The ASGI application: authenticates, authorizes and dispatches requests, and answers failures.
 
-Nothing is looked at before the caller is known, and nothing is told before the caller's right is
-(`api.md` C2, D.1).
+The caller is authenticated before anything of the request is processed, and authorized before the
+answer tells whether anything exists (api-2.7, api-16.1). Every failure is answered with a Status.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-from api.api_context import House
+from api.api_context import ApiContext
 from api.auth.audit_log import record_mutation
 from api.handlers.delete_handler import delete_collection, delete_object
 from api.handlers.read_handler import get_object, list_objects
 from api.handlers.watch_handler import watch_objects
 from api.handlers.write_handler import create_object, patch_object, replace_object
 from api.kinds.kind_index import KINDS
-from api.non_resource_paths import answer_empty_list, answer_open
-from api.request.api_request import Call, read_body, read_headers, read_query
-from api.request.request_info import find_target, split_path
-from api.response.http_response import Reply, refuse
-from api.serving.client_disconnect import ClientGoneError
-from api.serving.health_endpoints import answer_health
-from api.serving.metrics_endpoint import CLIENT_GONE, Asked, answer_metrics
-from api.virtual_resources import SPECIAL
+from api.non_resource_paths import build_empty_list_response, handle_non_resource_path
+from api.request.api_request import ApiRequest, parse_headers, parse_query, read_body
+from api.request.request_info import parse_request_info, split_path
+from api.response.http_response import HttpResponse, error_response
+from api.serving.client_disconnect import ClientDisconnectedError
+from api.serving.health_endpoints import handle_health
+from api.serving.metrics_endpoint import CLIENT_CLOSED_REQUEST, RequestMetrics, handle_metrics
+from api.virtual_resources import VIRTUAL_HANDLERS
 from models.api_errors import MethodNotAllowedError, NoSuchResourceError, UnavailableError
-from models.errors import StoreAwayError, TagstreamError
+from models.errors import StoreUnavailableError, TagstreamError
 
 log = structlog.get_logger()
 
-_CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-_READERS = {"get": get_object, "list": list_objects, "watch": watch_objects}
-_WRITERS = {
+_MUTATING_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_READ_HANDLERS = {"get": get_object, "list": list_objects, "watch": watch_objects}
+_WRITE_HANDLERS = {
     "create": create_object,
     "update": replace_object,
     "patch": patch_object,
@@ -48,106 +48,118 @@ _WRITERS = {
 
 
 def build_api(
-    house: House, *, lifespan: Callable[[], AsyncIterator[None]] | None = None
+    context: ApiContext, *, lifespan: Callable[[], AsyncIterator[None]] | None = None
 ) -> Starlette:
-    """The application of one process. `lifespan` runs around its life."""
+    """Return the ASGI application of one process; `lifespan` runs while the process serves."""
 
     @asynccontextmanager
-    async def live(_app: Starlette) -> AsyncIterator[None]:
+    async def run_lifespan(_app: Starlette) -> AsyncIterator[None]:
         if lifespan is None:
             yield
             return
         async with asynccontextmanager(lifespan)():
             yield
 
-    app = Starlette(lifespan=live)
-    # Not a mount: its patterns know no line ends, and everything has to come in by the door.
-    app.router.default = Door(house)
+    app = Starlette(lifespan=run_lifespan)
+    # The default and not a mount: the patterns of a mount do not match paths that contain a line
+    # break, and every request has to pass through ApiApplication.
+    app.router.default = ApiApplication(context)
     return app
 
 
-class Door:
-    """Where every request comes in."""
+class ApiApplication:
+    """The entry point of every request."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         audit_id = str(uuid4())
-        bind_contextvars(audit_id=audit_id)  # each request has a task, hence a context, of its own
-        asked = Asked(scope)
+        bind_contextvars(audit_id=audit_id)  # each request has its own task, hence its own context
+        request_metrics = RequestMetrics(scope)
         try:
-            reply = await self._answer(scope, receive, audit_id)
-        except ClientGoneError:
-            asked.answered(CLIENT_GONE)
+            response = await self._handle(scope, receive, audit_id)
+        except ClientDisconnectedError:
+            request_metrics.record_response(CLIENT_CLOSED_REQUEST)
             return
-        except StoreAwayError as error:
-            log.warning("api.store_away", error=str(error))
-            reply = refuse(UnavailableError("the database is away or busy; try again"))
+        except StoreUnavailableError as error:
+            log.warning("api.database_unavailable", error=str(error))
+            response = error_response(
+                UnavailableError("the database is unavailable or busy; try again")
+            )
         except TagstreamError as error:
-            reply = refuse(error, as_yaml=_wants_yaml(scope))
-        except Exception as error:  # one of the three places that may
-            log.exception("api.bug", path=scope.get("path", ""))
-            reply = refuse(error)
-        asked.answered(reply.code)
-        watching = nullcontext() if isinstance(reply.body, bytes) else asked.watching()
-        with suppress(ClientGoneError), watching:
-            await reply.send(send, receive, audit_id=audit_id, head=scope["method"] == "HEAD")
+            response = error_response(error, as_yaml=_wants_yaml(scope))
+        except Exception as error:  # the outermost frame of a request: a bug is answered with 500
+            log.exception("api.unhandled_error", path=scope.get("path", ""))
+            response = error_response(error)
+        request_metrics.record_response(response.code)
+        open_watch = (
+            nullcontext() if isinstance(response.body, bytes) else request_metrics.track_watch()
+        )
+        with suppress(ClientDisconnectedError), open_watch:
+            await response.send(send, receive, audit_id=audit_id, head=scope["method"] == "HEAD")
 
-    async def _answer(self, scope: Scope, receive: Receive, audit_id: str) -> Reply:
+    async def _handle(self, scope: Scope, receive: Receive, audit_id: str) -> HttpResponse:
         segments = split_path(scope.get("raw_path") or scope["path"].encode())
         if segments and segments[0] in {"healthz", "livez", "readyz"}:
-            return await answer_health(self._house, segments, read_query(scope))
-        headers = read_headers(scope)
+            return await handle_health(self._context, segments, parse_query(scope))
+        headers = parse_headers(scope)
         peer = (scope.get("client") or ("", 0))[0]
-        caller = await self._house.gatekeeper.admit(headers, peer)
+        caller = await self._context.authenticator.authenticate(headers, peer)
         if segments == ["metrics"]:
-            return await answer_metrics(self._house, caller, scope["method"])
-        target = find_target(segments)
+            return await handle_metrics(self._context, caller, scope["method"])
+        target = parse_request_info(segments)
         if target is None:
-            return answer_open(caller, scope["method"], segments, headers, read_query(scope))
-        call = Call(
-            self._house,
+            return handle_non_resource_path(
+                caller, scope["method"], segments, headers, parse_query(scope)
+            )
+        request = ApiRequest(
+            self._context,
             caller,
             target,
             scope["method"],
             headers,
-            read_query(scope),
+            parse_query(scope),
             datetime.now(UTC).replace(microsecond=0),
             receive,
         )
-        return await _serve(call, audit_id)
+        return await _serve(request, audit_id)
 
 
-async def _serve(call: Call, audit_id: str) -> Reply:
-    verb = call.target.verb(call.method, watch=call.wants_watch)
-    audited = verb in _CHANGES and call.house.audited
+async def _serve(request: ApiRequest, audit_id: str) -> HttpResponse:
+    verb = request.target.verb(request.method, watch=request.wants_watch)
+    is_audited = verb in _MUTATING_VERBS and request.context.writes_audit_log
     try:
-        reply = await _carry_out(call, verb)
+        response = await _authorize_and_dispatch(request, verb)
     except BaseException as error:
-        if audited:
+        if is_audited:
             code = error.http if isinstance(error, TagstreamError) else 500
             record_mutation(
-                call.caller, verb, call.target, code=code, audit_id=audit_id, reason=str(error)
+                request.caller,
+                verb,
+                request.target,
+                code=code,
+                audit_id=audit_id,
+                reason=str(error),
             )
         raise
-    if audited:
+    if is_audited:
         record_mutation(
-            call.caller,
+            request.caller,
             verb,
-            call.target,
-            code=reply.code,
+            request.target,
+            code=response.code,
             audit_id=audit_id,
-            dry_run="dryRun" in call.query,
+            dry_run="dryRun" in request.query,
         )
-    return reply
+    return response
 
 
-async def _carry_out(call: Call, verb: str) -> Reply:
-    target = call.target
-    call.caller = await call.house.gatekeeper.authorise(
-        call.caller,
+async def _authorize_and_dispatch(request: ApiRequest, verb: str) -> HttpResponse:
+    target = request.target
+    request.caller = await request.context.authenticator.authorize(
+        request.caller,
         verb=verb,
         group=target.group,
         resource=target.resource,
@@ -155,41 +167,45 @@ async def _carry_out(call: Call, verb: str) -> Reply:
         namespace=target.namespace,
         name=target.name,
     )
-    if target.info is None or not target.serves:
-        return _stand_in(call)
-    if call.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
+    if target.info is None or not target.is_served:
+        return _unserved_response(request)
+    if request.method not in {"GET", "POST", "PUT", "PATCH", "DELETE"}:
         raise MethodNotAllowedError
-    if call.method != "GET":
-        call.body = await read_body(call.receive, call.headers)
-    special = SPECIAL.get((target.group, target.full_resource))
-    if special is not None:
-        return await special(call, verb)
-    return await _by_verb(call, verb)
+    if request.method != "GET":
+        request.body = await read_body(request.receive, request.headers)
+    virtual_handler = VIRTUAL_HANDLERS.get((target.group, target.full_resource))
+    if virtual_handler is not None:
+        return await virtual_handler(request, verb)
+    return await _dispatch_verb(request, verb)
 
 
-async def _by_verb(call: Call, verb: str) -> Reply:
-    info = call.target.info
+async def _dispatch_verb(request: ApiRequest, verb: str) -> HttpResponse:
+    info = request.target.info
     assert info is not None
     kind = KINDS[info.group, info.resource]
     if verb == "watch":
-        return await watch_objects(call, kind)
-    if not call.target.allows(call.method):
+        return await watch_objects(request, kind)
+    if not request.target.allows(request.method):
         raise MethodNotAllowedError
-    reader: Callable[..., Awaitable[Reply]] | None = _READERS.get(verb)
-    if reader is not None:
-        return await reader(call, kind)
-    return await call.house.threads.run(_WRITERS[verb], call, kind)
+    read_handler: Callable[..., Awaitable[HttpResponse]] | None = _READ_HANDLERS.get(verb)
+    if read_handler is not None:
+        return await read_handler(request, kind)
+    return await request.context.executor.run(_WRITE_HANDLERS[verb], request, kind)
 
 
-def _stand_in(call: Call) -> Reply:
-    """For what we do not serve: nothing, but for the workloads that pruning asks for."""
-    target = call.target
-    found = None
-    if call.method == "GET" and not target.name and not target.watched:
-        found = answer_empty_list(target.group, target.version, target.resource)
-    if found is None:
+def _unserved_response(request: ApiRequest) -> HttpResponse:
+    """Return the response to a request for a resource that is not served.
+
+    That is an empty list for the workloads that `oc adm prune images` reads; else
+    NoSuchResourceError.
+    """
+    target = request.target
+    response = None
+    if request.method == "GET" and not target.name and not target.watched:
+        response = build_empty_list_response(target.group, target.version, target.resource)
+    if response is None:
         raise NoSuchResourceError
-    return found
+    return response
 
 
 def _wants_yaml(scope: Scope) -> bool:

@@ -1,6 +1,6 @@
-"""What the server has, told from the one table of resources (`api.md` C17).
+"""The discovery documents, built from the table of resources (api-14.1, api-14.2).
 
-Twice: the aggregated form that kubectl and oc ask for, and the plain one of the Python clients.
+There are two forms: aggregated for kubectl and oc, unaggregated for the Python clients.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from api.served_resources import GROUPS, RESOURCES, ResourceInfo
 _GROUP = "apidiscovery.k8s.io"
 _KIND = "APIGroupDiscoveryList"
 VERSION = "v1"
-# Clients switch on the whole of this, parameters and their order included.
+# Clients compare the whole Content-Type, including the parameters and their order.
 AGGREGATED_TYPE = f"{JSON};g={_GROUP};v=v2;as={_KIND}"
 
 
 def wants_aggregated(accept: str) -> bool:
-    """Whether a client would rather have the aggregated form of `/api` or `/apis`."""
+    """Return whether `Accept` prefers the aggregated form of `/api` or `/apis` (clients-2.2)."""
     for clause in parse_accept(accept):
         if clause.media_type not in {JSON, "*/*", "application/*"}:
             continue
-        asked = [clause.parameters.get(key) for key in ("g", "v", "as")]
-        if asked == [_GROUP, "v2", _KIND]:
+        requested = [clause.parameters.get(key) for key in ("g", "v", "as")]
+        if requested == [_GROUP, "v2", _KIND]:
             return True
-        if asked == [None, None, None]:
+        if requested == [None, None, None]:
             return False
     return False
 
 
 @cache
 def build_aggregated(path: str) -> tuple[bytes, str]:
-    """All groups below `/api` or `/apis` in one document, and the hash that is its ETag."""
+    """Return the document of all groups below `/api` or `/apis`, and the hash that is its ETag."""
     groups = [""] if path.rstrip("/") == "/api" else [group for group in GROUPS if group]
     document = {
         "kind": _KIND,
@@ -47,10 +47,10 @@ def build_aggregated(path: str) -> tuple[bytes, str]:
     return body, hashlib.sha256(body).hexdigest()[:32]
 
 
-def build_legacy(segments: list[str], *, host: str = "") -> dict[str, Any] | None:
-    """The plain document of a discovery path; None where the path is none.
+def build_unaggregated(segments: list[str], *, host: str = "") -> dict[str, Any] | None:
+    """Return the document of a legacy discovery path, or None if the path is not one.
 
-    `host` is how the client reached us.
+    `host` is the host and port by which the client reached the server.
     """
     match segments:
         case ["api"]:
@@ -72,15 +72,15 @@ def build_legacy(segments: list[str], *, host: str = "") -> dict[str, Any] | Non
     return None
 
 
-def resources_of(group: str) -> list[ResourceInfo]:
-    """A group's resources and subresources by name."""
+def list_group_resources(group: str) -> list[ResourceInfo]:
+    """Return the resources and subresources of a group, sorted by name."""
     return sorted(
         (info for info in RESOURCES if info.group == group), key=lambda info: info.resource
     )
 
 
 def group_version(group: str) -> str:
-    """`image.openshift.io/v1`; of the core group `v1`."""
+    """Return the group and version: `image.openshift.io/v1`, for the core group `v1`."""
     return f"{group}/{VERSION}" if group else VERSION
 
 
@@ -94,7 +94,7 @@ def _list_resources(group: str) -> dict[str, Any]:
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": group_version(group),
-        "resources": [_describe_resource(info) for info in resources_of(group)],
+        "resources": [_describe_resource(info) for info in list_group_resources(group)],
     }
 
 
@@ -106,28 +106,32 @@ def _describe_resource(info: ResourceInfo) -> dict[str, Any]:
         "kind": info.kind,
         "verbs": list(info.verbs),
     }
-    return described | _names(info)
+    return described | _names_and_categories(info)
 
 
-def _names(info: ResourceInfo) -> dict[str, Any]:
-    """Short names and categories, where there are any."""
+def _names_and_categories(info: ResourceInfo) -> dict[str, Any]:
+    """Return the short names and categories of a resource, each only if it has some."""
     names = {"shortNames": list(info.short_names), "categories": list(info.categories)}
     return {key: value for key, value in names.items() if value}
 
 
 def _aggregate_group(group: str) -> dict[str, Any]:
-    known = resources_of(group)
-    whole = [info for info in known if not info.subresource]
+    resources = list_group_resources(group)
+    top_level = [info for info in resources if not info.subresource]
     version = {
         "version": VERSION,
         "freshness": "Current",
-        "resources": [_aggregate_resource(info, known) for info in whole],
+        "resources": [_aggregate_resource(info, resources) for info in top_level],
     }
     return {"metadata": {"name": group} if group else {}, "versions": [version]}
 
 
-def _aggregate_resource(info: ResourceInfo, known: list[ResourceInfo]) -> dict[str, Any]:
-    parts = [part for part in known if part.resource.startswith(f"{info.resource}/")]
+def _aggregate_resource(info: ResourceInfo, resources: list[ResourceInfo]) -> dict[str, Any]:
+    subresources = [
+        subresource
+        for subresource in resources
+        if subresource.resource.startswith(f"{info.resource}/")
+    ]
     described: dict[str, Any] = {
         "resource": info.resource,
         "responseKind": _response_kind(info),
@@ -135,15 +139,15 @@ def _aggregate_resource(info: ResourceInfo, known: list[ResourceInfo]) -> dict[s
         "singularResource": info.singular,
         "verbs": list(info.verbs),
     }
-    described |= _names(info)
-    if parts:
+    described |= _names_and_categories(info)
+    if subresources:
         described["subresources"] = [
             {
-                "subresource": part.subresource,
-                "responseKind": _response_kind(part),
-                "verbs": list(part.verbs),
+                "subresource": subresource.subresource,
+                "responseKind": _response_kind(subresource),
+                "verbs": list(subresource.verbs),
             }
-            for part in parts
+            for subresource in subresources
         ]
     return described
 

@@ -1,4 +1,7 @@
-"""Object metadata: what a client may say of it, and what only the server says (`api.md` C5)."""
+"""Object metadata: defaulting, validation, and the fields that only the server sets.
+
+Clients may send every field; what the server owns is replaced (api-5.1, api-5.6, api-5.8).
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from datetime import datetime
 
 from models.api_errors import BadRequestError
 from models.errors import FieldError
-from models.images.image_validation import name_problems
+from models.images.image_validation import name_violations
 from models.resources.meta import ObjectMeta
-from models.streams.writes.stream_validation import LABEL, LABEL_REFUSED
+from models.streams.writes.stream_validation import INVALID_LABEL, LABEL_PATTERN
 
-GENERATED_BASE = 58  # characters of a generateName that stay before the five at random
-MAX_ANNOTATIONS = 262_144
+MAX_GENERATE_NAME_PREFIX = 58  # characters of a generateName before the five random ones
+MAX_ANNOTATIONS_BYTES = 262_144
 _FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
 
 _STREAM = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
-_SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+_SUBDOMAIN = rf"{LABEL_PATTERN}(\.{LABEL_PATTERN})*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = rf"({_QUALIFIED})?"
 _SUBDOMAIN_REFUSED = (
@@ -44,15 +47,16 @@ _VALUE_REFUSED = (
 def prepare_metadata_create(
     meta: ObjectMeta, *, namespace: str, suffix: Callable[[], str], now: datetime
 ) -> ObjectMeta:
-    """The metadata of a new object: named and placed, without what a client cannot say.
+    """Return the metadata of a new object, without the values that a client may not set.
 
-    `namespace` is that of the URL, "" for a kind that has none. `suffix` throws the five
-    characters of a generated name. `managedFields` come from us, or as a client once got them.
+    `namespace` is that of the URL, "" for a cluster-scoped kind. `suffix` returns the five random
+    characters of a generated name. `managedFields` are those that the caller computed, or those of
+    an object that a client received earlier and sends again.
     """
     check_namespace(meta, namespace)
     name = meta.name
     if not name and meta.generate_name:
-        name = meta.generate_name[:GENERATED_BASE] + suffix()
+        name = meta.generate_name[:MAX_GENERATE_NAME_PREFIX] + suffix()
     return meta.replace(
         name=name,
         namespace=namespace,
@@ -66,7 +70,10 @@ def prepare_metadata_create(
 
 
 def check_namespace(meta: ObjectMeta, namespace: str) -> None:
-    """BadRequestError where an object names another namespace than its URL; "" has none."""
+    """Raise BadRequestError if an object names another namespace than its URL.
+
+    An empty namespace is cluster scope.
+    """
     if namespace and meta.namespace not in {"", namespace}:
         raise BadRequestError(
             "the namespace of the provided object does not match the namespace sent on the request"
@@ -74,9 +81,9 @@ def check_namespace(meta: ObjectMeta, namespace: str) -> None:
 
 
 def prepare_metadata_update(old: ObjectMeta, sent: ObjectMeta) -> ObjectMeta:
-    """The metadata of an object that is replaced: what only the server says stays as it was.
+    """Return the metadata of a replaced object; the server's fields stay as stored.
 
-    No `managedFields` leave the stored ones, `[{}]` clears them, as in Kubernetes.
+    Without `managedFields` the stored ones stay, `[{}]` clears them, as in Kubernetes.
     """
     managed = [entry for entry in sent.managed_fields if entry]
     return sent.replace(
@@ -95,10 +102,10 @@ def prepare_metadata_update(old: ObjectMeta, sent: ObjectMeta) -> ObjectMeta:
 def validate_metadata(
     meta: ObjectMeta, *, rule: str, old: ObjectMeta | None = None
 ) -> list[FieldError]:
-    """All that is wrong with an object's metadata.
+    """Return every error in an object's metadata.
 
-    `rule` says what names look like: "segment" of a path, "stream", DNS "label" or "subdomain".
-    With `old`, an object that is being deleted takes no new finalizers.
+    `rule` is the form of names: "segment" of a path, "stream", DNS "label" or "subdomain". With
+    `old`, an object that is being deleted accepts no new finalizers.
     """
     errors = [*_check_names(meta, rule), *_check_labels(meta), *_check_annotations(meta)]
     for position, finalizer in enumerate(meta.finalizers):
@@ -119,13 +126,14 @@ def validate_metadata(
 
 
 def check_metadata(meta: ObjectMeta) -> list[FieldError]:
-    """The same for kinds whose names need only fit into a path."""
+    """Return every error in the metadata of a kind whose names only have to be path segments."""
     return validate_metadata(meta, rule="segment")
 
 
 def _check_names(meta: ObjectMeta, rule: str) -> Iterator[FieldError]:
     if meta.generate_name:
-        # The prefix of a name may end where the name goes on. (Upstream forgot: quirk 12.)
+        # A prefix may end with a separator, because five characters follow. Upstream rejects such
+        # a prefix for streams (api-5.2).
         prefix = re.sub(r"[-._]$", "", meta.generate_name) or "a"
         for each in name_rule_problems(prefix, rule):
             yield FieldError.invalid("metadata.generateName", meta.generate_name, each)
@@ -140,35 +148,35 @@ def _check_names(meta: ObjectMeta, rule: str) -> Iterator[FieldError]:
 
 
 def name_rule_problems(name: str, rule: str) -> list[str]:
-    """Why `name` does not follow the rule; empty where it does."""
+    """Return why `name` does not follow the rule; empty if it does."""
     match rule:
         case "stream":
-            wrong = name_problems(name)
-            if not wrong and not _matches(_STREAM, name):
-                wrong = [f'must match "{_STREAM}"']
-            return wrong
+            problems = name_violations(name)
+            if not problems and not _matches(_STREAM, name):
+                problems = [f'must match "{_STREAM}"']
+            return problems
         case "label":
             return label_problems(name)
         case "subdomain":
             return subdomain_problems(name)
         case _:
-            return name_problems(name)
+            return name_violations(name)
 
 
 def label_problems(name: str) -> list[str]:
-    """Why `name` is no DNS label (RFC 1123)."""
-    long = ["must be no more than 63 characters"] if len(name) > 63 else []
-    return long if _matches(LABEL, name) else [*long, LABEL_REFUSED]
+    """Return why `name` is not a DNS label (RFC 1123); empty if it is."""
+    problems = ["must be no more than 63 characters"] if len(name) > 63 else []
+    return problems if _matches(LABEL_PATTERN, name) else [*problems, INVALID_LABEL]
 
 
 def subdomain_problems(name: str) -> list[str]:
-    """Why `name` is no DNS subdomain (RFC 1123)."""
-    long = ["must be no more than 253 characters"] if len(name) > 253 else []
-    return long if _matches(_SUBDOMAIN, name) else [*long, _SUBDOMAIN_REFUSED]
+    """Return why `name` is not a DNS subdomain (RFC 1123); empty if it is."""
+    problems = ["must be no more than 253 characters"] if len(name) > 253 else []
+    return problems if _matches(_SUBDOMAIN, name) else [*problems, _SUBDOMAIN_REFUSED]
 
 
 def qualified_name_problems(name: str) -> list[str]:
-    """Why `name` is no key of a label: `name`, or `prefix.io/name`."""
+    """Return why `name` is not a label key (`name` or `prefix.io/name`); empty if it is."""
     prefix, slash, base = name.rpartition("/")
     if "/" in prefix:
         return [_TOO_MANY_PARTS]
@@ -187,13 +195,13 @@ def qualified_name_problems(name: str) -> list[str]:
 
 
 def label_value_problems(value: str) -> list[str]:
-    """Why `value` cannot stand in a label."""
-    long = ["must be no more than 63 characters"] if len(value) > 63 else []
-    return long if _matches(_VALUE, value) else [*long, _VALUE_REFUSED]
+    """Return why `value` is not a label value; empty if it is."""
+    problems = ["must be no more than 63 characters"] if len(value) > 63 else []
+    return problems if _matches(_VALUE, value) else [*problems, _VALUE_REFUSED]
 
 
 def finalizer_problems(name: str) -> list[str]:
-    """Why `name` is no finalizer."""
+    """Return why `name` is not a finalizer; empty if it is."""
     problems = qualified_name_problems(name)
     if "/" not in name and name not in _FINALIZERS:
         problems.append("name is neither a standard finalizer name nor is it fully qualified")
@@ -214,12 +222,12 @@ def _check_annotations(meta: ObjectMeta) -> Iterator[FieldError]:
     for name in meta.annotations:
         for each in qualified_name_problems(name.lower()):
             yield FieldError.invalid(field, name, each)
-    size = sum(_size(name) + _size(value) for name, value in meta.annotations.items())
-    if size > MAX_ANNOTATIONS:
-        yield FieldError.too_long(field, MAX_ANNOTATIONS)
+    size = sum(_byte_length(name) + _byte_length(value) for name, value in meta.annotations.items())
+    if size > MAX_ANNOTATIONS_BYTES:
+        yield FieldError.too_long(field, MAX_ANNOTATIONS_BYTES)
 
 
-def _size(text: str) -> int:
+def _byte_length(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 

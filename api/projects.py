@@ -1,6 +1,7 @@
-"""Requests for new projects, and who one is, as `oc` asks (`api.md` C21).
+"""Project requests and the caller's own User, as `oc` reads them.
 
-A project is a namespace seen from its members' side; whoever requests one becomes its admin.
+A project is a namespace as its members see it; who requests one becomes its admin (api-15.5,
+api-15.6, api-15.7). `oc new-project` first lists project requests, then posts one (clients-5.3).
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.auth.token_authenticator import require
+from api.auth.token_authenticator import require_access
 from api.object_meta import label_problems
-from models.access.builtin_roles import ADMIN, PROJECT, USER
+from models.access.builtin_roles import ADMIN, PROJECT_API_GROUP, USER_API_GROUP
 from models.access.rbac import USER_KIND, Caller
 from models.api_errors import BadRequestError
 from models.errors import (
@@ -25,109 +26,113 @@ from models.errors import (
 from models.resources.core import ACTIVE, Namespace, NamespaceSpec, NamespaceStatus, Project
 from models.resources.meta import SUCCESS, ObjectMeta
 from models.store.access.namespace_store import load_namespace, save_namespace
-from models.store.access.token_store import bind, unbind_namespace
+from models.store.access.token_store import bind_role, unbind_namespace
 
-Answer = tuple[int, dict[str, Any]]
+CodeAndBody = tuple[int, dict[str, Any]]
 
-REQUESTER = "openshift.io/requester"
-DISPLAY_NAME = "openshift.io/display-name"
-DESCRIPTION = "openshift.io/description"
+REQUESTER_ANNOTATION = "openshift.io/requester"
+DISPLAY_NAME_ANNOTATION = "openshift.io/display-name"
+DESCRIPTION_ANNOTATION = "openshift.io/description"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
-_RESERVED = ("openshift", "kubernetes", "kube")
+_RESERVED_NAMES = ("openshift", "kubernetes", "kube")
 
 
-def describe_user(caller: Caller) -> Answer:
-    """`users/~`: the caller as a User."""
+def describe_user(caller: Caller) -> CodeAndBody:
+    """Return the caller as a User: the response of `GET users/~`."""
     return 200, {
         "kind": "User",
-        "apiVersion": f"{USER}/v1",
+        "apiVersion": f"{USER_API_GROUP}/v1",
         "metadata": {"name": caller.user, **({"uid": caller.uid} if caller.uid else {})},
         "groups": list(caller.groups),
         "identities": None,
     }
 
 
-def may_request_project(caller: Caller) -> Answer:
-    """`GET projectrequests`: Success for whoever may create one, else 403."""
-    require(caller, verb="create", group=PROJECT, resource="projectrequests")
+def review_project_request(caller: Caller) -> CodeAndBody:
+    """Return a Status `Success` if the caller may request a project; else raise ForbiddenPathError.
+
+    This is the response of `GET projectrequests`.
+    """
+    require_access(caller, verb="create", group=PROJECT_API_GROUP, resource="projectrequests")
     return 200, {"kind": "Status", "apiVersion": "v1", **SUCCESS.wire()}
 
 
-def request_project(
+def create_project(
     session: Session, body: dict[str, Any], caller: Caller, *, now: datetime
-) -> Answer:
-    """`POST projectrequests`: a namespace of the caller's own, answered as a Project.
+) -> CodeAndBody:
+    """Create a namespace with the caller as its admin, and return it as a Project.
 
-    The caller is its admin from the commit on, so forget what is remembered of them then.
+    The role counts from the commit on: invalidate the cached caller then. Raises
+    AlreadyExistsError, InvalidObjectError for a bad name, ForbiddenError for a reserved one.
     """
-    require(caller, verb="create", group=PROJECT, resource="projectrequests")
+    require_access(caller, verb="create", group=PROJECT_API_GROUP, resource="projectrequests")
     name = _check_request(body)
     if load_namespace(session, name) is not None:
-        raise AlreadyExistsError(resource="project", name=name, group=PROJECT)
-    said = {
-        DESCRIPTION: _text(body, "description"),
-        DISPLAY_NAME: _text(body, "displayName"),
-        REQUESTER: caller.user,
+        raise AlreadyExistsError(resource="project", name=name, group=PROJECT_API_GROUP)
+    annotations = {
+        DESCRIPTION_ANNOTATION: _string_field(body, "description"),
+        DISPLAY_NAME_ANNOTATION: _string_field(body, "displayName"),
+        REQUESTER_ANNOTATION: caller.user,
     }
-    wanted = Namespace(
+    namespace = Namespace(
         metadata=ObjectMeta(
             name=name,
             labels={NAME_LABEL: name},
-            annotations={key: value for key, value in said.items() if value},
+            annotations={key: value for key, value in annotations.items() if value},
         ),
         spec=NamespaceSpec(finalizers=["kubernetes"]),
         status=NamespaceStatus(phase=ACTIVE),
     )
-    # A role that outlived an earlier namespace of this name must not open the new one.
+    # A role binding left over from a deleted namespace of this name must not grant access here.
     unbind_namespace(session, name)
     try:
-        made = save_namespace(session, None, wanted, now=now)
+        created = save_namespace(session, None, namespace, now=now)
     except StreamConflictError as error:
-        raise AlreadyExistsError(resource="project", name=name, group=PROJECT) from error
-    bind(session, USER_KIND, caller.user, ADMIN, name, now=now)
-    project = Project(metadata=made.metadata, spec=made.spec, status=made.status)
-    return 201, {"kind": "Project", "apiVersion": f"{PROJECT}/v1", **project.wire()}
+        raise AlreadyExistsError(resource="project", name=name, group=PROJECT_API_GROUP) from error
+    bind_role(session, USER_KIND, caller.user, ADMIN, name, now=now)
+    project = Project(metadata=created.metadata, spec=created.spec, status=created.status)
+    return 201, {"kind": "Project", "apiVersion": f"{PROJECT_API_GROUP}/v1", **project.wire()}
 
 
 def _check_request(body: dict[str, Any]) -> str:
-    """The name of the project that is asked for, if there may be one of that name."""
+    """Return the requested name, or raise if a project of that name may not be created."""
     metadata = {} if body.get("metadata") is None else body["metadata"]
     if not isinstance(metadata, dict):
         raise BadRequestError("metadata has to be an object")
-    name = _text(metadata, "name")
+    name = _string_field(metadata, "name")
     errors = _check_name(name)
-    display = _text(body, "displayName")
-    if "\n" in display:
-        place = f"metadata.annotations[{DISPLAY_NAME}]"
-        errors.append(FieldError.invalid(place, display, "may not contain a new line"))
+    display_name = _string_field(body, "displayName")
+    if "\n" in display_name:
+        field = f"metadata.annotations[{DISPLAY_NAME_ANNOTATION}]"
+        errors.append(FieldError.invalid(field, display_name, "may not contain a new line"))
     if errors:
-        raise InvalidObjectError(kind="Project", name=name, errors=errors, group=PROJECT)
-    for each in _RESERVED:
+        raise InvalidObjectError(kind="Project", name=name, errors=errors, group=PROJECT_API_GROUP)
+    for each in _RESERVED_NAMES:
         if name == each:
-            raise _reserved(name, f'with the name "{each}"')
+            raise _reserved_name_error(name, f'with the name "{each}"')
         if name.startswith(f"{each}-"):
-            raise _reserved(name, f'starting with "{each}-"')
+            raise _reserved_name_error(name, f'starting with "{each}-"')
     return name
 
 
 def _check_name(name: str) -> list[FieldError]:
-    place = "metadata.name"
+    field = "metadata.name"
     if not name:
-        return [FieldError.required(place, "name or generateName is required")]
-    return [FieldError.invalid(place, name, each) for each in label_problems(name)]
+        return [FieldError.required(field, "name or generateName is required")]
+    return [FieldError.invalid(field, name, each) for each in label_problems(name)]
 
 
-def _reserved(name: str, why: str) -> ForbiddenError:
+def _reserved_name_error(name: str, reason: str) -> ForbiddenError:
     return ForbiddenError(
-        f"cannot request a project {why}", resource="project", name=name, group=PROJECT
+        f"cannot request a project {reason}", resource="project", name=name, group=PROJECT_API_GROUP
     )
 
 
-def _text(body: dict[str, Any], key: str) -> str:
-    found = body.get(key)
-    if found is None:
+def _string_field(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    if value is None:
         return ""
-    if not isinstance(found, str):
+    if not isinstance(value, str):
         raise BadRequestError(f"{key} has to be a string")
-    return found
+    return value

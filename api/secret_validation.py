@@ -1,4 +1,4 @@
-"""What makes a Secret a valid one (`api.md` E): its type's keys, its size, what may not change."""
+"""Validation of Secrets: the keys of each type, the size, immutable fields (api-17.4, api-17.5)."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from models.api_errors import BadRequestError
 from models.errors import FieldError, InvalidObjectError
 from models.resources.meta import Secret
 
-MOST_BYTES = 1024 * 1024
+MAX_SECRET_BYTES = 1024 * 1024
 OPAQUE = "Opaque"
-_KEY = re.compile(r"[-._a-zA-Z0-9]+", re.ASCII)
-_KEY_REFUSED = (
+_KEY_PATTERN = re.compile(r"[-._a-zA-Z0-9]+", re.ASCII)
+_INVALID_KEY = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
     "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
-_LONGEST_KEY = 253
-_ACCOUNT = "kubernetes.io/service-account.name"
-_DOCUMENTS = {
+_MAX_KEY_LENGTH = 253
+_SERVICE_ACCOUNT_ANNOTATION = "kubernetes.io/service-account.name"
+_DOCKER_CONFIG_KEYS = {
     "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
     "kubernetes.io/dockercfg": ".dockercfg",
 }
-_FROZEN = "field is immutable when `immutable` is set"
+_IMMUTABLE_MESSAGE = "field is immutable when `immutable` is set"
 
 
 def prepare_secret(old: Secret | None, new: Secret) -> Secret:
-    """The secret as it is stored: `stringData` folded in, the type filled in.
+    """Return the secret in its stored form: `stringData` merged into `data`, the type defaulted.
 
-    Raises InvalidObjectError with every field that is wrong.
+    Raises InvalidObjectError with every invalid field, BadRequestError for data that is not base64.
     """
-    data = {**_normalised(new.data), **_encoded(new.string_data)}
+    data = {**_normalize_data(new.data), **_encode_string_data(new.string_data)}
     secret = new.replace(data=data, string_data={}, type=new.type or OPAQUE)
     errors = [*_check_keys(secret), *_check_type(secret)]
     if old is not None:
@@ -43,15 +43,15 @@ def prepare_secret(old: Secret | None, new: Secret) -> Secret:
     return secret
 
 
-def _encoded(texts: dict[str, str]) -> dict[str, str]:
+def _encode_string_data(texts: dict[str, str]) -> dict[str, str]:
     return {
         key: base64.b64encode(text.encode("utf-8", "replace")).decode()
         for key, text in texts.items()
     }
 
 
-def _normalised(data: dict[str, str]) -> dict[str, str]:
-    """Go's reading of base64: line breaks do not count."""
+def _normalize_data(data: dict[str, str]) -> dict[str, str]:
+    """Return data in canonical base64. Line breaks are ignored, as Go's decoder does."""
     found: dict[str, str] = {}
     for key, text in data.items():
         try:
@@ -70,17 +70,19 @@ def _check_keys(secret: Secret) -> Iterator[FieldError]:
     for key, text in secret.data.items():
         size += len(base64.b64decode(text))
         field = f"data[{key}]"
-        if len(key) > _LONGEST_KEY:
-            yield FieldError.invalid(field, key, f"must be no more than {_LONGEST_KEY} characters")
-        if key in {".", ".."} or not _KEY.fullmatch(key):
-            yield FieldError.invalid(field, key, _KEY_REFUSED)
-    if size > MOST_BYTES:
-        yield FieldError.too_long("data", MOST_BYTES)
+        if len(key) > _MAX_KEY_LENGTH:
+            yield FieldError.invalid(
+                field, key, f"must be no more than {_MAX_KEY_LENGTH} characters"
+            )
+        if key in {".", ".."} or not _KEY_PATTERN.fullmatch(key):
+            yield FieldError.invalid(field, key, _INVALID_KEY)
+    if size > MAX_SECRET_BYTES:
+        yield FieldError.too_long("data", MAX_SECRET_BYTES)
 
 
 def _check_type(secret: Secret) -> Iterator[FieldError]:
     kind, data = secret.type, secret.data
-    document = _DOCUMENTS.get(kind)
+    document = _DOCKER_CONFIG_KEYS.get(kind)
     if document is not None:
         yield from _check_document(data, document)
     elif kind == "kubernetes.io/basic-auth":
@@ -95,9 +97,9 @@ def _check_type(secret: Secret) -> Iterator[FieldError]:
             if key not in data:
                 yield FieldError.required(f"data[{key}]")
     elif kind == "kubernetes.io/service-account-token" and not secret.metadata.annotations.get(
-        _ACCOUNT
+        _SERVICE_ACCOUNT_ANNOTATION
     ):
-        yield FieldError.required(f"metadata.annotations[{_ACCOUNT}]")
+        yield FieldError.required(f"metadata.annotations[{_SERVICE_ACCOUNT_ANNOTATION}]")
 
 
 def _check_document(data: dict[str, str], key: str) -> Iterator[FieldError]:
@@ -119,6 +121,6 @@ def _check_update(old: Secret, new: Secret) -> Iterator[FieldError]:
         yield FieldError.invalid("type", new.type, "field is immutable")
     if old.immutable:
         if not new.immutable:
-            yield FieldError.forbidden("immutable", _FROZEN)
+            yield FieldError.forbidden("immutable", _IMMUTABLE_MESSAGE)
         if new.data != old.data:
-            yield FieldError.forbidden("data", _FROZEN)
+            yield FieldError.forbidden("data", _IMMUTABLE_MESSAGE)

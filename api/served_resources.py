@@ -1,6 +1,7 @@
-"""Every resource that the API serves, once: routes, discovery and OpenAPI are made from it.
+"""The table of every resource that the API serves; routes, discovery and OpenAPI are made from it.
 
-The image group is `api.md` A.4, word for word; the others are what clients need beside it (A.5).
+The image group has exactly the resources of OpenShift (api-1.2); the other groups are what clients
+need besides it (api-1.3).
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ USER = "user.openshift.io"
 AUTHORIZATION = "authorization.k8s.io"
 AUTHENTICATION = "authentication.k8s.io"
 
-_ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_VIRTUAL = ("create", "delete", "get", "list", "patch", "update")
-_NO_COLLECTION = ("create", "delete", "get", "list", "patch", "update", "watch")
+_ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_VIRTUAL_VERBS = ("create", "delete", "get", "list", "patch", "update")
+_VERBS_WITHOUT_DELETECOLLECTION = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceInfo:
-    """One resource, or (with a slash in `resource`) one subresource.
+    """One resource or, with a slash in `resource`, one subresource.
 
-    `model` is None where bodies are made by hand (reviews, users).
+    `model` is None where the body is built without a model (reviews, users).
     """
 
     resource: str
@@ -56,12 +57,12 @@ class ResourceInfo:
 
     @property
     def api_version(self) -> str:
-        """As objects write it: `image.openshift.io/v1`, `v1`."""
+        """Return the `apiVersion` of its objects: `image.openshift.io/v1`, `v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def qualified(self) -> str:
-        """As messages write it: `imagestreams.image.openshift.io`, `secrets`."""
+        """Return the resource as messages name it: `imagestreams.image.openshift.io`, `secrets`."""
         base = self.resource.partition("/")[0]
         return f"{base}.{self.group}" if self.group else base
 
@@ -74,7 +75,9 @@ class ResourceInfo:
         return self.resource.partition("/")[2]
 
 
-IMAGES = ResourceInfo("images", "Image", _ALL, namespaced=False, singular="image", model=Image)
+IMAGES = ResourceInfo(
+    "images", "Image", _ALL_VERBS, namespaced=False, singular="image", model=Image
+)
 SIGNATURES = ResourceInfo(
     "imagesignatures",
     "ImageSignature",
@@ -108,7 +111,7 @@ STREAM_MAPPINGS = ResourceInfo(
 STREAMS = ResourceInfo(
     "imagestreams",
     "ImageStream",
-    _ALL,
+    _ALL_VERBS,
     singular="imagestream",
     short_names=("is",),
     categories=("all",),
@@ -124,7 +127,7 @@ STREAM_STATUS = ResourceInfo(
 STREAM_TAGS = ResourceInfo(
     "imagestreamtags",
     "ImageStreamTag",
-    _VIRTUAL,
+    _VIRTUAL_VERBS,
     singular="imagestreamtag",
     short_names=("istag",),
     model=ImageStreamTag,
@@ -132,7 +135,7 @@ STREAM_TAGS = ResourceInfo(
 IMAGE_TAGS = ResourceInfo(
     "imagetags",
     "ImageTag",
-    _VIRTUAL,
+    _VIRTUAL_VERBS,
     singular="imagetag",
     short_names=("itag",),
     model=ImageTag,
@@ -140,14 +143,14 @@ IMAGE_TAGS = ResourceInfo(
 NAMESPACES = ResourceInfo(
     "namespaces",
     "Namespace",
-    _NO_COLLECTION,
+    _VERBS_WITHOUT_DELETECOLLECTION,
     group="",
     namespaced=False,
     singular="namespace",
     short_names=("ns",),
     model=Namespace,
 )
-SECRETS = ResourceInfo("secrets", "Secret", _ALL, group="", singular="secret", model=Secret)
+SECRETS = ResourceInfo("secrets", "Secret", _ALL_VERBS, group="", singular="secret", model=Secret)
 EVENTS = ResourceInfo(
     "events",
     "Event",
@@ -160,7 +163,7 @@ EVENTS = ResourceInfo(
 PROJECTS = ResourceInfo(
     "projects",
     "Project",
-    _NO_COLLECTION,
+    _VERBS_WITHOUT_DELETECOLLECTION,
     group=PROJECT,
     namespaced=False,
     singular="project",
@@ -198,14 +201,14 @@ SCHEDULED_TAGS = ResourceInfo(
 REGISTRIES = ResourceInfo(
     "registries",
     "Registry",
-    _ALL,
+    _ALL_VERBS,
     group=SYNC,
     namespaced=False,
     singular="registry",
     short_names=("reg",),
     model=Registry,
 )
-SELF_ACCESS = ResourceInfo(
+SELF_ACCESS_REVIEWS = ResourceInfo(
     "selfsubjectaccessreviews",
     "SelfSubjectAccessReview",
     ("create",),
@@ -213,7 +216,7 @@ SELF_ACCESS = ResourceInfo(
     namespaced=False,
     singular="selfsubjectaccessreview",
 )
-SELF_RULES = ResourceInfo(
+SELF_RULES_REVIEWS = ResourceInfo(
     "selfsubjectrulesreviews",
     "SelfSubjectRulesReview",
     ("create",),
@@ -221,7 +224,7 @@ SELF_RULES = ResourceInfo(
     namespaced=False,
     singular="selfsubjectrulesreview",
 )
-ACCESS = ResourceInfo(
+ACCESS_REVIEWS = ResourceInfo(
     "subjectaccessreviews",
     "SubjectAccessReview",
     ("create",),
@@ -229,14 +232,14 @@ ACCESS = ResourceInfo(
     namespaced=False,
     singular="subjectaccessreview",
 )
-LOCAL_ACCESS = ResourceInfo(
+LOCAL_ACCESS_REVIEWS = ResourceInfo(
     "localsubjectaccessreviews",
     "LocalSubjectAccessReview",
     ("create",),
     group=AUTHORIZATION,
     singular="localsubjectaccessreview",
 )
-SELF = ResourceInfo(
+SELF_REVIEWS = ResourceInfo(
     "selfsubjectreviews",
     "SelfSubjectReview",
     ("create",),
@@ -266,10 +269,10 @@ RESOURCES: tuple[ResourceInfo, ...] = (
     IMPORT_JOBS,
     SCHEDULED_TAGS,
     REGISTRIES,
-    SELF_ACCESS,
-    SELF_RULES,
-    ACCESS,
-    LOCAL_ACCESS,
-    SELF,
+    SELF_ACCESS_REVIEWS,
+    SELF_RULES_REVIEWS,
+    ACCESS_REVIEWS,
+    LOCAL_ACCESS_REVIEWS,
+    SELF_REVIEWS,
 )
 GROUPS = ("", IMAGE, PROJECT, USER, AUTHORIZATION, AUTHENTICATION, SYNC)

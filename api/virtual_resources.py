@@ -1,4 +1,7 @@
-"""Resources that are no stored objects: reviews, users, requests, imports, lists of secrets."""
+"""Handlers of resources that are not stored objects: reviews, users, project requests, imports.
+
+Also the list of a stream's pull secrets.
+"""
 
 from __future__ import annotations
 
@@ -13,68 +16,71 @@ from api.auth.access_reviews import (
     review_self_rules,
 )
 from api.codec.body_decoder import decode_body
-from api.handlers.read_handler import Selects, selection_of
-from api.image_stream_imports import post_import
+from api.handlers.read_handler import ListSelection, build_selection
+from api.image_stream_imports import create_import
 from api.kinds.core import SecretKind
-from api.kinds.kind_base import Work, do_work, reading
-from api.projects import describe_user, may_request_project, request_project
-from api.request.api_request import Call
+from api.kinds.kind_base import UnitOfWork, read_transaction, run_transaction
+from api.projects import create_project, describe_user, review_project_request
+from api.request.api_request import ApiRequest
 from api.request.content_negotiation import negotiate
 from api.request.query_options import parse_create_options, parse_list_options
-from api.response.http_response import Reply, encode_json
-from api.response.representation import reply_with
+from api.response.http_response import HttpResponse, encode_json
+from api.response.representation import build_response
 from api.served_resources import (
-    ACCESS,
+    ACCESS_REVIEWS,
     IMAGE,
-    LOCAL_ACCESS,
+    LOCAL_ACCESS_REVIEWS,
     PROJECT_REQUESTS,
-    SELF,
-    SELF_ACCESS,
-    SELF_RULES,
+    SELF_ACCESS_REVIEWS,
+    SELF_REVIEWS,
+    SELF_RULES_REVIEWS,
     STREAM_IMPORTS,
     STREAM_SECRETS,
     USERS,
     ResourceInfo,
 )
 from models.api_errors import MethodNotAllowedError
-from models.store.access.secret_store import EXCLUDED, PULL_TYPES
+from models.store.access.secret_store import EXCLUDE_SECRET_ANNOTATION, PULL_SECRET_TYPES
 from models.store.changes.change_log import latest_version
 
-Respond = Callable[[Call, str], Awaitable[Reply]]
-Answer = tuple[int, dict[str, Any]]
+VirtualHandler = Callable[[ApiRequest, str], Awaitable[HttpResponse]]
+CodeAndBody = tuple[int, dict[str, Any]]
 
 
-async def _imports(call: Call, verb: str) -> Reply:
-    if verb != "create" or call.target.name:
+async def _handle_imports(request: ApiRequest, verb: str) -> HttpResponse:
+    if verb != "create" or request.target.name:
         raise MethodNotAllowedError
-    return await post_import(call)
+    return await create_import(request)
 
 
-async def _stream_secrets(call: Call, verb: str) -> Reply:
-    """The pull secrets of the stream's namespace; the stream itself need not exist (B14).
+async def _handle_stream_secrets(request: ApiRequest, verb: str) -> HttpResponse:
+    """Return the pull secrets of the stream's namespace; the stream need not exist (api-26.5).
 
-    All of them at once: a `limit` may be passed by, but what it left out could not be asked for.
+    The list is complete: `limit` has no effect, since the rest of a shorter list could not be
+    fetched.
     """
     if verb != "get":
         raise MethodNotAllowedError
-    media = negotiate(call.accept, table=False, partial=None)
-    options = parse_list_options(call.query)
+    media = negotiate(request.accept, table=False, partial=None)
+    options = parse_list_options(request.query)
     kind = SecretKind()
-    selects = selection_of(call, kind, options)
-    value = await call.house.threads.run(_list_secrets, call, kind, selects)
-    return reply_with(call, media, value, 200)
+    selection = build_selection(request, kind, options)
+    value = await request.context.executor.run(_list_secrets, request, kind, selection)
+    return build_response(request, media, value, 200)
 
 
-def _list_secrets(call: Call, kind: SecretKind, selects: Selects) -> dict[str, Any]:
-    with reading(call.house, call.caller, now=call.now) as work:
-        found = kind.page(work, call.target.namespace, limit=100_000, after=None)
+def _list_secrets(
+    request: ApiRequest, kind: SecretKind, selection: ListSelection
+) -> dict[str, Any]:
+    with read_transaction(request.context, request.caller, now=request.now) as work:
+        found = kind.page(work, request.target.namespace, limit=100_000, after=None)
         version = latest_version(work.session)
     items = [
         {key: value for key, value in each.items() if key not in {"kind", "apiVersion"}}
         for each in found
-        if each.get("type") in PULL_TYPES
-        and each["metadata"].get("annotations", {}).get(EXCLUDED) != "true"
-        and (selects.matches is None or selects.matches(each))
+        if each.get("type") in PULL_SECRET_TYPES
+        and each["metadata"].get("annotations", {}).get(EXCLUDE_SECRET_ANNOTATION) != "true"
+        and (selection.matches is None or selection.matches(each))
     ]
     return {
         "kind": "SecretList",
@@ -84,85 +90,94 @@ def _list_secrets(call: Call, kind: SecretKind, selects: Selects) -> dict[str, A
     }
 
 
-def _review(info: ResourceInfo, review: Callable[[Work, dict[str, Any], Call], Answer]) -> Respond:
-    async def answer(call: Call, verb: str) -> Reply:
-        if verb != "create" or call.target.name:
+def _review_handler(
+    info: ResourceInfo, review: Callable[[UnitOfWork, dict[str, Any], ApiRequest], CodeAndBody]
+) -> VirtualHandler:
+    async def handle_review(request: ApiRequest, verb: str) -> HttpResponse:
+        if verb != "create" or request.target.name:
             raise MethodNotAllowedError
-        media = negotiate(call.accept, table=False, partial=None)
-        parse_create_options(call.query)
+        media = negotiate(request.accept, table=False, partial=None)
+        parse_create_options(request.query)
         body = decode_body(
-            call.content_type,
-            call.body,
+            request.content_type,
+            request.body,
             kind=info.kind,
             group=info.group,
             version=info.version,
             model=None,
         ).object
 
-        def step() -> Answer:
-            with reading(call.house, call.caller, now=call.now) as work:
-                return review(work, body, call)
+        def step() -> CodeAndBody:
+            with read_transaction(request.context, request.caller, now=request.now) as work:
+                return review(work, body, request)
 
-        code, value = await call.house.threads.run(step)
-        return reply_with(call, media, value, code)
+        code, value = await request.context.executor.run(step)
+        return build_response(request, media, value, code)
 
-    return answer
+    return handle_review
 
 
-async def _project_requests(call: Call, verb: str) -> Reply:
-    media = negotiate(call.accept, table=False, partial=None)
+async def _handle_project_requests(request: ApiRequest, verb: str) -> HttpResponse:
+    media = negotiate(request.accept, table=False, partial=None)
     if verb == "list":
-        code, value = may_request_project(call.caller)
-    elif verb == "create" and not call.target.name:
-        options = parse_create_options(call.query)
+        code, value = review_project_request(request.caller)
+    elif verb == "create" and not request.target.name:
+        options = parse_create_options(request.query)
         info = PROJECT_REQUESTS
         body = decode_body(
-            call.content_type,
-            call.body,
+            request.content_type,
+            request.body,
             kind=info.kind,
             group=info.group,
             version=info.version,
             model=None,
         ).object
-        code, value = await call.house.threads.run(
-            do_work,
-            call.house,
-            call.caller,
-            lambda work: request_project(work.session, body, work.caller, now=work.now),
-            now=call.now,
+        code, value = await request.context.executor.run(
+            run_transaction,
+            request.context,
+            request.caller,
+            lambda work: create_project(work.session, body, work.caller, now=work.now),
+            now=request.now,
             dry_run=options.dry_run,
         )
-        call.house.gatekeeper.forget(call.caller)
+        request.context.authenticator.invalidate(request.caller)
     else:
         raise MethodNotAllowedError
-    return reply_with(call, media, value, code)
+    return build_response(request, media, value, code)
 
 
-async def _users(call: Call, verb: str) -> Reply:
-    if verb != "get" or call.target.name != "~":
+async def _handle_users(request: ApiRequest, verb: str) -> HttpResponse:
+    if verb != "get" or request.target.name != "~":
         raise MethodNotAllowedError
-    code, value = describe_user(call.caller)
-    return Reply(code, encode_json(value))
+    code, value = describe_user(request.caller)
+    return HttpResponse(code, encode_json(value))
 
 
-_ANSWERS: dict[ResourceInfo, Respond] = {
-    STREAM_IMPORTS: _imports,
-    STREAM_SECRETS: _stream_secrets,
-    PROJECT_REQUESTS: _project_requests,
-    USERS: _users,
-    SELF: _review(SELF, lambda _work, body, call: review_self(body, call.caller)),
-    SELF_ACCESS: _review(
-        SELF_ACCESS, lambda _work, body, call: review_self_access(body, call.caller)
+_HANDLERS_BY_RESOURCE: dict[ResourceInfo, VirtualHandler] = {
+    STREAM_IMPORTS: _handle_imports,
+    STREAM_SECRETS: _handle_stream_secrets,
+    PROJECT_REQUESTS: _handle_project_requests,
+    USERS: _handle_users,
+    SELF_REVIEWS: _review_handler(
+        SELF_REVIEWS, lambda _work, body, request: review_self(body, request.caller)
     ),
-    SELF_RULES: _review(SELF_RULES, lambda _work, body, call: review_self_rules(body, call.caller)),
-    ACCESS: _review(
-        ACCESS, lambda work, body, call: review_access(work.session, body, call.caller)
+    SELF_ACCESS_REVIEWS: _review_handler(
+        SELF_ACCESS_REVIEWS, lambda _work, body, request: review_self_access(body, request.caller)
     ),
-    LOCAL_ACCESS: _review(
-        LOCAL_ACCESS,
-        lambda work, body, call: review_local_access(
-            work.session, body, call.caller, call.target.namespace
+    SELF_RULES_REVIEWS: _review_handler(
+        SELF_RULES_REVIEWS, lambda _work, body, request: review_self_rules(body, request.caller)
+    ),
+    ACCESS_REVIEWS: _review_handler(
+        ACCESS_REVIEWS,
+        lambda work, body, request: review_access(work.session, body, request.caller),
+    ),
+    LOCAL_ACCESS_REVIEWS: _review_handler(
+        LOCAL_ACCESS_REVIEWS,
+        lambda work, body, request: review_local_access(
+            work.session, body, request.caller, request.target.namespace
         ),
     ),
 }
-SPECIAL = {(info.group, info.resource): answer for info, answer in _ANSWERS.items()}
+VIRTUAL_HANDLERS = {
+    (info.group, info.resource): handler for info, handler in _HANDLERS_BY_RESOURCE.items()
+}

@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench`. Measures the product from outside; nothing imports it."""
+"""Benchmarks: `python -m bench`. They measure the product from outside; no package imports them."""

@@ -1,12 +1,12 @@
-"""The world that is measured: Debian's docker-registry with its corpora, wires, databases, a stub.
+"""The measured environment: docker-registry with its corpora, latency proxies, databases, a stub.
 
-Everything listens on loopback, lives in temporary directories, and is gone when the block ends.
+Everything listens on loopback, lives in temporary directories, and is removed when the block ends.
 
-| corpus | what it holds |
+| corpus | content |
 |---|---|
 | `multi` | 100 tags, each an index of 8 platforms and 8 attestations |
 | `single` | 200 tags, each an image |
-| `same` | 300 tags, each an image |
+| `repeated` | 300 tags, each an image; imported twice |
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import aiohttp
 from bench.importing import corpus_documents
 from tests.servers import DockerRegistry, Postgres, free_port
 
-HOME = Path(__file__).parents[1]
-SIDE_BY_SIDE = 16
-PATIENCE = 10.0
-MULTI_TAGS, SINGLE_TAGS, SAME_TAGS = 100, 200, 300
+PROJECT_ROOT = Path(__file__).parents[1]
+MAX_PARALLEL_PUSHES = 16
+PROCESS_TIMEOUT_SECONDS = 10.0
+MULTI_TAGS, SINGLE_TAGS, REPEATED_TAGS = 100, 200, 300
 
 
-class Registry(DockerRegistry):
-    """docker-registry as it comes, without an access log."""
+class QuietDockerRegistry(DockerRegistry):
+    """docker-registry with its default configuration, without an access log."""
 
     def _settings(self) -> dict[str, object]:
         settings: dict[str, object] = super()._settings()
@@ -40,170 +40,206 @@ class Registry(DockerRegistry):
         return settings
 
 
-class Database(Postgres):
-    """PostgreSQL as it comes: every commit reaches the disk."""
+class DurablePostgres(Postgres):
+    """PostgreSQL as in production: every commit is written to disk."""
 
     def command(self) -> list[str]:
-        words: list[str] = super().command()
-        own = ("-cfsync=", "-csynchronous_commit=", "-cfull_page_writes=", "-cautovacuum=")
-        own += ("-cshared_buffers=",)
-        return [word for word in words if not str(word).startswith(own)]
+        """Return the test server's command without its options that trade durability for speed."""
+        arguments: list[str] = super().command()
+        dropped_prefixes = (
+            "-cfsync=",
+            "-csynchronous_commit=",
+            "-cfull_page_writes=",
+            "-cautovacuum=",
+        )
+        dropped_prefixes += ("-cshared_buffers=",)
+        return [
+            argument for argument in arguments if not str(argument).startswith(dropped_prefixes)
+        ]
 
 
-class Scratch(Postgres):
-    """PostgreSQL that forgets all in a power cut, and has room: for hours on a clock of ours."""
+class ScratchPostgres(Postgres):
+    """PostgreSQL without durability and with much memory, for simulated hours."""
 
     def command(self) -> list[str]:
-        words: list[str] = super().command()
-        own = ("-cautovacuum=", "-cshared_buffers=")
-        kept = [word for word in words if not str(word).startswith(own)]
-        room = ["-cshared_buffers=1GB", "-cmax_wal_size=8GB", "-cautovacuum_naptime=10s"]
-        return [*kept, *room]
+        """Return the test server's command with larger buffers."""
+        arguments: list[str] = super().command()
+        dropped_prefixes = ("-cautovacuum=", "-cshared_buffers=")
+        remaining = [
+            argument for argument in arguments if not str(argument).startswith(dropped_prefixes)
+        ]
+        buffers = ["-cshared_buffers=1GB", "-cmax_wal_size=8GB", "-cautovacuum_naptime=10s"]
+        return [*remaining, *buffers]
 
 
-class Publisher:
-    """Fills a registry by HTTP, as many pushes side by side as it bears."""
+class CorpusPublisher:
+    """Pushes images to a registry over HTTP, up to MAX_PARALLEL_PUSHES requests at a time."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self._url = url
         self._session = session
-        self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._push_permits = asyncio.Semaphore(MAX_PARALLEL_PUSHES)
 
     async def push_corpora(self) -> None:
-        for repository in ("multi", "single", "same"):
+        """Push all three corpora."""
+        for repository in ("multi", "single", "repeated"):
             await asyncio.gather(
                 *(
-                    self.blob(repository, corpus_documents.layer(n))
-                    for n in range(corpus_documents.LAYER_NAMES)
+                    self.push_blob(repository, corpus_documents.layer_content(n))
+                    for n in range(corpus_documents.DISTINCT_LAYERS)
                 )
             )
         await asyncio.gather(
-            *(self.index("multi", number) for number in range(MULTI_TAGS)),
-            *(self.image("single", number) for number in range(SINGLE_TAGS)),
-            *(self.image("same", number) for number in range(SAME_TAGS)),
+            *(self.push_index("multi", number) for number in range(MULTI_TAGS)),
+            *(self.push_image("single", number) for number in range(SINGLE_TAGS)),
+            *(self.push_image("repeated", number) for number in range(REPEATED_TAGS)),
         )
 
-    async def image(self, repository: str, number: int) -> None:
+    async def push_image(self, repository: str, number: int) -> None:
+        """Push an image with its config under the tag `v1.NUMBER`; its layers must exist."""
         config = corpus_documents.make_config("amd64", f"{repository} {number}")
-        await self.blob(repository, config)
+        await self.push_blob(repository, config)
         content = corpus_documents.make_manifest(config, number)
-        await self.manifest(repository, f"v1.{number}", content, corpus_documents.MANIFEST)
+        await self.push_manifest(repository, f"v1.{number}", content, corpus_documents.MANIFEST)
 
-    async def index(self, repository: str, number: int) -> None:
+    async def push_index(self, repository: str, number: int) -> None:
+        """Push an index of 8 platforms with 8 attestations under the tag `v1.NUMBER`."""
         entries = []
         provenance = []
         statement = corpus_documents.make_config("unknown", f"attestation {number}")
-        await self.blob(repository, statement)
-        for place, platform in enumerate(corpus_documents.PLATFORMS):
-            config = corpus_documents.make_config(platform[0], f"{number} {place}", platform[1])
-            await self.blob(repository, config)
-            content = corpus_documents.make_manifest(config, number + place)
-            await self.manifest(
+        await self.push_blob(repository, statement)
+        for platform_index, platform in enumerate(corpus_documents.PLATFORMS):
+            config = corpus_documents.make_config(
+                platform[0], f"{number} {platform_index}", platform[1]
+            )
+            await self.push_blob(repository, config)
+            content = corpus_documents.make_manifest(config, number + platform_index)
+            await self.push_manifest(
                 repository, corpus_documents.digest_of(content), content, corpus_documents.MANIFEST
             )
-            entries.append(corpus_documents.descriptor(content, platform))
-            told = corpus_documents.make_attestation(statement, place)
-            await self.manifest(
-                repository, corpus_documents.digest_of(told), told, corpus_documents.MANIFEST
+            entries.append(corpus_documents.manifest_descriptor(content, platform))
+            attestation = corpus_documents.make_attestation(statement, platform_index)
+            await self.push_manifest(
+                repository,
+                corpus_documents.digest_of(attestation),
+                attestation,
+                corpus_documents.MANIFEST,
             )
-            provenance.append(corpus_documents.attestation_descriptor(told, content))
+            provenance.append(corpus_documents.attestation_descriptor(attestation, content))
         document = {
             "schemaVersion": 2,
             "mediaType": corpus_documents.INDEX,
             "manifests": [*entries, *provenance],
         }
-        await self.manifest(
-            repository, f"v1.{number}", corpus_documents.pack(document), corpus_documents.INDEX
+        await self.push_manifest(
+            repository,
+            f"v1.{number}",
+            corpus_documents.encode_document(document),
+            corpus_documents.INDEX,
         )
 
-    async def blob(self, repository: str, content: bytes) -> None:
+    async def push_blob(self, repository: str, content: bytes) -> None:
+        """Push a blob."""
         url = f"{self._url}/v2/{repository}/blobs/uploads/"
-        async with self._turns:
-            async with self._session.post(url) as answer:
-                place = answer.headers["Location"]
-            glue = "&" if "?" in place else "?"
-            target = f"{place}{glue}digest={corpus_documents.digest_of(content)}"
-            async with self._session.put(target, data=content) as answer:
-                answer.raise_for_status()
+        async with self._push_permits:
+            async with self._session.post(url) as response:
+                upload_url = response.headers["Location"]
+            separator = "&" if "?" in upload_url else "?"
+            target = f"{upload_url}{separator}digest={corpus_documents.digest_of(content)}"
+            async with self._session.put(target, data=content) as response:
+                response.raise_for_status()
 
-    async def manifest(self, repository: str, name: str, content: bytes, kind: str) -> None:
+    async def push_manifest(
+        self, repository: str, name: str, content: bytes, media_type: str
+    ) -> None:
+        """Push a manifest under a tag or digest."""
         url = f"{self._url}/v2/{repository}/manifests/{name}"
-        headers = {"Content-Type": kind}
-        async with self._turns, self._session.put(url, data=content, headers=headers) as answer:
-            answer.raise_for_status()
+        headers = {"Content-Type": media_type}
+        async with (
+            self._push_permits,
+            self._session.put(url, data=content, headers=headers) as response,
+        ):
+            response.raise_for_status()
 
 
 @contextmanager
 def open_registry() -> Iterator[int]:
-    """The port of a registry that holds the corpora."""
-    with Registry() as registry:
-        asyncio.run(_fill(registry.url))
+    """Run a registry that holds the corpora, and yield its port."""
+    with QuietDockerRegistry() as registry:
+        asyncio.run(_fill_registry(registry.url))
         yield registry.port
 
 
-async def _fill(url: str) -> None:
+async def _fill_registry(url: str) -> None:
     async with aiohttp.ClientSession(trust_env=False) as session:
-        await Publisher(url, session).push_corpora()
+        await CorpusPublisher(url, session).push_corpora()
 
 
 @contextmanager
-def open_wire(target: int, milliseconds: float, record: Path | None = None) -> Iterator[int]:
-    """The port of a wire to `target` with that round trip; requests are noted in `record`."""
-    more = [str(record)] if record is not None else []
-    with _child("bench.importing.latency_proxy", str(target), str(milliseconds), *more) as port:
+def open_latency_proxy(
+    target: int, milliseconds: float, record: Path | None = None
+) -> Iterator[int]:
+    """Run a proxy to port `target` with that round trip time, and yield its port.
+
+    The first line of every request is appended to `record`.
+    """
+    log_arguments = [str(record)] if record is not None else []
+    with _child_process(
+        "bench.importing.latency_proxy", str(target), str(milliseconds), *log_arguments
+    ) as port:
         yield port
 
 
 @contextmanager
-def open_plain_registry() -> Iterator[Registry]:
-    """A registry that holds nothing yet."""
-    with Registry() as registry:
+def open_empty_registry() -> Iterator[QuietDockerRegistry]:
+    """Run an empty registry."""
+    with QuietDockerRegistry() as registry:
         yield registry
 
 
 @contextmanager
 def open_stub() -> Iterator[int]:
-    """The port of a registry that costs almost nothing."""
-    with _child("bench.importing.stub_registry") as port:
+    """Run a stub registry, which costs almost no CPU time, and yield its port."""
+    with _child_process("bench.importing.stub_registry") as port:
         yield port
 
 
 @contextmanager
-def open_databases(directory: Path) -> Iterator[dict[str, Databases]]:
-    """Makers of fresh databases, by kind."""
-    with Database() as server:
-        yield {"SQLite": Files(directory), "PostgreSQL": Server(server)}
+def open_databases(directory: Path) -> Iterator[dict[str, DatabaseFactory]]:
+    """Yield factories of empty databases, by kind."""
+    with DurablePostgres() as server:
+        yield {"SQLite": SqliteFactory(directory), "PostgreSQL": PostgresFactory(server)}
 
 
-class Databases:
-    """Makes databases, each fresh."""
+class DatabaseFactory:
+    """Creates empty databases of one kind."""
 
     @property
     def pid(self) -> int | None:
-        """The server's process, where there is one."""
+        """Return the process id of the database server, or None if there is none."""
         return None
 
-    def make(self) -> str:
-        """The URL of a new one."""
+    def create(self) -> str:
+        """Create a database and return its URL."""
         raise NotImplementedError
 
 
-class Files(Databases):
-    """SQLite."""
+class SqliteFactory(DatabaseFactory):
+    """Creates SQLite databases."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._made = 0
+        self._created = 0
 
-    def make(self) -> str:
-        self._made += 1
-        return f"sqlite:///{self._directory / f'bench-{self._made}.db'}"
+    def create(self) -> str:
+        self._created += 1
+        return f"sqlite:///{self._directory / f'bench-{self._created}.db'}"
 
 
-class Server(Databases):
-    """PostgreSQL."""
+class PostgresFactory(DatabaseFactory):
+    """Creates databases on one PostgreSQL server."""
 
-    def __init__(self, server: Database) -> None:
+    def __init__(self, server: DurablePostgres) -> None:
         self._server = server
 
     @property
@@ -211,29 +247,31 @@ class Server(Databases):
         pid: int = self._server.pid
         return pid
 
-    def make(self) -> str:
+    def create(self) -> str:
         url: str = self._server.url(self._server.create_database())
         return url
 
 
 @contextmanager
-def _child(module: str, *words: str) -> Iterator[int]:
+def _child_process(module: str, *arguments: str) -> Iterator[int]:
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", module, str(port), *words], cwd=HOME)
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, str(port), *arguments], cwd=PROJECT_ROOT
+    )
     try:
         _wait_for(port, process)
         yield port
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(PROCESS_TIMEOUT_SECONDS)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PROCESS_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):
                 return
         except OSError:
             time.sleep(0.02)
-    raise SystemExit(f"bench: {process.args} does not start")
+    raise SystemExit(f"bench: {process.args} did not start; its error is printed above")

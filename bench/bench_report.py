@@ -1,4 +1,4 @@
-"""The table: what was measured beside what was wished for, and how far the rounds lie apart."""
+"""The table of results: medians with their targets, and the spread of the rounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("results.md")
+RESULTS_PAGE = Path(__file__).with_name("results.md")
 API_PAGE = Path(__file__).with_name("results-api.md")
 SCHEDULE_PAGE = Path(__file__).with_name("results-schedule.md")
 SIMULATION_PAGE = Path(__file__).with_name("results-simulation.md")
@@ -19,8 +19,8 @@ PLOTS = Path(__file__).with_name("plots")
 
 
 @dataclass(slots=True)
-class Row:
-    """One measure; `rounds` holds a figure from each round. Without a target it only informs."""
+class Measure:
+    """One measure with a figure of each round. Without a target it only informs."""
 
     name: str
     unit: str
@@ -29,7 +29,7 @@ class Row:
     rounds: list[float] = field(default_factory=list)
 
     @property
-    def figure(self) -> float:
+    def median(self) -> float:
         return statistics.median(self.rounds)
 
     @property
@@ -41,24 +41,24 @@ class Row:
         return "" if self.most is None else f"≤ {self.most:,.6g}"
 
     @property
-    def verdict(self) -> str:
+    def outcome(self) -> str:
         if not self.target:
             return ""
-        low = self.least is not None and self.figure < self.least
-        high = self.most is not None and self.figure > self.most
+        low = self.least is not None and self.median < self.least
+        high = self.most is not None and self.median > self.most
         return "missed" if low or high else "ok"
 
     @property
     def cells(self) -> tuple[str, ...]:
-        spread = f"{shown(min(self.rounds))} – {shown(max(self.rounds))}"
-        return (self.name, shown(self.figure), self.unit, spread, self.target, self.verdict)
+        spread = f"{format_figure(min(self.rounds))} – {format_figure(max(self.rounds))}"
+        return (self.name, format_figure(self.median), self.unit, spread, self.target, self.outcome)
 
 
-class Table:
+class ResultTable:
     """Rows in the order in which they were first measured."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, Measure] = {}
 
     def add(
         self,
@@ -69,38 +69,43 @@ class Table:
         least: float | None = None,
         most: float | None = None,
     ) -> None:
-        """A figure of one round."""
-        row = self.rows.setdefault(name, Row(name, unit, least, most))
+        """Add the figure of one round to its row."""
+        row = self.rows.setdefault(name, Measure(name, unit, least, most))
         row.rounds.append(value)
-        print(f"  {name}: {shown(value)} {unit}", flush=True)
+        print(f"  {name}: {format_figure(value)} {unit}", flush=True)
 
 
-HEAD = ("measure", "median", "unit", "rounds", "target", "")
+TABLE_HEADER = ("measure", "median", "unit", "rounds", "target", "")
 
 
-def shown(value: float) -> str:
+def format_figure(value: float) -> str:
+    """Format a figure: integers from 100 on, else two decimals."""
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.2f}"
 
 
-def render(rows: Sequence[Row]) -> str:
-    """A table that reads well as text and as Markdown."""
-    lines = [HEAD, *(row.cells for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
+def render(rows: Sequence[Measure]) -> str:
+    """Render a table that is readable as text and as Markdown."""
+    lines = [TABLE_HEADER, *(row.cells for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(TABLE_HEADER))]
     rule = tuple("-" * width for width in widths)
     return "\n".join(
         "| "
         + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         + " |"
-        for line in (HEAD, rule, *lines[1:])
+        for line in (TABLE_HEADER, rule, *lines[1:])
     )
 
 
 def write_page(
-    table: Table, command: str, rounds: int, page: Path = PAGE, plots: Sequence[Path] = ()
+    table: ResultTable,
+    command: str,
+    rounds: int,
+    page: Path = RESULTS_PAGE,
+    plots: Sequence[Path] = (),
 ) -> None:
-    """The results of one run, with when and where, and its curves."""
+    """Write the results of one run as a page, with date, machine and plots."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = (
         f"{os.cpu_count()} cores of {_processor()}, {memory:.0f} GiB, "
@@ -108,14 +113,14 @@ def write_page(
         f"CPython {platform.python_version()}"
     )
     text = (
-        "# What was measured\n\n"
+        "# Results\n\n"
         f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}\n"
         f"- {machine}\n"
         f"- load average at the end: {os.getloadavg()[0]:.1f}\n"
-        f"- `{command}`, {rounds} rounds; medians, and the least and most of the rounds\n\n"
+        f"- `{command}`, {rounds} rounds; medians, and the minimum and maximum of the rounds\n\n"
         f"{render(list(table.rows.values()))}\n\n"
         + "".join(f"![{plot.stem}](plots/{plot.name})\n\n" for plot in plots)
-        + "[README.md](README.md) says how each figure comes about.\n"
+        + "[README.md](README.md) explains how each figure is measured.\n"
     )
     page.write_text(text)
 
@@ -128,7 +133,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    told = subprocess.run(
+    completed = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
     )
-    return told.stdout.strip() or "unknown"
+    return completed.stdout.strip() or "unknown"

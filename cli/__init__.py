@@ -1,1 +1,3 @@
-"""The `tagstream` command: one verb a file. The front door; imports the other rooms late."""
+"""The `tagstream` command line: one command a file. Lower packages are imported late, so that a
+command starts fast.
+"""

@@ -1,4 +1,4 @@
-"""Puts jobs on the counter, waits for them, shows their progress, cancels them on ctrl-C."""
+"""Enqueues jobs, waits for them, shows their progress, and cancels them on ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from cli.rendering.output import clean, console, say
+from cli.rendering.output import console, print_message, strip_control_characters
 from models.job_types import Job, JobRequest
 
 if TYPE_CHECKING:
@@ -19,115 +19,128 @@ if TYPE_CHECKING:
 
     from models.config.settings import Settings
 
-LINE_EVERY = 5.0  # seconds between two plain lines of progress
-PATIENCE = 24 * 3600.0  # a job has deadlines of its own; this only ends a forgotten terminal
-CANCEL_PATIENCE = 15.0
+PROGRESS_PRINT_SECONDS = 5.0  # between two plain lines of progress
+# Jobs have their own deadlines; this one only ends a forgotten terminal.
+MAX_JOB_WAIT_SECONDS = 24 * 3600.0
+CANCEL_TIMEOUT_SECONDS = 15.0
 
 
-class Watcher(Protocol):
-    """Is told of a job's progress."""
+class JobWatcher(Protocol):
+    """A callback that receives a job's progress."""
 
     def __call__(self, job: Job) -> None: ...
 
 
-def carry_out(
+def run_jobs(
     settings: Settings, engine: Engine, requests: Sequence[JobRequest], *, title: str
 ) -> list[Job]:
-    """The jobs of these requests once each has ended, shown as they go."""
-    from cli.bootstrap import open_counter
+    """Enqueue the requests and return their jobs once all are final, with progress shown."""
+    from cli.bootstrap import open_job_queue
     from worker.job_queue import enqueue
 
     with (
-        ctrl_c_from_sigterm(),
+        sigterm_as_interrupt(),
         open_progress(title, jobs=len(requests)) as progress,
-        open_counter(settings, engine) as app,
+        open_job_queue(settings, engine) as app,
     ):
         jobs: list[Job] = []
         try:
             jobs.extend(enqueue(engine, app, request) for request in requests)
             return [
-                _wait(settings, engine, app, job, progress.watcher(place))
-                for place, job in enumerate(jobs)
+                _wait_for_job(settings, engine, app, job, progress.watcher_for(position))
+                for position, job in enumerate(jobs)
             ]
         except KeyboardInterrupt:
             progress.stop()
             return _cancel_all(engine, jobs)
 
 
-def carry_reimport(
-    settings: Settings, engine: Engine, wanted: JobRequest, *, title: str
+def run_reimport_jobs(
+    settings: Settings, engine: Engine, job_request: JobRequest, *, title: str
 ) -> list[Job]:
-    """The jobs of all streams that a reimport takes, once each has ended; empty: nothing fits."""
-    from cli.bootstrap import open_counter
+    """Run a reimport and return the jobs of all its streams; empty if no tag matches."""
+    from cli.bootstrap import open_job_queue
     from models.store.database.session import transaction
-    from models.store.jobs.reimport_store import choose_requests, create_reimport, list_children
-    from worker.job_queue import knock_all, utc_now
+    from models.store.jobs.reimport_store import (
+        create_reimport,
+        list_children,
+        select_reimport_requests,
+    )
+    from worker.job_queue import publish_all, utc_now
 
     with transaction(engine, write=False) as session:
-        if next(choose_requests(session, wanted), None) is None:
+        if next(select_reimport_requests(session, job_request), None) is None:
             return []
     with (
-        ctrl_c_from_sigterm(),
+        sigterm_as_interrupt(),
         open_progress(title, jobs=1) as progress,
-        open_counter(settings, engine) as app,
+        open_job_queue(settings, engine) as app,
     ):
         with transaction(engine) as session:
-            most = settings.max_tags_ceiling
-            whole, children = create_reimport(session, wanted, now=utc_now(), max_tags=most)
+            max_tags = settings.max_tags_ceiling
+            parent, children = create_reimport(
+                session, job_request, now=utc_now(), max_tags=max_tags
+            )
         try:
-            knock_all(engine, app, children)
-            _wait(settings, engine, app, whole, progress.watcher(0))
+            publish_all(engine, app, children)
+            _wait_for_job(settings, engine, app, parent, progress.watcher_for(0))
         except KeyboardInterrupt:
             progress.stop()
-            _cancel_all(engine, [whole])
+            _cancel_all(engine, [parent])
     with transaction(engine, write=False) as session:
-        return list_children(session, whole)
+        return list_children(session, parent)
 
 
-def _wait(settings: Settings, engine: Engine, app: Celery, job: Job, watch: Watcher) -> Job:
-    """The job once it has ended. Embedded, nobody else sweeps up what fell meanwhile."""
-    from worker.job_queue import wait_for
+def _wait_for_job(
+    settings: Settings, engine: Engine, app: Celery, job: Job, watch: JobWatcher
+) -> Job:
+    """Wait until the job is final. Embedded, this process also runs the reaper, as nothing else
+    does.
+    """
+    from worker.job_queue import wait_for_job
 
     if not settings.embedded:
-        return wait_for(engine, job.id, within=PATIENCE, watch=watch)
+        return wait_for_job(engine, job.id, within=MAX_JOB_WAIT_SECONDS, watch=watch)
     from scheduler.reaper import sweep_jobs
 
-    between = settings.sweep_interval.total_seconds()
-    while not (job := wait_for(engine, job.id, within=between, watch=watch)).state.is_final:
+    sweep_seconds = settings.reaper_interval.total_seconds()
+    while not (
+        job := wait_for_job(engine, job.id, within=sweep_seconds, watch=watch)
+    ).state.is_final:
         sweep_jobs(engine, app, settings)
     return job
 
 
 def _cancel_all(engine: Engine, jobs: Sequence[Job]) -> list[Job]:
-    """Ask each to stop and wait until its worker has; a second ctrl-C leaves at once."""
-    from worker.job_queue import cancel, wait_for
+    """Cancel the jobs and wait for their workers to stop; a second ctrl-C exits at once."""
+    from worker.job_queue import cancel_job, wait_for_job
 
-    say("cancelling …")
+    print_message("cancelling …")
     for job in jobs:
-        cancel(engine, job.id)
-    ended = [wait_for(engine, job.id, within=CANCEL_PATIENCE) for job in jobs]
-    for job in ended:
+        cancel_job(engine, job.id)
+    finished = [wait_for_job(engine, job.id, within=CANCEL_TIMEOUT_SECONDS) for job in jobs]
+    for job in finished:
         if not job.state.is_final:
-            say(f"job {job.id} has not stopped yet; see `tagstream get jobs {job.id}`")
-    return ended
+            print_message(f"job {job.id} has not stopped yet; see `tagstream get jobs {job.id}`")
+    return finished
 
 
 @contextmanager
-def ctrl_c_from_sigterm() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM as ctrl-C, so that a stopped command leaves no running job behind."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
-class _Bar:
-    """A live bar on a terminal. Many jobs are counted, one shows its targets."""
+class _ProgressBar:
+    """A live bar on a terminal. It counts jobs if there are many, targets if there is one."""
 
     def __init__(self, progress: Progress, task: TaskID, title: str, *, jobs: int) -> None:
         self._progress = progress
@@ -135,16 +148,16 @@ class _Bar:
         self._title = title
         self._jobs = jobs
 
-    def watcher(self, place: int) -> Watcher:
+    def watcher_for(self, position: int) -> JobWatcher:
         def watch(job: Job) -> None:
             if self._jobs > 1:
-                self._progress.update(self._task, completed=place + job.state.is_final)
+                self._progress.update(self._task, completed=position + job.state.is_final)
             else:
                 self._progress.update(
                     self._task,
                     completed=job.done,
                     total=job.total or None,
-                    description=self._title + _failures(job),
+                    description=self._title + _format_failures(job),
                 )
 
         return watch
@@ -153,22 +166,22 @@ class _Bar:
         self._progress.stop()
 
 
-class _Lines:
-    """Plain lines on a pipe: what begins, and now and then how far it is."""
+class _PlainProgress:
+    """Plain lines on a pipe: the title first, then the counts every few seconds."""
 
     def __init__(self, title: str, *, jobs: int, clock: Callable[[], float]) -> None:
         self._jobs = jobs
         self._clock = clock
-        self._said = clock()
-        say(f"{title} …")
+        self._last_printed = clock()
+        print_message(f"{title} …")
 
-    def watcher(self, place: int) -> Watcher:
+    def watcher_for(self, position: int) -> JobWatcher:
         def watch(job: Job) -> None:
-            if job.state.is_final or self._clock() - self._said < LINE_EVERY:
+            if job.state.is_final or self._clock() - self._last_printed < PROGRESS_PRINT_SECONDS:
                 return
-            self._said = self._clock()
-            done, total = (place, self._jobs) if self._jobs > 1 else (job.done, job.total)
-            say(f"{done:,} of {total or '?'} done{_failures(job)}")
+            self._last_printed = self._clock()
+            done, total = (position, self._jobs) if self._jobs > 1 else (job.done, job.total)
+            print_message(f"{done:,} of {total or '?'} done{_format_failures(job)}")
 
         return watch
 
@@ -176,18 +189,18 @@ class _Lines:
         return
 
 
-def _failures(job: Job) -> str:
-    """How many parts of a reimport failed so far."""
+def _format_failures(job: Job) -> str:
+    """Format how many child jobs of a reimport have failed so far."""
     failed = job.result.jobs_failed
     return f", {failed:,} failed" if failed else ""
 
 
 @contextmanager
-def open_progress(title: str, *, jobs: int) -> Iterator[_Bar | _Lines]:
-    """How the work is shown while the block lasts."""
-    talk = console(talk=True)
-    if not talk.is_terminal:
-        yield _Lines(title, jobs=jobs, clock=time.monotonic)
+def open_progress(title: str, *, jobs: int) -> Iterator[_ProgressBar | _PlainProgress]:
+    """Show progress for the duration of the block: a bar on a terminal, else plain lines."""
+    stderr_console = console(stderr=True)
+    if not stderr_console.is_terminal:
+        yield _PlainProgress(title, jobs=jobs, clock=time.monotonic)
         return
     from rich.progress import (
         BarColumn,
@@ -205,7 +218,7 @@ def open_progress(title: str, *, jobs: int) -> Iterator[_Bar | _Lines]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=talk, transient=True) as progress:
-        title = clean(title)
+    with Progress(*columns, console=stderr_console, transient=True) as progress:
+        title = strip_control_characters(title)
         task = progress.add_task(title, total=jobs if jobs > 1 else None)
-        yield _Bar(progress, task, title, jobs=jobs)
+        yield _ProgressBar(progress, task, title, jobs=jobs)

@@ -1,4 +1,4 @@
-"""The kubeconfig of a server that runs here: written for kubectl, oc and our own command."""
+"""Writes the kubeconfig of a local server, for kubectl, oc and the `tagstream` command."""
 
 from __future__ import annotations
 
@@ -8,37 +8,44 @@ from typing import Any
 
 import yaml
 
-from models.atomic_file import write_whole
+from models.atomic_file import write_atomically
 
-NAME = "tagstream"
+KUBECONFIG_ENTRY_NAME = "tagstream"
 
 
 def write_kubeconfig(path: Path, *, server: str, authority: Path, token: str) -> None:
-    """All of it or nothing, readable by its owner alone."""
+    """Write the kubeconfig atomically, readable by its owner only."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "preferences": {},
         "clusters": [
             {
-                "name": NAME,
+                "name": KUBECONFIG_ENTRY_NAME,
                 "cluster": {
                     "server": server,
                     "certificate-authority-data": base64.b64encode(authority.read_bytes()).decode(),
                 },
             }
         ],
-        "users": [{"name": NAME, "user": {"token": token}}],
+        "users": [{"name": KUBECONFIG_ENTRY_NAME, "user": {"token": token}}],
         "contexts": [
-            {"name": NAME, "context": {"cluster": NAME, "user": NAME, "namespace": "default"}}
+            {
+                "name": KUBECONFIG_ENTRY_NAME,
+                "context": {
+                    "cluster": KUBECONFIG_ENTRY_NAME,
+                    "user": KUBECONFIG_ENTRY_NAME,
+                    "namespace": "default",
+                },
+            }
         ],
-        "current-context": NAME,
+        "current-context": KUBECONFIG_ENTRY_NAME,
     }
-    write_whole(path, yaml.safe_dump(content, sort_keys=False).encode())
+    write_atomically(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def read_token(path: Path) -> str:
-    """The token of a kubeconfig that we wrote; empty where there is none."""
+    """Read the token of a kubeconfig written by `write_kubeconfig`; empty if there is none."""
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         token = content["users"][0]["user"]["token"]

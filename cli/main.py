@@ -1,6 +1,6 @@
-"""The `tagstream` command: finds the verb, and turns whatever goes wrong into one clear line.
+"""Entry point of the `tagstream` command: dispatches to a command and reports errors in one line.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with errors.
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 done with errors, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import NoReturn
 
 import click
 
-from cli.target import set_place
+from cli.target import set_target
 
-FAILED = 1
-WRONG_USAGE = 2
-INTERRUPTED = 130
-# Each verb has a module of its own, which is imported when the verb is spoken.
-VERBS = {
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+# Command -> module in cli.commands, imported only when the command is called.
+COMMANDS = {
     "up": "up",
     "import": "import_",
     "get": "get",
@@ -40,8 +40,8 @@ VERBS = {
     "completion": "completion",
     "version": "version",
 }
-# Verbs that care for a database or a process of this machine, and never speak to a server.
-LOCAL = frozenset(VERBS) - {
+# Commands that work on a database or process of this machine and never call a server.
+LOCAL_COMMANDS = frozenset(COMMANDS) - {
     "import",
     "get",
     "describe",
@@ -53,7 +53,7 @@ LOCAL = frozenset(VERBS) - {
     "registry",
 }
 
-WHERE_TO_LOOK = {
+SUGGESTED_COMMANDS = {
     "Docker logins": "docker login --help",
     "images": "tagstream get images --all-namespaces",
     "jobs": "tagstream jobs --all-namespaces",
@@ -63,23 +63,23 @@ WHERE_TO_LOOK = {
 }
 
 
-class Verbs(click.Group):
-    """A group whose commands live in modules of their own."""
+class LazyGroup(click.Group):
+    """A click group that imports the module of a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The verbs, in the order in which a person meets them."""
-        return list(VERBS)
+        """List the commands in the order in which a new user needs them."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb's command; the module is imported only now."""
-        module = VERBS.get(cmd_name)
+        """Import the module of the command and return the command."""
+        module = COMMANDS.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(f"cli.commands.{module}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Carry out the verb. Whoever reads our output may have seen enough (`| head`)."""
+        """Run the command. A reader that closes our output's pipe (`| head`) is not an error."""
         try:
             result: object = super().invoke(ctx)
             sys.stdout.flush()
@@ -89,7 +89,7 @@ class Verbs(click.Group):
         return result
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -101,44 +101,44 @@ class Verbs(click.Group):
     type=click.Path(path_type=Path),
     envvar="TAGSTREAM_KUBECONFIG",
     metavar="FILE",
-    help="Speak to the server that FILE names [env: TAGSTREAM_KUBECONFIG]; without, work here.",
+    help="Use the server that FILE names [env: TAGSTREAM_KUBECONFIG; default: work locally].",
 )
 @click.option(
     "--context",
     "context_name",
     default="",
     metavar="NAME",
-    help="Which of the kubeconfig's contexts [default: its current one].",
+    help="Context of the kubeconfig [default: its current context].",
 )
 @click.pass_context
 def tagstream(
     context: click.Context, data: Path | None, kubeconfig: Path | None, context_name: str
 ) -> None:
-    """Watch image registries: import images and remember what every tag meant, and when."""
+    """Import images from registries, check tags for updates, and keep the history of every tag."""
     context.obj = data
-    set_place(context, data, kubeconfig, context_name, local=LOCAL)
+    set_target(context, data, kubeconfig, context_name, local_commands=LOCAL_COMMANDS)
 
 
 def main() -> NoReturn:
-    """What the shell calls."""
-    gc.disable()  # a tenth of a cold start; whoever works for longer turns it on again
+    """Run the command line of this process and exit; the console script calls it."""
+    gc.disable()  # saves a tenth of a cold start; long-running commands enable it again
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line; the exit code."""
+    """Run one command line and return its exit code."""
     try:
         code = tagstream.main(list(arguments), prog_name="tagstream", standalone_mode=False)
     except click.ClickException as error:
-        return _complain(_usage_line(error), error.exit_code)
+        return _print_error(_format_usage_error(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - one of the three places that may
-        return _explain(error)
+        return _print_error("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - a top-level handler: reported in one line
+        return _report_error(error)
     return code if isinstance(code, int) else 0
 
 
-def _usage_line(error: click.ClickException) -> str:
+def _format_usage_error(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
     if context is None:
@@ -146,8 +146,8 @@ def _usage_line(error: click.ClickException) -> str:
     return f"{text.rstrip('.')}; see `{context.command_path} --help`"
 
 
-def _explain(error: Exception) -> int:
-    """One line for a failure of ours or of the machine's; never a traceback."""
+def _report_error(error: Exception) -> int:
+    """Print an error as one line, never a traceback, and return the exit code."""
     from models.errors import (
         AlreadyExistsError,
         InvalidReferenceError,
@@ -157,28 +157,28 @@ def _explain(error: Exception) -> int:
     )
 
     if isinstance(error, AlreadyExistsError):
-        return _complain(f"{error}; say --replace to replace it", FAILED)
+        return _print_error(f"{error}; use --replace to replace it", EXIT_ERROR)
     if isinstance(error, NotFoundError):
-        where = WHERE_TO_LOOK.get(error.resource, "tagstream get --all-namespaces")
-        return _complain(f"{error}; look at `{where}`", FAILED)
+        suggestion = SUGGESTED_COMMANDS.get(error.resource, "tagstream get --all-namespaces")
+        return _print_error(f"{error}; see `{suggestion}`", EXIT_ERROR)
     if isinstance(error, TagstreamError):
         wrong = isinstance(error, UsageError | InvalidReferenceError)
-        return _complain(str(error) or error.message, WRONG_USAGE if wrong else FAILED)
+        return _print_error(str(error) or error.message, EXIT_USAGE if wrong else EXIT_ERROR)
     if isinstance(error, OSError):
-        place = f" ({error.filename})" if error.filename else ""
-        return _complain(f"{error.strerror or type(error).__name__}{place}", FAILED)
+        filename = f" ({error.filename})" if error.filename else ""
+        return _print_error(f"{error.strerror or type(error).__name__}{filename}", EXIT_ERROR)
     import structlog
 
     structlog.get_logger().debug("command.failed", exc_info=error)
-    return _complain(
+    return _print_error(
         f"unexpected {type(error).__name__} in tagstream itself; please report it with what "
         "TAGSTREAM_LOG_LEVEL=DEBUG shows",
-        FAILED,
+        EXIT_ERROR,
     )
 
 
-def _complain(text: str, code: int) -> int:
-    from cli.rendering.output import clean
+def _print_error(text: str, code: int) -> int:
+    from cli.rendering.output import strip_control_characters
 
-    print(f"tagstream: {clean(text)}", file=sys.stderr)  # noqa: T201 - the command's last word
+    print(f"tagstream: {strip_control_characters(text)}", file=sys.stderr)  # noqa: T201 - the error
     return code

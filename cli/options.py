@@ -1,4 +1,4 @@
-"""The options that several verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,45 +7,43 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.target import place_of
+from cli.target import target_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FORMATS = ("table", "wide", "json", "yaml", "name")
+OUTPUT_FORMATS = ("table", "wide", "json", "yaml", "name")
 
 
 def namespace_option(command: Command) -> Command:
-    """`-n NS`; without it the namespace of the kubeconfig's context, else `default`."""
+    """Add `-n NS`; the default is the namespace of the kubeconfig's context, else `default`."""
 
     def choose(context: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
         if typed is not None or context.resilient_parsing:
             return typed
-        return place_of(context).namespace
+        return target_of(context).namespace
 
     return click.option(
         "-n",
         "--namespace",
         callback=choose,
         metavar="NS",
-        help="Namespace of the streams [default: the context's, else default].",
+        help="Namespace [default: that of the kubeconfig's context, else default].",
     )(command)
 
 
-def everywhere_option(command: Command) -> Command:
-    """`-A`."""
-    return click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Every one.")(
-        command
-    )
+def all_namespaces_option(command: Command) -> Command:
+    """Add `-A`."""
+    return click.option("-A", "--all-namespaces", is_flag=True, help="Use all namespaces.")(command)
 
 
 def output_option(command: Command) -> Command:
-    """`-o FORMAT`."""
+    """Add `-o FORMAT`."""
     return click.option(
         "-o",
         "--output",
         "style",
-        type=click.Choice(FORMATS),
+        type=click.Choice(OUTPUT_FORMATS),
         default="table",
         show_default=True,
-        help="How the result is printed.",
+        help="Output format.",
     )(command)

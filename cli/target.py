@@ -1,4 +1,4 @@
-"""Where a verb works: at the server of a kubeconfig, or here, in a data directory of its own."""
+"""The target of a command: the server of a kubeconfig, or this machine with a data directory."""
 
 from __future__ import annotations
 
@@ -13,74 +13,81 @@ import click
 from models.errors import UsageError
 
 if TYPE_CHECKING:
-    from cli.backend.kubeconfig import Access
+    from cli.backend.kubeconfig import KubeconfigContext
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_NAMESPACE = "default"
-_KEY = "cli.target"
+_META_KEY = "cli.target"
 
 
 @dataclass(frozen=True)
-class Place:
-    """`kubeconfig` None: here, embedded or with the workers of TAGSTREAM_BROKER_URL."""
+class Target:
+    """The target that the command line names.
 
-    data: Path | None = None
+    Without a `kubeconfig` it is this machine: embedded, or with the workers of
+    TAGSTREAM_BROKER_URL.
+    """
+
+    data_dir: Path | None = None
     kubeconfig: Path | None = None
-    context: str = ""
+    context_name: str = ""
 
     @functools.cached_property
-    def access(self) -> Access | None:
-        """The server to speak to; None: here."""
+    def server_context(self) -> KubeconfigContext | None:
+        """Return the context of the server, or None if the command runs locally."""
         if self.kubeconfig is None:
             return None
-        from cli.backend.kubeconfig import read_access
+        from cli.backend.kubeconfig import read_kubeconfig_context
 
-        return read_access(self.kubeconfig, self.context)
+        return read_kubeconfig_context(self.kubeconfig, self.context_name)
 
     @property
     def namespace(self) -> str:
-        """The namespace where none is typed: the context's, as kubectl has it."""
-        return DEFAULT_NAMESPACE if self.access is None else self.access.namespace
+        """Return the default namespace: that of the context, as in kubectl."""
+        return DEFAULT_NAMESPACE if self.server_context is None else self.server_context.namespace
 
 
-def set_place(
+def set_target(
     context: click.Context,
     data: Path | None,
     kubeconfig: Path | None,
-    name: str,
-    local: frozenset[str],
+    context_name: str,
+    local_commands: frozenset[str],
 ) -> None:
-    """Remember where the verb works. What was typed counts before what the environment says.
+    """Store the target of the command. Command line options take precedence over the environment.
 
-    `local` verbs care for a database or a process of this machine.
+    `local_commands` work on a database or process of this machine. Raises UsageError if one of them
+    is combined with a server.
     """
     source = click.core.ParameterSource.COMMANDLINE
     typed = context.get_parameter_source("kubeconfig") is source
-    verb = context.invoked_subcommand or ""
-    if data is not None or verb in local:
-        if typed or name:
-            why = (
-                f"`tagstream {verb}` works on this machine" if verb in local else "--data is local"
+    command = context.invoked_subcommand or ""
+    if data is not None or command in local_commands:
+        if typed or context_name:
+            reason = (
+                f"`tagstream {command}` works on this machine"
+                if command in local_commands
+                else "--data names a local database"
             )
-            raise UsageError(f"{why}; leave out {'--kubeconfig' if typed else '--context'}")
+            raise UsageError(f"{reason}; leave out {'--kubeconfig' if typed else '--context'}")
         kubeconfig = None
-    if name and kubeconfig is None:
-        raise UsageError("--context names a context of a kubeconfig; say --kubeconfig FILE too")
-    context.meta[_KEY] = Place(data, kubeconfig, name)
+    if context_name and kubeconfig is None:
+        raise UsageError("--context names a context of a kubeconfig; add --kubeconfig FILE")
+    context.meta[_META_KEY] = Target(data, kubeconfig, context_name)
 
 
-def pass_place(command: Command) -> Command:
-    """Hand the place to a verb, as its first argument."""
+def pass_target(command: Command) -> Command:
+    """Pass the target to a command as its first argument."""
 
     @click.pass_context
-    def found(context: click.Context, /, *args: Any, **kwargs: Any) -> Any:
-        return context.invoke(command, place_of(context), *args, **kwargs)
+    def with_target(context: click.Context, /, *args: Any, **kwargs: Any) -> Any:
+        return context.invoke(command, target_of(context), *args, **kwargs)
 
-    return functools.update_wrapper(found, command)  # type: ignore[return-value]
+    return functools.update_wrapper(with_target, command)  # type: ignore[return-value]
 
 
-def place_of(context: click.Context) -> Place:
-    """Where the command line's verb works."""
-    place: Place = context.meta[_KEY]
-    return place
+def target_of(context: click.Context) -> Target:
+    """Return the target of the command line."""
+    target: Target = context.meta[_META_KEY]
+    return target

@@ -1,1 +1,1 @@
-"""`make demo`: tagstream on a stage, with a real registry as the outside world."""
+"""`make demo`: runs tagstream commands against a local docker-registry."""

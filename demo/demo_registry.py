@@ -1,4 +1,4 @@
-"""The outside world: Debian's docker-registry on a loopback port, and images for it, by oras."""
+"""The demo's remote registry: docker-registry on a loopback port, with images pushed by oras."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 PLATFORMS = (("amd64", ""), ("arm64", "v8"), ("s390x", ""))
 REPOSITORY = "team/weather"
-PATIENCE = 15.0
+REGISTRY_TIMEOUT_SECONDS = 15.0
 
 
 @contextmanager
 def open_registry(directory: Path) -> Iterator[str]:
-    """A docker-registry for as long as the block lasts; its host and port."""
+    """Run a docker-registry for the duration of the block and yield its host and port."""
     port = _free_port()
     host = f"localhost:{port}"
     config = directory / "registry.yml"
@@ -42,15 +42,15 @@ def open_registry(directory: Path) -> Iterator[str]:
             ["docker-registry", "serve", str(config)], stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            _wait_until_it_answers(host, process)
+            _wait_until_ready(host, process)
             yield host
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(REGISTRY_TIMEOUT_SECONDS)
 
 
 def _free_port() -> int:
-    """The port that registries usually have, or any other."""
+    """Return port 5000, the usual one of registries, or any free port."""
     for wanted in (5000, 0):
         with socket.socket() as candidate:
             try:
@@ -62,29 +62,29 @@ def _free_port() -> int:
     raise SystemExit("demo: no free port on 127.0.0.1")
 
 
-def _wait_until_it_answers(host: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait_until_ready(host: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + REGISTRY_TIMEOUT_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://{host}/v2/", timeout=1):
                 return
         except OSError:
             time.sleep(0.05)
-    raise SystemExit("demo: docker-registry does not start; its log is registry.log")
+    raise SystemExit("demo: docker-registry did not start; its log is registry.log")
 
 
-class Publisher:
-    """Somebody who builds images of one repository and pushes them, with oras."""
+class DemoImagePublisher:
+    """Builds images of one repository and pushes them with oras."""
 
     def __init__(self, host: str, directory: Path) -> None:
         self._target = f"{host}/{REPOSITORY}"
         self._files = directory / "files"
         self._files.mkdir()
         self._oras = OrasClient(hostname=host, insecure=True)
-        self._dice = random.Random(7)
+        self._random = random.Random(7)
 
     def push_image(self, version: str) -> None:
-        """An image for one architecture under the tag `version`."""
+        """Push an image for one architecture under the tag `version`."""
         layers = [f"{path}:{LAYER}" for path in self._layers("amd64", version)]
         config = f"{self._config('amd64', '', version)}:{CONFIG}"
         self._oras.push(
@@ -96,7 +96,7 @@ class Publisher:
         )
 
     def push_index(self, *tags: str, build: str) -> None:
-        """An index of an image for each platform, under all `tags`."""
+        """Push an index with an image for each platform, under all `tags`."""
         children = [
             {
                 **self._push_child(architecture, variant, build),
@@ -107,7 +107,7 @@ class Publisher:
         ]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": children}
         for tag in tags:
-            self._put(index, INDEX, tag)
+            self._push_manifest(index, INDEX, tag)
 
     def _push_child(self, architecture: str, variant: str, build: str) -> dict[str, object]:
         container = self._oras.get_container(f"{self._target}:any")
@@ -119,28 +119,30 @@ class Publisher:
             layer = NewLayer(str(path), media_type=LAYER)
             self._oras.upload_blob(str(path), container, layer)
             manifest["layers"].append(layer)
-        return self._put({**manifest, "mediaType": MANIFEST}, MANIFEST)
+        return self._push_manifest({**manifest, "mediaType": MANIFEST}, MANIFEST)
 
-    def _put(
+    def _push_manifest(
         self, document: dict[str, object], media_type: str, tag: str = ""
     ) -> dict[str, object]:
-        """PUT a manifest under `tag`, or under its digest; its descriptor."""
+        """Push a manifest under `tag`, or under its digest, and return its descriptor."""
         content = json.dumps(document, indent=1).encode()
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         container = self._oras.get_container(f"{self._target}:any")
         url = f"{self._oras.prefix}://{container.manifest_url(tag or digest)}"
-        answer = self._oras.do_request(
+        response = self._oras.do_request(
             url, "PUT", data=content, headers={"Content-Type": media_type}
         )
-        answer.raise_for_status()
+        response.raise_for_status()
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
     def _layers(self, architecture: str, build: str) -> list[Path]:
-        """A base and a runtime that all builds share, and the application."""
+        """Create a base and a runtime layer that all builds share, and the layer of the
+        application.
+        """
         return [
             self._file(f"base-{architecture}", 2_700_000),
             self._file(f"runtime-{architecture}", 940_000),
-            self._file(f"app-{architecture}-{build}", self._dice.randrange(60_000, 160_000)),
+            self._file(f"app-{architecture}-{build}", self._random.randrange(60_000, 160_000)),
         ]
 
     def _config(self, architecture: str, variant: str, build: str) -> Path:
@@ -159,5 +161,5 @@ class Publisher:
     def _file(self, name: str, size: int) -> Path:
         path = self._files / name
         if not path.exists():
-            path.write_bytes(self._dice.randbytes(size))
+            path.write_bytes(self._random.randbytes(size))
         return path

@@ -1,1 +1,4 @@
-"""What is known: words, rules and rows. Knows no network and no Celery; other rooms lean on it."""
+"""Types, pure rules and persistence of tagstream.
+
+No network and no Celery; every other package imports this one.
+"""

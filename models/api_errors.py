@@ -1,15 +1,24 @@
-"""What the API refuses a client, beside the errors of `models/errors.py` (`api.md` C4).
+"""Errors of the HTTP API beside those of `models/errors.py`, each with its code (api-4.2, api-4.3).
 
-BadRequestError                400    UnauthorizedError              401
-ForbiddenPathError             403    NoSuchResourceError            404
-MethodNotAllowedError          405    NotAcceptableError             406
-ExpiredError                   410    TooLargeError                  413
-UnsupportedMediaTypeError      415    InvalidPatchError              422
-TooManyRequestsError           429    ServerTimeoutError             500
-UnavailableError               503    RequestTimeoutError            504
-
-What a server told the command line: ServerRefusedError, as it answered, and ServerAwayError.
-ApplyConflictError             409
+TagstreamError                     models/errors.py
+├── _ApiRefusalError               the API refuses a request
+│   ├── BadRequestError            400 BadRequest
+│   ├── UnauthorizedError          401 Unauthorized
+│   ├── ForbiddenPathError         403 Forbidden
+│   ├── NoSuchResourceError        404 NotFound
+│   ├── MethodNotAllowedError      405 MethodNotAllowed
+│   ├── NotAcceptableError         406 NotAcceptable
+│   ├── ApplyConflictError         409 Conflict
+│   ├── ExpiredError               410 Expired
+│   ├── TooLargeError              413 RequestEntityTooLarge
+│   ├── UnsupportedMediaTypeError  415 UnsupportedMediaType
+│   ├── InvalidPatchError          422 Invalid
+│   ├── TooManyRequestsError       429 TooManyRequests
+│   ├── ServerTimeoutError         500 ServerTimeout
+│   ├── UnavailableError           503 ServiceUnavailable
+│   └── RequestTimeoutError        504 Timeout
+├── ServerRefusedError             the command line received a failure from a server
+└── ServerUnreachableError         the command line cannot reach a server
 """
 
 from __future__ import annotations
@@ -20,8 +29,8 @@ from typing import Any
 from models.errors import IMAGE_GROUP, TagstreamError
 
 
-class _RefusalError(TagstreamError):
-    """A refusal whose text is the whole message. `extra` becomes the Status's details."""
+class _ApiRefusalError(TagstreamError):
+    """A refusal whose text is the whole message. `extra` becomes the details of the Status."""
 
     def __init__(self, text: str, extra: dict[str, Any] | None = None) -> None:
         super().__init__(text, code=self.reason.lower())
@@ -31,12 +40,12 @@ class _RefusalError(TagstreamError):
         return self.extra
 
 
-class BadRequestError(_RefusalError):
+class BadRequestError(_ApiRefusalError):
     reason = "BadRequest"
     http = 400
 
 
-class UnauthorizedError(_RefusalError):
+class UnauthorizedError(_ApiRefusalError):
     reason = "Unauthorized"
     http = 401
 
@@ -44,8 +53,8 @@ class UnauthorizedError(_RefusalError):
         super().__init__(text)
 
 
-class ForbiddenPathError(_RefusalError):
-    """A path that is no resource (`api.md` D.1)."""
+class ForbiddenPathError(_ApiRefusalError):
+    """The caller may not request this path, which is not a resource (api-16.3)."""
 
     reason = "Forbidden"
     http = 403
@@ -54,7 +63,7 @@ class ForbiddenPathError(_RefusalError):
         super().__init__(text, {})
 
 
-class NoSuchResourceError(_RefusalError):
+class NoSuchResourceError(_ApiRefusalError):
     reason = "NotFound"
     http = 404
 
@@ -62,7 +71,7 @@ class NoSuchResourceError(_RefusalError):
         super().__init__("the server could not find the requested resource", {})
 
 
-class MethodNotAllowedError(_RefusalError):
+class MethodNotAllowedError(_ApiRefusalError):
     reason = "MethodNotAllowed"
     http = 405
 
@@ -74,7 +83,7 @@ class MethodNotAllowedError(_RefusalError):
         super().__init__(text, extra or {})
 
 
-class NotAcceptableError(_RefusalError):
+class NotAcceptableError(_ApiRefusalError):
     reason = "NotAcceptable"
     http = 406
 
@@ -82,8 +91,11 @@ class NotAcceptableError(_RefusalError):
         super().__init__(text, {})
 
 
-class ExpiredError(_RefusalError):
-    """What was asked for is no longer kept. `again` is a fresh continue token, if there is one."""
+class ExpiredError(_ApiRefusalError):
+    """The requested resource version or page is no longer stored.
+
+    `again` is a new continue token, or empty.
+    """
 
     reason = "Expired"
     http = 410
@@ -93,18 +105,18 @@ class ExpiredError(_RefusalError):
         self.again = again
 
 
-class TooLargeError(_RefusalError):
+class TooLargeError(_ApiRefusalError):
     reason = "RequestEntityTooLarge"
     http = 413
 
 
-class UnsupportedMediaTypeError(_RefusalError):
+class UnsupportedMediaTypeError(_ApiRefusalError):
     reason = "UnsupportedMediaType"
     http = 415
 
 
-class InvalidPatchError(_RefusalError):
-    """A patch that cannot be carried out, or that leads nowhere (`api.md` C8)."""
+class InvalidPatchError(_ApiRefusalError):
+    """A patch that cannot be applied, or whose result is not a valid object (api-7.2)."""
 
     reason = "Invalid"
     http = 422
@@ -117,8 +129,10 @@ class InvalidPatchError(_RefusalError):
         super().__init__(text, extra or {})
 
 
-class ApplyConflictError(_RefusalError):
-    """Fields that somebody applies are another manager's; `conflicts` are owner and field (C9)."""
+class ApplyConflictError(_ApiRefusalError):
+    """Applied fields belong to other field managers; `conflicts` are pairs of owner and field
+    (api-8.5).
+    """
 
     reason = "Conflict"
     http = 409
@@ -131,12 +145,12 @@ class ApplyConflictError(_RefusalError):
             owner, field = conflicts[0]
             text = f"Apply failed with 1 conflict: conflict with {owner}: {field}"
         else:
-            lines = [
-                line
+            message_parts = [
+                part
                 for owner in sorted(fields)
-                for line in (f"conflicts with {owner}:", *(f"- {each}" for each in fields[owner]))
+                for part in (f"conflicts with {owner}:", *(f"- {each}" for each in fields[owner]))
             ]
-            text = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
+            text = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(message_parts)
         causes = [
             {"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": field}
             for owner, field in conflicts
@@ -144,8 +158,11 @@ class ApplyConflictError(_RefusalError):
         super().__init__(text, {"causes": causes})
 
 
-class TooManyRequestsError(_RefusalError):
-    """`retry_after` in whole seconds goes out as a header too."""
+class TooManyRequestsError(_ApiRefusalError):
+    """The client sends too many requests.
+
+    `retry_after`, in whole seconds, is also sent as a header.
+    """
 
     reason = "TooManyRequests"
     http = 429
@@ -155,8 +172,10 @@ class TooManyRequestsError(_RefusalError):
         self.retry_after = retry_after
 
 
-class ServerTimeoutError(_RefusalError):
-    """We tried often enough; the client may try again (`api.md` C4)."""
+class ServerTimeoutError(_ApiRefusalError):
+    """The write lost every attempt against other writers; the client may retry it (api-4.2,
+    api-6.8).
+    """
 
     reason = "ServerTimeout"
     http = 500
@@ -173,14 +192,14 @@ class ServerTimeoutError(_RefusalError):
         self.retry_after = 2
 
 
-class UnavailableError(_RefusalError):
+class UnavailableError(_ApiRefusalError):
     reason = "ServiceUnavailable"
     http = 503
     transient = True
 
 
-class RequestTimeoutError(_RefusalError):
-    """`Timeout: …`; `causes` as in a Status."""
+class RequestTimeoutError(_ApiRefusalError):
+    """A time limit expired: the message starts with `Timeout: `; `causes` are those of a Status."""
 
     reason = "Timeout"
     http = 504
@@ -195,20 +214,23 @@ class RequestTimeoutError(_RefusalError):
 
 
 class ServerRefusedError(TagstreamError):
-    """A tagstream server's own refusal, as the command line was told; its Status has the words."""
+    """A failure that a tagstream server returned to the command line.
+
+    Its Status holds the message.
+    """
 
     def __init__(self, status: dict[str, Any]) -> None:
         self.status = status
-        self.answered = str(status.get("reason") or "")
+        self.server_reason = str(status.get("reason") or "")
         super().__init__(str(status.get("message") or "the server refused"), code="server.refused")
 
 
-class ServerAwayError(TagstreamError):
-    """The server of a kubeconfig cannot be reached, or did not answer in time."""
+class ServerUnreachableError(TagstreamError):
+    """The server of a kubeconfig cannot be reached, or did not respond in time."""
 
     reason = "ServiceUnavailable"
     http = 503
     transient = True
 
     def __init__(self, text: str) -> None:
-        super().__init__(text, code="server.away")
+        super().__init__(text, code="server.unreachable")

@@ -1,4 +1,4 @@
-"""Writing a file so that whoever reads it finds all of it or what was there before."""
+"""Atomic replacement of a file: a reader finds the complete old content or the complete new one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace `path`, also where the power goes meanwhile; nobody else may read a draft of it."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as draft:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` with `content`, also where the machine loses power meanwhile.
+
+    The content is written to a temporary file with `mode`, so that no other user can read a draft.
+    """
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as temporary:
         try:
-            os.fchmod(draft.fileno(), mode)
-            draft.write(content)
-            draft.flush()
-            os.fsync(draft.fileno())
-            Path(draft.name).replace(path)
+            os.fchmod(temporary.fileno(), mode)
+            temporary.write(content)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            Path(temporary.name).replace(path)
         except BaseException:
-            Path(draft.name).unlink(missing_ok=True)
+            Path(temporary.name).unlink(missing_ok=True)
             raise

@@ -1,7 +1,7 @@
-"""Everything that can go wrong, and the Kubernetes Status each failure becomes.
+"""All errors of tagstream, and the Kubernetes Status that each failure becomes.
 
 TagstreamError                        InternalError 500
-├── UsageError                        BadRequest 400      a person typed something we cannot use
+├── UsageError                        BadRequest 400      a user's input cannot be used
 ├── InvalidReferenceError             Invalid 422         `ref.*`, `content.unsupported_digest`
 ├── InvalidObjectError                Invalid 422         field errors, with causes
 ├── ForbiddenError                    Forbidden 403
@@ -9,23 +9,23 @@ TagstreamError                        InternalError 500
 ├── AlreadyExistsError                AlreadyExists 409
 ├── StreamConflictError               Conflict 409
 ├── StoreError                        InternalError 500
-│   └── StoreAwayError                InternalError 500   the same may succeed later
-├── DeadlineError                     Timeout 504         our own time limit came first
+│   └── StoreUnavailableError         InternalError 500   a retry may succeed
+├── DeadlineError                     Timeout 504         our own time limit expired first
 ├── JobCancelledError                 Conflict 409
-├── LeaseLostError                    Conflict 409        another worker took the job over
+├── LeaseLostError                    Conflict 409        another worker has taken the job over
 ├── RegistryBlockedError              Forbidden 403       `policy.blocked`
-├── …                                 models/api_errors.py  what the API refuses, or told us
-└── RegistryError                     InternalError 500   knows reference, text, code
+├── …                                 models/api_errors.py  refusals of the API and of servers
+└── RegistryError                     InternalError 500   has reference, text and code
     ├── ManifestUnknownError          NotFound 404        `notfound.*`
     ├── RegistryDeniedError           Unauthorized 401    `auth.*`
     ├── TransientRegistryError        `net.*`, `http.5xx`, `circuit.open`
-    │   └── RateLimitedError          `ratelimit.*`, knows retry_after
+    │   └── RateLimitedError          `ratelimit.*`, has retry_after
     ├── EgressRefusedError            `policy.*`
     ├── TlsError                      `tls.*`
     ├── ProtocolError                 `protocol.*`
     └── ContentError                  `content.*`
 
-Messages say what, where and what to do next; never a secret, a token or a URL's query.
+A message says what failed, where, and what to do next; never a secret, token or URL query.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ IMAGE_GROUP = "image.openshift.io"
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One rejected field of an object (`import.md` 2.2): `reason` is a Kubernetes cause reason."""
+    """One rejected field of an object, with a Kubernetes cause reason (api-4.4, imports-2.3)."""
 
     field: str
     reason: str
@@ -69,8 +69,8 @@ class FieldError:
         return cls(field, "FieldValueNotSupported", text)
 
     @classmethod
-    def too_long(cls, field: str, most: int) -> FieldError:
-        return cls(field, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")
+    def too_long(cls, field: str, max_bytes: int) -> FieldError:
+        return cls(field, "FieldValueTooLong", f"Too long: may not be more than {max_bytes} bytes")
 
     @classmethod
     def internal(cls, field: str, text: str) -> FieldError:
@@ -81,14 +81,14 @@ class FieldError:
 
 
 def render_value(value: object) -> str:
-    """A value as Kubernetes field errors print it: strings quoted, all else as JSON."""
+    """Format a value as Kubernetes field errors print it: text quoted, any other value as JSON."""
     if value is None or isinstance(value, bool | int | list | dict):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return f'"{value}"'
 
 
 class TagstreamError(Exception):
-    """The root. `reason`/`http` are the Kubernetes Status; `code` is our own dotted word."""
+    """The root. `reason` and `http` are those of the Status; `code` is our own dotted code."""
 
     reason: ClassVar[str] = "InternalError"
     http: ClassVar[int] = 500
@@ -101,7 +101,7 @@ class TagstreamError(Exception):
 
     @property
     def message(self) -> str:
-        """What the Status says."""
+        """Return the message of the Status."""
         if self.reason == "InternalError":
             return f"Internal error occurred: {self.text}"
         return self.text
@@ -121,7 +121,7 @@ class UsageError(TagstreamError):
 
 
 class InvalidReferenceError(TagstreamError):
-    """A reference that no grammar accepts; the text is exactly that of `import.md` 1.1."""
+    """A reference that does not match the grammar, with the exact upstream text (imports-1.2)."""
 
     reason = "Invalid"
     http = 422
@@ -131,7 +131,7 @@ class InvalidReferenceError(TagstreamError):
 
 
 class InvalidObjectError(TagstreamError):
-    """One or more fields of an object are wrong (`import.md` 2.2)."""
+    """One or more fields of an object are invalid (imports-2.3, api-4.5)."""
 
     reason = "Invalid"
     http = 422
@@ -155,7 +155,7 @@ class InvalidObjectError(TagstreamError):
 
 
 class _NamedError(TagstreamError):
-    """An error about one object: `resource` is its plural (or the kind `oc` expects there)."""
+    """An error about one object: `resource` is its plural (or the kind that `oc` expects)."""
 
     def __init__(self, text: str, *, resource: str, name: str, group: str = IMAGE_GROUP) -> None:
         super().__init__(text, code=self.reason.lower())
@@ -166,7 +166,7 @@ class _NamedError(TagstreamError):
 
 
 def _details(name: str, group: str, kind: str) -> dict[str, Any]:
-    """The details of a Status; what is empty is left out (`api.md` C4)."""
+    """Return the details of a Status, without those that are empty (api-4.1)."""
     return {k: v for k, v in (("name", name), ("group", group), ("kind", kind)) if v}
 
 
@@ -197,13 +197,13 @@ class ForbiddenError(_NamedError):
     http = 403
 
     def __init__(self, detail: str, *, resource: str, name: str, group: str = IMAGE_GROUP) -> None:
-        whom = _qualified(resource, group) + (f' "{name}"' if name else "")
-        text = f"{whom} is forbidden: {detail}"
+        subject = _qualified(resource, group) + (f' "{name}"' if name else "")
+        text = f"{subject} is forbidden: {detail}"
         super().__init__(text, resource=resource, name=name, group=group)
 
 
 class StreamConflictError(_NamedError):
-    """The object moved since it was read; nothing was written."""
+    """The object was changed after it was read; nothing was written."""
 
     reason = "Conflict"
     http = 409
@@ -216,14 +216,14 @@ class StreamConflictError(_NamedError):
 
 
 class StoreError(TagstreamError):
-    """The database refused or is away; SQLAlchemy's own words stay in the log."""
+    """The database refused or is unavailable; SQLAlchemy's message goes to the log only."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, code="store")
 
 
-class StoreAwayError(StoreError):
-    """The database is busy, locked or away: what failed may be tried again as it is."""
+class StoreUnavailableError(StoreError):
+    """The database is busy, locked or unreachable: the same operation may succeed on a retry."""
 
     transient = True
 
@@ -246,7 +246,7 @@ class JobCancelledError(TagstreamError):
 
 
 class LeaseLostError(TagstreamError):
-    """Another worker has the job and will finish it; nothing was written."""
+    """Another worker has taken the job over and will finish it; nothing was written."""
 
     reason = "Conflict"
     http = 409
@@ -256,7 +256,7 @@ class LeaseLostError(TagstreamError):
 
 
 class RegistryBlockedError(TagstreamError):
-    """The operator blocked this registry (`import.md` 2.5, 4.3); nothing was asked."""
+    """The operator blocked this registry; no request was sent (imports-2.17, imports-4.8)."""
 
     reason = "Forbidden"
     http = 403
@@ -269,10 +269,9 @@ class RegistryBlockedError(TagstreamError):
 
 
 class RegistryError(TagstreamError):
-    """A registry's answer, or its silence. `reference` is the normalised form that was asked.
+    """A failed request to a registry. `reference` is the normalized reference that was requested.
 
-    `reference` may be empty (tag lists, schema1 problems): then the text stands alone
-    (`import.md` 3.7, 4.2, 4.4).
+    Where it is empty, the text stands alone (imports-3.27, imports-4.1, imports-4.9).
     """
 
     def __init__(self, text: str, *, code: str, reference: str = "") -> None:
@@ -282,14 +281,14 @@ class RegistryError(TagstreamError):
     def __str__(self) -> str:
         return f"{self.reference}: {self.text}" if self.reference else self.text
 
-    def about(self, reference: str) -> Self:
-        """The same failure told of another reference; the error itself may have other hearers."""
-        twin = type(self).__new__(type(self), *self.args)
-        twin.args = self.args
-        twin.__dict__.update(self.__dict__)
-        twin.reference = reference
-        twin.__cause__ = self
-        return twin
+    def with_reference(self, reference: str) -> Self:
+        """Return a copy for another reference; the original may be shared by several targets."""
+        copied = type(self).__new__(type(self), *self.args)
+        copied.args = self.args
+        copied.__dict__.update(self.__dict__)
+        copied.reference = reference
+        copied.__cause__ = self
+        return copied
 
     @property
     def message(self) -> str:
@@ -297,7 +296,7 @@ class RegistryError(TagstreamError):
 
 
 class ManifestUnknownError(RegistryError):
-    """404 on a manifest or a tag list (`import.md` 4.2 rule 1, Q15)."""
+    """The registry returned 404 for a manifest or a tag list (imports-4.2)."""
 
     reason = "NotFound"
     http = 404
@@ -314,9 +313,9 @@ class ManifestUnknownError(RegistryError):
 
 
 class RegistryDeniedError(RegistryError):
-    """401, or what means the same (`import.md` 4.2 rules 2 to 4, Q17).
+    """The registry refused the credential, or requires one (imports-4.2, imports-4.4).
 
-    `bad_password`: the registry or its token server said the password itself was wrong.
+    `bad_password`: the registry or its token server reported that the password itself is wrong.
     """
 
     reason = "Unauthorized"
@@ -344,13 +343,13 @@ class RegistryDeniedError(RegistryError):
 
 
 class TransientRegistryError(RegistryError):
-    """Trying again may help: resets, timeouts, 5xx, an open circuit."""
+    """A retry may succeed: connection resets, timeouts, 5xx, an open circuit breaker."""
 
     transient = True
 
 
 class RateLimitedError(TransientRegistryError):
-    """429. `retry_after` in seconds, or None where the registry named none."""
+    """The registry returned 429. `retry_after` is in seconds, None where it gave no time."""
 
     def __init__(
         self,
@@ -365,23 +364,26 @@ class RateLimitedError(TransientRegistryError):
 
 
 class EgressRefusedError(RegistryError):
-    """Our own policy refused: address, port, scheme, realm, link, redirect (`registry.md` 6.1)."""
+    """The egress policy refused an address, port, scheme or URL (registry-26.3, registry-26.9)."""
 
 
 class TlsError(RegistryError):
-    """The certificate is not trusted (text holds `x509`), or there is no TLS at all."""
+    """The certificate is not trusted (the text has `x509`), or the server has no TLS."""
 
 
 class ProtocolError(RegistryError):
-    """An answer that the distribution specification does not allow."""
+    """A response that the OCI distribution specification does not allow."""
 
 
 class ContentError(RegistryError):
-    """Bytes that are too large, ambiguous, or not what their media type says."""
+    """Content that is too large, ambiguous, or not what its media type declares."""
 
 
 def status_of(error: BaseException) -> dict[str, Any]:
-    """The metav1 Status of a failure: the only bridge from exceptions to Kubernetes."""
+    """Return the metav1 Status of a failure; nothing else makes one of an exception (imports-4.1).
+
+    An exception that is not ours becomes InternalError with the name of its class only.
+    """
     if not isinstance(error, TagstreamError):
         error = TagstreamError(f"unexpected {type(error).__name__}")
     status: dict[str, Any] = {

@@ -1,4 +1,8 @@
-"""A job: an import on record. The row is the truth about it; a message only knocks."""
+"""Import jobs as values: request, state, priority and result.
+
+The stored row of a job is authoritative. A message of the job queue carries only its id
+(scheduling-10.1).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from models.resources.imports import ImageStreamImport
 
 
 class JobState(StrEnum):
-    """Where a job stands. `succeeded` may still carry errors of single targets."""
+    """The state of a job. A job that succeeded may have tags that failed, but not only such."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -22,12 +26,12 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will happen."""
+        """Return whether the job has ended."""
         return self not in {JobState.QUEUED, JobState.RUNNING}
 
 
-class Asker(StrEnum):
-    """On whose wish a job was made."""
+class JobTrigger(StrEnum):
+    """What caused a job."""
 
     USER = "user"
     SCHEDULE = "schedule"
@@ -35,36 +39,51 @@ class Asker(StrEnum):
     API = "api"
 
 
-class Lane(StrEnum):
-    """Which queue carries a job: a person waits, nobody waits, or the clock asked."""
+class Priority(StrEnum):
+    """The priority of a job, which is also the name of its queue.
+
+    A user waits for an interactive job and no one for a bulk job; the schedule makes the others.
+    """
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
     SCHEDULED = "scheduled"
 
 
+class TargetOutcome(StrEnum):
+    """The outcome of one target of an import.
+
+    `NEW`: the tag had no image in the stream before. `UPDATED`: it points to another image than
+    before. `UNCHANGED`: any other image, also one that was only reported. `FAILED`: no image.
+    """
+
+    NEW = "new"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What somebody puts on the counter.
+    """The request of a job.
 
     `request` is the ImageStreamImport; its metadata names stream and namespace, and a
-    resourceVersion or uid in it is a precondition (`import.md` 2.4). `max_tags` overrides the
-    server's cap of a repository import (-1 all). `wants_answer` keeps the whole answer, with every
-    Image, beside the job. `coalesce` lets an equal job that is still queued serve instead.
-    `exempt` callers need not heed the allow-list before anything is asked (Q7); `dry_run` writes
-    nothing, though the answer tells what would have been written. A `due` job imports whatever the
-    stream's spec makes due when it is carried out; its request is how that was when it was made.
-    `name`, `labels` and
-    `annotations` are those of the ImportJob; a `selector` makes it an administrator's reimport,
-    whose children name it as their `parent`.
+    resourceVersion or uid in it is a precondition (imports-2.4). `max_tags` overrides the server's
+    cap of a repository import (-1 all). `wants_response` stores the complete response, with every
+    Image, beside the job. With `coalesce`, an equal job that is still queued is used instead.
+    `exempt` callers are not bound by the allow-list before anything is requested. `dry_run` writes
+    nothing, though the response shows what would have been written. A `due` job imports whatever
+    the stream's spec makes due when it runs; its request is what was due when it was created.
+    `name`, `labels` and `annotations` are those of the ImportJob. A `selector` makes it an
+    administrator's reimport, whose children name it as their `parent`.
     """
 
     request: ImageStreamImport
-    asker: Asker = Asker.USER
-    lane: Lane = Lane.INTERACTIVE
+    trigger: JobTrigger = JobTrigger.USER
+    priority: Priority = Priority.INTERACTIVE
     user: str = ""
     max_tags: int | None = None
-    wants_answer: bool = False
+    wants_response: bool = False
     coalesce: bool = False
     exempt: bool = False
     dry_run: bool = False
@@ -86,10 +105,9 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class TargetResult:
-    """How one target ended: the tag it was for, the image's digest, or why there is none.
+    """The result of one target: the source tag, and the image's digest or why there is none.
 
-    `to` is the stream tag it was written to (empty: result only); `changed` whether a tag event
-    came of it.
+    `to` is the stream tag that it was written to; empty where it was only reported.
     """
 
     source: str
@@ -99,49 +117,75 @@ class TargetResult:
     reason: str = ""
     message: str = ""
     code: str = ""
-    changed: bool = False
+    outcome: TargetOutcome = TargetOutcome.FAILED
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryRequests:
-    """What a reimport would ask of one registry: as many requests as if nothing had moved, and
-    `at_most` as if everything had, for so many tags of so many streams.
+    """The estimated requests of a reimport to one registry, for `tags` tags of `streams` streams.
+
+    It takes `min_requests` if no source has changed, and `max_requests` if all have.
     """
 
     registry: str
-    requests: int
-    at_most: int
+    min_requests: int
+    max_requests: int
     tags: int
     streams: int
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a finished job left: counts, every target's end, the tags that the cap left out.
+    """The result of a finished job: counts, every target, the tags that the cap left out.
 
-    `error` is the metav1 Status of a failure of the whole job, `listing` that of a failed tag
-    list, or None. Of a reimport, `jobs_failed` counts the jobs that left something undone, and
-    `requests` is what a trial says it would take.
+    The four counts of tags are those of `TargetOutcome`. `error` is the metav1 Status of a failure
+    of the whole job, `listing` that of a failed tag list, or None. Of a reimport, the counts add up
+    those of its jobs, `jobs_failed` counts the jobs in which anything failed, and `estimate` is the
+    result of a dry run.
     """
 
-    imported: int = 0
-    failed: int = 0
-    changed: int = 0
+    tags_new: int = 0
+    tags_updated: int = 0
+    tags_unchanged: int = 0
+    tags_failed: int = 0
     targets: tuple[TargetResult, ...] = ()
     additional_tags: tuple[str, ...] = ()
     listing: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     jobs_failed: int = 0
-    requests: tuple[RegistryRequests, ...] | None = None
+    estimate: tuple[RegistryRequests, ...] | None = None
+
+    @property
+    def tags_imported(self) -> int:
+        """Return how many tags have an image: new, updated and unchanged ones."""
+        return self.tags_new + self.tags_updated + self.tags_unchanged
+
+    @property
+    def tags_changed(self) -> int:
+        """Return how many tags point to another image than before: new and updated ones."""
+        return self.tags_new + self.tags_updated
+
+    @property
+    def has_failures(self) -> bool:
+        """Return whether the job, its tag list, or any tag failed."""
+        return bool(self.error or self.listing or self.tags_failed or self.jobs_failed)
+
+    @property
+    def final_state(self) -> JobState:
+        """Return the state of an import that ended so: failed where nothing was imported."""
+        nothing_imported = self.tags_failed > 0 or self.listing is not None
+        if self.error is not None or (nothing_imported and not self.tags_imported):
+            return JobState.FAILED
+        return JobState.SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store knows it. `done` of `total` targets are fetched; times are UTC.
+    """A job as it is stored. `done` of `total` targets are fetched; times are UTC.
 
     `attempt` counts starts and fences writers: only the attempt that holds the lease may finish
-    the job. `cancel_asked` is set while a running job is being asked to stop.
+    the job. `cancel_requested` is set while a running job is to be cancelled.
     """
 
     id: UUID
@@ -152,7 +196,7 @@ class Job:
     done: int = 0
     total: int = 0
     with_errors: bool = False
-    cancel_asked: bool = False
+    cancel_requested: bool = False
     worker: str = ""
     started: datetime | None = None
     finished: datetime | None = None

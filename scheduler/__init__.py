@@ -1,3 +1,4 @@
-"""Decides when: beat ticks, sweeps. Knows due rows and leases; cannot spell *manifest*."""
+"""Decides when tags are checked and jobs are published again: ticks of beat, and the reaper.
 
-from scheduler.beat import app as app
+Knows due rows, leases and rates. Knows nothing of manifests, and never contacts a registry.
+"""

@@ -1,34 +1,40 @@
-"""The metronome: `celery -A scheduler beat`. It only sends ticks; the database is the calendar."""
+"""The Celery application of beat, with its two periodic tasks: the tick and the sweep.
+
+Beat only triggers them (scheduling-3.1). What is due is in the database.
+"""
 
 from __future__ import annotations
 
-from celery import Celery
+from models.config.settings import Settings
+from worker.celery_app import TagstreamCelery, build_celery_app
+from worker.job_queue import CONTROL_QUEUE, SWEEP_TASK, TICK_TASK
 
-from models.config.settings import Settings, load_settings
-from worker.celery_app import CONTROL, SWEEP_TASK, TICK_TASK, build_app
-
-SIGN_OF_LIFE = 15.0  # seconds after which beat writes its schedule down again
+BEAT_SYNC_SECONDS = 15.0  # after which beat writes its schedule file again
+EXPIRES_AFTER_INTERVALS = 4  # a trigger that no worker took by then is dropped
 
 
-def build_beat(settings: Settings) -> Celery:
-    """The worker's application with a schedule. Any number of beats is harmless."""
-    app = build_app(settings)
-    interval = settings.sweep_interval.total_seconds()
-    beat = settings.tick_interval.total_seconds()
+def build_beat(settings: Settings) -> TagstreamCelery:
+    """Build the worker's application with a beat schedule.
+
+    Any number of beats may run: of several ticks at once, one claims a row.
+    """
+    app = build_celery_app(settings)
+    sweep_seconds = settings.reaper_interval.total_seconds()
+    tick_seconds = settings.dispatch_interval.total_seconds()
     app.conf.beat_schedule = {
         "sweep": {
             "task": SWEEP_TASK,
-            "schedule": interval,
-            "options": {"queue": CONTROL, "expires": interval * 4},
+            "schedule": sweep_seconds,
+            "options": {
+                "queue": CONTROL_QUEUE,
+                "expires": sweep_seconds * EXPIRES_AFTER_INTERVALS,
+            },
         },
         "tick": {
             "task": TICK_TASK,
-            "schedule": beat,
-            "options": {"queue": CONTROL, "expires": beat * 4},
+            "schedule": tick_seconds,
+            "options": {"queue": CONTROL_QUEUE, "expires": tick_seconds * EXPIRES_AFTER_INTERVALS},
         },
     }
-    app.conf.beat_sync_every = max(1, round(SIGN_OF_LIFE / beat))
+    app.conf.beat_sync_every = max(1, round(BEAT_SYNC_SECONDS / tick_seconds))
     return app
-
-
-app = build_beat(load_settings())

@@ -1,35 +1,36 @@
-"""Tick: claim what is due. Sweep: knock again for what was lost, reclaim what was dropped."""
+"""The Celery tasks of the scheduler: the tick dispatches due checks, the sweep runs the reaper."""
 
 from __future__ import annotations
 
-from celery import Celery, Task, shared_task
+from celery import Task, shared_task
 
 from scheduler.dispatch import tick as tick_once
-from scheduler.embedded_scheduler import attempt
+from scheduler.embedded_scheduler import run_logging_errors
 from scheduler.reaper import sweep_jobs
-from worker.celery_app import SWEEP_TASK, TICK_TASK
-from worker.worker_context import runtime_of
+from worker.celery_app import TagstreamCelery
+from worker.job_queue import SWEEP_TASK, TICK_TASK
+from worker.worker_context import worker_context_of
 
 
 @shared_task(name=SWEEP_TASK, bind=True)
 def sweep(self: Task) -> None:
-    """Any number of sweeps at once is harmless."""
-    attempt("sweep.failed", lambda: _sweep(self.app))
+    """Run the reaper once. Any number of sweeps may run at the same time."""
+    run_logging_errors("sweep.failed", lambda: _sweep(self.app))
 
 
 @shared_task(name=TICK_TASK, bind=True)
 def tick(self: Task) -> None:
-    """Any number of ticks at once is harmless."""
-    attempt("tick.failed", lambda: _tick(self.app))
+    """Dispatch what is due. Any number of ticks may run at the same time."""
+    run_logging_errors("tick.failed", lambda: _tick(self.app))
 
 
-def _sweep(app: Celery) -> None:
-    runtime = runtime_of(app)
-    runtime.refresh()
-    sweep_jobs(runtime.engine, app, runtime.settings, policies=runtime.live.policies)
+def _sweep(app: TagstreamCelery) -> None:
+    context = worker_context_of(app)
+    context.refresh()
+    sweep_jobs(context.engine, app, context.settings, policies=context.live_policies.policies)
 
 
-def _tick(app: Celery) -> None:
-    runtime = runtime_of(app)
-    runtime.refresh()
-    tick_once(runtime.engine, app, runtime.settings, policies=runtime.live.policies)
+def _tick(app: TagstreamCelery) -> None:
+    context = worker_context_of(app)
+    context.refresh()
+    tick_once(context.engine, app, context.settings, policies=context.live_policies.policies)

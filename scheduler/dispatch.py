@@ -1,8 +1,8 @@
-"""A tick: what is due is claimed, spread over its registries, and knocked for.
+"""The tick of the scheduler: claims due rows, paces them by registry, publishes batches of checks.
 
-The database is the calendar, and any number of schedulers may tick. What a tick costs depends on
-what is due, not on what there is. A row whose message, scheduler or worker is lost comes up again
-when its lease runs out.
+The schedule is in the database, and any number of schedulers may tick. The cost of a tick depends
+on the due rows, not on all rows. A row whose message, scheduler or worker is lost is due again when
+its lease expires (scheduling-3.3).
 """
 
 from __future__ import annotations
@@ -22,71 +22,76 @@ from sqlalchemy.orm import Session
 
 from models.config.import_config import build_cadence
 from models.config.settings import Settings
-from models.job_types import Lane
+from models.job_types import Priority
 from models.store.database.session import transaction
-from models.store.schedule.schedule_backfill import enter_tags
+from models.store.schedule.claimed_checks import SettledCheck, defer_checks
+from models.store.schedule.schedule_backfill import complete_migrated_rows
 from models.store.schedule.schedule_claims import (
-    Claim,
-    Due,
-    Settled,
+    DueTag,
+    ScheduleClaim,
     claim_due,
     count_claimed,
-    first_look,
-    load_turns,
-    put_off_checks,
-    save_turns,
-    sibling_turns,
+    load_next_check_time,
+    load_next_permit_times,
+    load_sibling_due_times,
+    save_next_permit_times,
 )
-from models.streams.registries.registry_policies import NO_POLICIES, Policies
+from models.streams.registries.registry_policies import NO_POLICIES, RegistryPolicies
 from models.streams.schedule.check_schedule import (
-    JITTER,
+    JITTER_RATIO,
     Cadence,
-    Decision,
-    next_turn,
-    turn_in_step,
+    ScheduleReason,
+    aligned_due_time,
+    next_due_time,
 )
-from models.telemetry.metrics import CLAIMED, TICK
-from scheduler.backpressure import Flow
-from scheduler.pacing import Pace, PutOff, Spread, pack_batches, spread_due
-from worker.job_queue import CHECK_TASK, moment
+from models.telemetry.metrics import CLAIMED_TAGS, DISPATCH_DURATION_SECONDS
+from scheduler.backpressure import ClaimLimiter
+from scheduler.pacing import (
+    CheckRatePolicy,
+    DispatchPlan,
+    PostponedCheck,
+    pack_batches,
+    plan_dispatch,
+)
+from worker.job_queue import CHECK_TASK, precise_utc_now
 
 log = structlog.get_logger()
 
-CLAIM = 1000
-MOST_CLAIMED = 20_000
-BATCH = 200
-MOST_SECONDS = 2.0
+CLAIM_LIMIT = 1000  # rows that one statement claims
+MAX_CLAIMED = 20_000  # rows of all registries
+CHECK_BATCH_SIZE = 200
+MAX_TICK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
-    """What a tick came to, in rows: claimed, sent to workers, put off, given their first turn."""
+class TickResult:
+    """Rows of a tick: claimed, sent to workers, postponed, given their first due time."""
 
     claimed: int = 0
     sent: int = 0
-    put_off: int = 0
-    placed: int = 0
+    postponed: int = 0
+    first_scheduled: int = 0
 
-    def __add__(self, other: Ticked) -> Ticked:
-        return Ticked(
+    def __add__(self, other: TickResult) -> TickResult:
+        return TickResult(
             self.claimed + other.claimed,
             self.sent + other.sent,
-            self.put_off + other.put_off,
-            self.placed + other.placed,
+            self.postponed + other.postponed,
+            self.first_scheduled + other.first_scheduled,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the operator says about when: intervals, leases, and the pace of each registry."""
+class DispatchConfig:
+    """The operator's choices for dispatch: intervals, lease, the rate of each registry."""
 
     cadence: Cadence
     lease: timedelta
-    pace_of: Callable[[str], Pace]
-    flow: Flow = field(default_factory=Flow)
+    rate_policy_of: Callable[[str], CheckRatePolicy]
+    claim_limiter: ClaimLimiter = field(default_factory=ClaimLimiter)
 
 
-_FLOW = Flow()
+_CLAIM_LIMITER = ClaimLimiter()
 
 
 def tick(
@@ -94,131 +99,159 @@ def tick(
     app: Celery,
     settings: Settings,
     *,
-    policies: Policies = NO_POLICIES,
-    clock: Callable[[], datetime] = moment,
-) -> Ticked:
-    """Claim and send what is due; several rounds where that is a lot, but never for long."""
+    policies: RegistryPolicies = NO_POLICIES,
+    clock: Callable[[], datetime] = precise_utc_now,
+) -> TickResult:
+    """Claim and publish what is due, in rounds of 1,000 rows, for 2 s at most (scheduling-3.1).
+
+    Claims nothing while scheduled imports are switched off (scheduling-1.6).
+    """
     cadence = build_cadence(settings, policies)
-    rules = Rules(cadence, settings.check_lease, pace_by(policies, settings), _FLOW)
-    whole = Ticked()
+    config = DispatchConfig(
+        cadence, settings.check_lease, rate_policy_lookup(policies, settings), _CLAIM_LIMITER
+    )
+    total = TickResult()
     if not settings.scheduled_imports:
-        return whole
-    began = time.monotonic()
-    while time.monotonic() - began < MOST_SECONDS:
+        return total
+    started = time.monotonic()
+    while time.monotonic() - started < MAX_TICK_SECONDS:
         now = clock()
         with transaction(engine, write=False) as session:
-            first = first_look(session)
-            if not whole.claimed:
-                rules.flow.look(count_claimed(session, now=now))
-        if first is None or first > now:
+            first_due = load_next_check_time(session)
+            if not total.claimed:
+                config.claim_limiter.adjust(count_claimed(session, now=now))
+        if first_due is None or first_due > now:
             break
         with transaction(engine) as session:
-            batch, batches, round_ = claim_round(session, rules, now=now)
+            batch_id, batches, round_result = claim_round(session, config, now=now)
         for ids in batches:
-            send_batch(app, batch, ids, expires=settings.check_lease)
-        whole += round_
-        if round_.claimed < CLAIM:
+            publish_batch(app, batch_id, ids, expires=settings.check_lease)
+        total += round_result
+        if round_result.claimed < CLAIM_LIMIT:
             break
-    TICK.observe(time.monotonic() - began)
-    CLAIMED.inc(whole.claimed)
-    if whole.claimed:
-        log.debug("tick.finished", claimed=whole.claimed, sent=whole.sent, put_off=whole.put_off)
-    return whole
+    DISPATCH_DURATION_SECONDS.observe(time.monotonic() - started)
+    CLAIMED_TAGS.inc(total.claimed)
+    if total.claimed:
+        log.debug(
+            "tick.finished", claimed=total.claimed, sent=total.sent, postponed=total.postponed
+        )
+    return total
 
 
-def pace_by(policies: Policies, settings: Settings) -> Callable[[str], Pace]:
-    """The pace of each registry: what its Registry object says, else the settings."""
+def rate_policy_lookup(
+    policies: RegistryPolicies, settings: Settings
+) -> Callable[[str], CheckRatePolicy]:
+    """Return a lookup of each registry's rate: from its Registry object, else the settings."""
 
-    def pace(host: str) -> Pace:
+    def rate_policy(host: str) -> CheckRatePolicy:
         policy = policies.policy(host)
         rate = settings.registry_rate if policy.rate is None else policy.rate
-        return Pace(rate, policy.suspended)
+        return CheckRatePolicy(rate, policy.suspended)
 
-    return pace
+    return rate_policy
 
 
 def claim_round(
-    session: Session, rules: Rules, *, now: datetime, limit: int = CLAIM
-) -> tuple[UUID, list[list[int]], Ticked]:
-    """One claim, spread: its id, the batches of row ids that go out, and what became of it."""
+    session: Session, config: DispatchConfig, *, now: datetime, limit: int = CLAIM_LIMIT
+) -> tuple[UUID, list[list[int]], TickResult]:
+    """Claim up to `limit` due rows, and defer those that their registries cannot take yet.
+
+    Return the claim's id, the batches of row ids to publish, and the counts. New rows get their
+    first due time and are deferred to it.
+    """
     claimed = count_claimed(session, now=now)
-    room = MOST_CLAIMED - sum(claimed.values())
+    available = MAX_CLAIMED - sum(claimed.values())
     claim = claim_due(
         session,
         now=now,
-        until=now + rules.lease,
-        limit=max(0, min(limit, room)),
+        until=now + config.lease,
+        limit=max(0, min(limit, available)),
     )
-    fresh = [row for row in claim.rows if row.fresh]
-    ready = [row for row in claim.rows if not row.fresh]
-    paced = {row.host for row in ready if rules.pace_of(row.host).rate > 0}
-    spread = spread_due(
+    unscheduled = [row for row in claim.rows if row.needs_due_time]
+    ready = [row for row in claim.rows if not row.needs_due_time]
+    rate_limited = {row.host for row in ready if config.rate_policy_of(row.host).rate > 0}
+    plan = plan_dispatch(
         ready,
         now=now,
-        pace_of=rules.pace_of,
-        turns=load_turns(session, paced),
+        rate_policy_of=config.rate_policy_of,
+        next_send_times=load_next_permit_times(session, rate_limited),
         claimed=claimed,
-        flow=rules.flow,
+        claim_limiter=config.claim_limiter,
     )
-    rules.flow.fell_short(spread.full)
-    save_turns(session, spread.turns)
-    put_off = [_put_off(put, now=now) for put in spread.later]
-    put_off += _first_turns(session, fresh, rules.cadence, now=now)
-    put_off_checks(session, claim.batch, put_off)
-    batches = pack_batches(spread.go, most=BATCH)
-    return claim.batch, batches, _count(claim, spread, fresh)
+    config.claim_limiter.mark_saturated(plan.saturated)
+    save_next_permit_times(session, plan.next_send_times)
+    postponed = [_settle_postponed(item, now=now) for item in plan.postponed]
+    postponed += _first_due_times(session, unscheduled, config.cadence, now=now)
+    defer_checks(session, claim.batch, postponed)
+    batches = pack_batches(plan.send, max_size=CHECK_BATCH_SIZE)
+    return claim.batch, batches, _tick_result(claim, plan, unscheduled)
 
 
-def send_batch(app: Celery, batch: UUID, ids: Iterable[int], *, expires: timedelta) -> bool:
-    """Knock for a batch of checks. False, and a log line, when the broker is away."""
-    arguments: list[Any] = [str(batch), list(ids)]
+def publish_batch(app: Celery, batch_id: UUID, ids: Iterable[int], *, expires: timedelta) -> bool:
+    """Publish a batch of checks; the message expires with the lease (scheduling-3.4).
+
+    Return False, and log it, if the broker is unavailable: then the rows are due again when their
+    lease expires.
+    """
+    arguments: list[Any] = [str(batch_id), list(ids)]
     try:
         app.send_task(
             CHECK_TASK,
             args=arguments,
-            queue=Lane.SCHEDULED.value,
+            queue=Priority.SCHEDULED.value,
             expires=expires.total_seconds(),
             retry=False,
         )
     except (OperationalError, *app.connection_for_write().connection_errors) as error:
-        log.warning("check.knock_failed", error=type(error).__name__)
+        log.warning("checks.publish_failed", error=type(error).__name__)
         return False
     return True
 
 
-def _first_turns(
-    session: Session, fresh: list[Due], cadence: Cadence, *, now: datetime
-) -> list[Settled]:
-    """Turns for rows that have none yet, in step with whoever follows the same source."""
-    if any(not row.key for row in fresh):  # from before there was a calendar
-        enter_tags(session, [row.id for row in fresh if not row.key], now=now)
-        fresh = [row for row in fresh if row.key]
-    siblings = sibling_turns(session, {row.key for row in fresh})
-    found: list[Settled] = []
-    for row in fresh:
-        interval = cadence.interval(row.asked, row.host)
-        looked = row.checked or now
-        due = max(now, next_turn(row.key, looked, looked, interval))
+def _first_due_times(
+    session: Session, unscheduled: list[DueTag], cadence: Cadence, *, now: datetime
+) -> list[SettledCheck]:
+    """Give new rows a due time, if possible one of a row with the same key (scheduling-2.5)."""
+    if any(not row.key for row in unscheduled):  # from before there was a schedule
+        complete_migrated_rows(session, [row.id for row in unscheduled if not row.key], now=now)
+        unscheduled = [row for row in unscheduled if row.key]
+    siblings = load_sibling_due_times(session, {row.key for row in unscheduled})
+    found: list[SettledCheck] = []
+    for row in unscheduled:
+        interval = cadence.interval(row.requested_interval, row.host)
+        last_checked = row.last_check_at or now
+        due_time = max(now, next_due_time(row.key, last_checked, last_checked, interval))
         sibling = siblings.get(row.key)
         if sibling is not None:
-            least = due - timedelta(seconds=2 * JITTER * interval)
-            due = turn_in_step(row.key, sibling, not_before=least, interval=interval) or due
-        found.append(Settled(row.id, due, due, row.decision or Decision.NEW, decided=now))
+            earliest = due_time - timedelta(seconds=2 * JITTER_RATIO * interval)
+            due_time = (
+                aligned_due_time(row.key, sibling, not_before=earliest, interval=interval)
+                or due_time
+            )
+        found.append(
+            SettledCheck(
+                row.id,
+                due_time,
+                due_time,
+                row.reason or ScheduleReason.PENDING,
+                last_transition_at=now,
+            )
+        )
     return found
 
 
-def _put_off(put: PutOff, *, now: datetime) -> Settled:
-    row = put.row
-    return Settled(
+def _settle_postponed(postponed: PostponedCheck, *, now: datetime) -> SettledCheck:
+    row = postponed.row
+    return SettledCheck(
         row.id,
-        row.due,
-        put.until,
-        put.decision,
-        decided=now,
-        reason=put.reason,
-        message=put.message,
+        row.due_at,
+        postponed.not_before,
+        postponed.reason,
+        last_transition_at=now,
+        error_code=postponed.error_code,
+        message=postponed.message,
     )
 
 
-def _count(claim: Claim, spread: Spread, fresh: list[Due]) -> Ticked:
-    return Ticked(len(claim.rows), len(spread.go), len(spread.later), len(fresh))
+def _tick_result(claim: ScheduleClaim, plan: DispatchPlan, unscheduled: list[DueTag]) -> TickResult:
+    return TickResult(len(claim.rows), len(plan.send), len(plan.postponed), len(unscheduled))

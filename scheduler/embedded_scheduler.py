@@ -1,4 +1,4 @@
-"""The schedule in a process that has everything: ticks and sweeps on a thread, without beat."""
+"""The scheduler of an embedded process: ticks and sweeps on a thread, without beat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from celery import Celery
 from sqlalchemy import Engine
 
-from models.config.live_policies import LiveRules
+from models.config.live_policies import LivePolicies
 from models.config.settings import Settings
 from models.errors import TagstreamError
 from scheduler.dispatch import tick
@@ -21,37 +21,37 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def scheduling(settings: Settings, engine: Engine, app: Celery) -> Iterator[None]:
-    """Tick and sweep for as long as the block lasts."""
-    over = threading.Event()
-    live = LiveRules(settings, engine)
+def embedded_scheduler(settings: Settings, engine: Engine, app: Celery) -> Iterator[None]:
+    """Run ticks and sweeps at their intervals, on a thread, while the block runs."""
+    stopped = threading.Event()
+    live_policies = LivePolicies(settings, engine)
 
     def tick_once() -> None:
-        live.look(older_than=1.0)
-        tick(engine, app, settings, policies=live.policies)
+        live_policies.refresh(max_age_seconds=1.0)
+        tick(engine, app, settings, policies=live_policies.policies)
 
     def sweep_once() -> None:
-        sweep_jobs(engine, app, settings, policies=live.policies)
+        sweep_jobs(engine, app, settings, policies=live_policies.policies)
 
     def run() -> None:
-        swept = time.monotonic()
-        while not over.wait(settings.tick_interval.total_seconds()):
-            attempt("tick.failed", tick_once)
-            if time.monotonic() - swept >= settings.sweep_interval.total_seconds():
-                swept = time.monotonic()
-                attempt("sweep.failed", sweep_once)
+        last_sweep = time.monotonic()
+        while not stopped.wait(settings.dispatch_interval.total_seconds()):
+            run_logging_errors("tick.failed", tick_once)
+            if time.monotonic() - last_sweep >= settings.reaper_interval.total_seconds():
+                last_sweep = time.monotonic()
+                run_logging_errors("sweep.failed", sweep_once)
 
     thread = threading.Thread(target=run, name="scheduler", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         thread.join(10)
 
 
-def attempt(event: str, step: Callable[[], object]) -> None:
-    """A step that comes again soon: what goes wrong is told in a line, and costs no more."""
+def run_logging_errors(event: str, step: Callable[[], object]) -> None:
+    """Run a step that is repeated soon anyway: an error is logged as `event`, not raised."""
     try:
         step()
     except TagstreamError as error:

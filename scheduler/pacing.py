@@ -1,9 +1,9 @@
-"""How much of what is due fits into this tick, and when the rest is looked at.
+"""Decides which due rows are dispatched in this tick, and when the others are due again.
 
-A registry takes so many checks a second and so many at once; what does not fit gets a place in its
-line, oldest first, and comes up again when that is. So a backlog is worked off at the registry's
-pace, and each of its rows is touched twice, not at every tick. Pure, but for what the scheduler's
-flow remembers.
+A registry has a rate (checks a second) and a limit of claimed rows. A row that exceeds the rate
+gets a send time of its own, oldest rows first, and is deferred to it. So a backlog is processed at
+the registry's rate, and each of its rows is claimed twice, not at every tick. Pure, but for the
+state of the claim limiter.
 """
 
 from __future__ import annotations
@@ -12,129 +12,175 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from models.store.schedule.schedule_claims import Due
-from models.streams.schedule.check_schedule import Decision
-from scheduler.backpressure import Flow
+from models.store.schedule.schedule_claims import DueTag
+from models.streams.schedule.check_schedule import ScheduleReason
+from scheduler.backpressure import ClaimLimiter
 
-AHEAD = timedelta(seconds=2)  # what fits into the next two seconds goes out now
-NEAR = timedelta(seconds=0.1)  # a line that is over by then is not worth writing down
-PAUSE_WHEN_SUSPENDED = timedelta(seconds=60)
-TURN = "budget.turn"  # a place in the line that the row has: it need not stand in it again
+DISPATCH_HORIZON = timedelta(seconds=2)  # rows with a send time within it are sent now
+MIN_RECORDED_BACKLOG = timedelta(seconds=0.1)  # a shorter one is over before the next tick
+SUSPENDED_RETRY_INTERVAL = timedelta(seconds=60)
+RESERVED_SEND_TIME_REASON = "budget.turn"  # the row was deferred to a send time, and may be sent
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """The operator's word on one registry: checks a second (0: as many as there are), or none."""
+class CheckRatePolicy:
+    """The pacing of one registry: checks a second (0: no limit), or suspended."""
 
     rate: float = 0.0
     suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class PutOff:
-    """A row that has to wait: until when, and why."""
+class PostponedCheck:
+    """A row that is deferred: until when, and why."""
 
-    row: Due
-    until: datetime
-    decision: Decision
-    reason: str = ""
+    row: DueTag
+    not_before: datetime
+    reason: ScheduleReason
+    error_code: str = ""
     message: str = ""
 
 
 @dataclass(slots=True)
-class Spread:
-    """What goes out now, what waits, from when on each registry can take another check; and which
-    registries had no room for all.
+class DispatchPlan:
+    """The rows to send now and those to defer.
+
+    `next_send_times` is when the next check of each registry may be sent. `saturated` are the
+    registries with more due rows than their claim limit allowed.
     """
 
-    go: list[Due] = field(default_factory=list)
-    later: list[PutOff] = field(default_factory=list)
-    turns: dict[str, datetime] = field(default_factory=dict)
-    full: set[str] = field(default_factory=set)
+    send: list[DueTag] = field(default_factory=list)
+    postponed: list[PostponedCheck] = field(default_factory=list)
+    next_send_times: dict[str, datetime] = field(default_factory=dict)
+    saturated: set[str] = field(default_factory=set)
 
 
-def spread_due(
-    rows: Iterable[Due],
+def plan_dispatch(
+    rows: Iterable[DueTag],
     *,
     now: datetime,
-    pace_of: Callable[[str], Pace],
-    turns: Mapping[str, datetime],
+    rate_policy_of: Callable[[str], CheckRatePolicy],
+    next_send_times: Mapping[str, datetime],
     claimed: Mapping[str, int],
-    flow: Flow | None = None,
-) -> Spread:
-    """Spread claimed rows, oldest first, over what their registries can take.
+    claim_limiter: ClaimLimiter | None = None,
+) -> DispatchPlan:
+    """Plan which of these rows, oldest first, are sent now, within each registry's rate and limit.
 
-    Rows that follow the same source cost one check together. `claimed` counts the rows of each
-    registry that were in somebody's hands before, `flow` knows how many that may be.
+    Rows with the same key share one check, hence one send time. `claimed` counts the rows of each
+    registry that were claimed before, `claim_limiter` has the limits. Rows of a suspended registry
+    are deferred by 60 s (scheduling-4.1, scheduling-4.3).
     """
-    flow = flow or Flow()
-    found = Spread()
-    by_host: dict[str, list[Due]] = {}
+    claim_limiter = claim_limiter or ClaimLimiter()
+    plan = DispatchPlan()
+    by_host: dict[str, list[DueTag]] = {}
     for row in rows:
         by_host.setdefault(row.host, []).append(row)
-    for host, mine in by_host.items():
-        pace = pace_of(host)
-        if pace.suspended:
-            until = now + PAUSE_WHEN_SUSPENDED
+    for host, host_rows in by_host.items():
+        rate_policy = rate_policy_of(host)
+        if rate_policy.suspended:
+            not_before = now + SUSPENDED_RETRY_INTERVAL
             text = f"the registry {host} is suspended by its Registry object"
-            found.later += [
-                PutOff(row, until, Decision.SUSPENDED, "policy.suspended", text) for row in mine
+            plan.postponed += [
+                PostponedCheck(row, not_before, ScheduleReason.SUSPENDED, "policy.suspended", text)
+                for row in host_rows
             ]
             continue
-        room = flow.room(host) - claimed.get(host, 0)
-        line = _Line(host, pace, now=now, free=turns.get(host), room=room)
-        line.admit(mine, found, flow)
-        if line.free is not None and line.free > now + NEAR:
-            found.turns[host] = line.free
-    return found
+        available = claim_limiter.limit(host) - claimed.get(host, 0)
+        host_queue = _HostQueue(
+            host,
+            rate_policy,
+            now=now,
+            next_send_time=next_send_times.get(host),
+            available=available,
+        )
+        host_queue.admit(host_rows, plan, claim_limiter)
+        if (
+            host_queue.next_send_time is not None
+            and host_queue.next_send_time > now + MIN_RECORDED_BACKLOG
+        ):
+            plan.next_send_times[host] = host_queue.next_send_time
+    return plan
 
 
-class _Line:
-    """The rows of one registry, standing in line."""
+class _HostQueue:
+    """The due rows of one registry, with the time at which its next check may be sent.
+
+    Example: at a rate of 2 a second, five rows with different keys that are due at 12:00:00 get
+    the send times 0, 0.5, 1, 1.5 and 2 s later. All are within the horizon of 2 s and are sent
+    now; the sixth, at 2.5 s, is deferred to its send time. When it is claimed then, it carries the
+    reason `budget.turn` and is sent without a second reservation.
+    """
 
     def __init__(
-        self, host: str, pace: Pace, *, now: datetime, free: datetime | None, room: int
+        self,
+        host: str,
+        rate_policy: CheckRatePolicy,
+        *,
+        now: datetime,
+        next_send_time: datetime | None,
+        available: int,
     ) -> None:
-        self.free = max(free or now, now) if pace.rate > 0 else None
-        self._step = timedelta(seconds=1 / pace.rate) if pace.rate > 0 else timedelta(0)
+        self.next_send_time = max(next_send_time or now, now) if rate_policy.rate > 0 else None
+        self._send_interval = (
+            timedelta(seconds=1 / rate_policy.rate) if rate_policy.rate > 0 else timedelta(0)
+        )
         self._host = host
         self._now = now
-        self._room = room
-        self._places: dict[str, datetime] = {}
+        self._available = available
+        self._send_times: dict[str, datetime] = {}
 
-    def admit(self, rows: Sequence[Due], found: Spread, flow: Flow) -> None:
+    def admit(
+        self, rows: Sequence[DueTag], plan: DispatchPlan, claim_limiter: ClaimLimiter
+    ) -> None:
+        """Add each row to the plan: sent, or deferred by the rate or by the claim limit."""
         for row in rows:
-            place = self._place(row)
-            if place > self._now + AHEAD:
-                text = f"stands in line for the rate of {self._host}"
-                found.later.append(PutOff(row, place, Decision.WAITED, TURN, text))
-            elif self._room <= 0:
-                found.full.add(self._host)
+            send_time = self._reserve_send_time(row)
+            if send_time > self._now + DISPATCH_HORIZON:
+                text = f"waits for the rate of {self._host}"
+                plan.postponed.append(
+                    PostponedCheck(
+                        row, send_time, ScheduleReason.DEFERRED, RESERVED_SEND_TIME_REASON, text
+                    )
+                )
+            elif self._available <= 0:
+                plan.saturated.add(self._host)
                 text = f"waits for earlier checks at {self._host} to end"
-                until = flow.line_up(self._host, self._now)
-                found.later.append(PutOff(row, until, Decision.WAITED, TURN, text))
+                retry_time = claim_limiter.reserve_retry_time(self._host, self._now)
+                plan.postponed.append(
+                    PostponedCheck(
+                        row, retry_time, ScheduleReason.DEFERRED, RESERVED_SEND_TIME_REASON, text
+                    )
+                )
             else:
-                self._room -= 1
-                found.go.append(row)
+                self._available -= 1
+                plan.send.append(row)
 
-    def _place(self, row: Due) -> datetime:
-        """When the row's check fits in; the same for all that share it."""
-        if self.free is None or (row.decision == Decision.WAITED and row.reason == TURN):
+    def _reserve_send_time(self, row: DueTag) -> datetime:
+        """Return when the row's check may be sent; rows with the same key share the time."""
+        if self.next_send_time is None or (
+            row.reason == ScheduleReason.DEFERRED and row.error_code == RESERVED_SEND_TIME_REASON
+        ):
             return self._now
-        place = self._places.get(row.key)
-        if place is None:
-            place = self._places[row.key] = self.free
-            self.free += self._step
-        return place
+        send_time = self._send_times.get(row.key)
+        if send_time is None:
+            send_time = self._send_times[row.key] = self.next_send_time
+            self.next_send_time += self._send_interval
+        return send_time
 
 
-def pack_batches(rows: Sequence[Due], *, most: int) -> list[list[int]]:
-    """Row ids in batches of about `most`, a registry's together, those who share a check too."""
-    order = {host: place for place, host in enumerate(dict.fromkeys(row.host for row in rows))}
+def pack_batches(rows: Sequence[DueTag], *, max_size: int) -> list[list[int]]:
+    """Return row ids in batches of about `max_size` (scheduling-3.4).
+
+    Rows of a registry are together. Rows with the same key are never split, so a batch may be
+    larger.
+    """
+    host_order = {
+        host: position for position, host in enumerate(dict.fromkeys(row.host for row in rows))
+    }
     batches: list[list[int]] = []
     last_key = ""
-    for row in sorted(rows, key=lambda row: (order[row.host], row.key, row.id)):
-        if not batches or (len(batches[-1]) >= most and row.key != last_key):
+    for row in sorted(rows, key=lambda row: (host_order[row.host], row.key, row.id)):
+        if not batches or (len(batches[-1]) >= max_size and row.key != last_key):
             batches.append([])
         batches[-1].append(row.id)
         last_key = row.key

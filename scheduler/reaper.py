@@ -1,9 +1,8 @@
-"""What fell is picked up: queued jobs that nobody heard of, running jobs that nobody carries.
+"""The reaper: publishes lost jobs again, ends exhausted ones, and deletes what has expired.
 
-And what nobody needs any more is put away: changes that no watcher may still ask for, and
-yesterday's Events.
-
-The row is the truth and a message only knocks, so knocking once too often costs one look.
+Lost are queued jobs whose message is gone, and running jobs whose lease has expired. Deleted are
+changes that no watch may start from any more, and old Events. The job row is authoritative, so a
+message too many costs one query (scheduling-11.1).
 """
 
 from __future__ import annotations
@@ -19,116 +18,133 @@ from models.config.import_config import build_cadence
 from models.config.settings import Settings
 from models.errors import LeaseLostError, TagstreamError, status_of
 from models.job_types import Job, JobResult, JobState
-from models.store.changes.change_log import forget_changes, stale_changes
+from models.store.changes.change_pruning import delete_changes, find_stale_changes
 from models.store.database.session import transaction
 from models.store.events.event_store import has_stale_events, prune_events
-from models.store.jobs.job_store import dropped_jobs, finish_job, settle_parent
-from models.store.jobs.reimport_store import stuck_reimports
-from models.store.registries.registry_store import discover_registries, unknown_hosts
-from models.store.schedule.clock_skew import notice_cadence, notice_clock
-from models.streams.registries.registry_policies import NO_POLICIES, Policies
+from models.store.jobs.job_queries import list_abandoned_jobs
+from models.store.jobs.job_store import finish_job, update_parent
+from models.store.jobs.reimport_store import list_stuck_reimports
+from models.store.registries.registry_store import (
+    create_discovered_registries,
+    list_undiscovered_hosts,
+)
+from models.store.schedule.clock_skew import handle_clock_change, handle_interval_change
+from models.streams.registries.registry_policies import NO_POLICIES, RegistryPolicies
 from models.streams.schedule.check_schedule import Cadence
-from worker.job_queue import knock_all, utc_now
+from worker.job_queue import publish_all, utc_now
 
 log = structlog.get_logger()
 
-MOST_AT_ONCE = 500
-MOST_ROUNDS = 20
+MAX_ROWS_PER_SWEEP = 500
+MAX_PRUNE_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """How many jobs were knocked for again, and how many were given up."""
+class SweepResult:
+    """How many jobs were published again, and how many were ended as failed."""
 
-    knocked: int = 0
-    given_up: int = 0
+    published: int = 0
+    failed: int = 0
 
 
 def sweep_jobs(
-    engine: Engine, app: Celery, settings: Settings, *, policies: Policies = NO_POLICIES
-) -> Swept:
-    """Knock for every dropped job; one whose workers died too often ends as failed."""
+    engine: Engine, app: Celery, settings: Settings, *, policies: RegistryPolicies = NO_POLICIES
+) -> SweepResult:
+    """Publish every lost job again, and run the other periodic maintenance (scheduling-11.1).
+
+    A job whose worker died too often ends as failed with `job.worker_lost`.
+    """
     now = utc_now()
     with transaction(engine, write=False) as session:
-        dropped = dropped_jobs(
-            session, now=now, queued_before=now - settings.sweep_interval, limit=MOST_AT_ONCE
+        orphaned = list_abandoned_jobs(
+            session,
+            now=now,
+            published_before=now - settings.reaper_interval,
+            limit=MAX_ROWS_PER_SWEEP,
         )
-        stuck = stuck_reimports(session)
-    lost = [job for job in dropped if job.attempt >= settings.job_attempts]
-    alive = [job for job in dropped if job.attempt < settings.job_attempts]
-    given_up = sum(1 for job in lost if _give_up(engine, job, now=now))
-    # With the broker away no knock is heard: the next sweep will do.
-    knocked = knock_all(engine, app, alive)
+        stuck = list_stuck_reimports(session)
+    exhausted = [job for job in orphaned if job.attempt >= settings.job_attempts]
+    retryable = [job for job in orphaned if job.attempt < settings.job_attempts]
+    failed = sum(1 for job in exhausted if _fail_job(engine, job, now=now))
+    # If the broker is unavailable, nothing is published: the next sweep tries again.
+    published = publish_all(engine, app, retryable)
     if stuck:
         with transaction(engine) as session:
             for job_id in stuck:
-                settle_parent(session, job_id, now=now)
-    prune_log(engine, now=now)
-    prune_told(engine, now=now)
-    find_registries(engine, now=now)
-    mind_clock(engine, build_cadence(settings, policies), now=now)
-    if dropped:
-        log.info("sweep.finished", knocked=knocked, given_up=given_up)
-    return Swept(knocked, given_up)
+                update_parent(session, job_id, now=now)
+    prune_changes(engine, now=now)
+    prune_old_events(engine, now=now)
+    discover_unknown_registries(engine, now=now)
+    correct_schedule(engine, build_cadence(settings, policies), now=now)
+    if orphaned:
+        log.info("sweep.finished", published=published, failed=failed)
+    return SweepResult(published, failed)
 
 
-def prune_log(engine: Engine, *, now: datetime) -> int:
-    """Forget old changes; how many. Who only looks, and finds none, keeps no writer waiting."""
+def prune_changes(engine: Engine, *, now: datetime) -> int:
+    """Delete old changes; return how many.
+
+    Reads first, so that a sweep without stale changes blocks no writer.
+    """
     with transaction(engine, write=False) as session:
-        stale = stale_changes(session, now=now)
+        stale = find_stale_changes(session, now=now)
     if not stale:
         return 0
     with transaction(engine) as session:
-        gone = forget_changes(session, stale)
-    log.info("changes.pruned", changes=gone)
-    return gone
+        pruned = delete_changes(session, stale)
+    log.info("changes.pruned", changes=pruned)
+    return pruned
 
 
-def prune_told(engine: Engine, *, now: datetime) -> int:
-    """Forget old Events, and those that are too many; how many."""
+def prune_old_events(engine: Engine, *, now: datetime) -> int:
+    """Delete old Events, and those beyond the limit; return how many."""
     with transaction(engine, write=False) as session:
         if not has_stale_events(session, now=now):
             return 0
-    gone = 0
-    for _ in range(MOST_ROUNDS):
+    pruned = 0
+    for _ in range(MAX_PRUNE_ROUNDS):
         with transaction(engine) as session:
-            some = prune_events(session, now=now)
-        gone += some
-        if not some:
+            batch_pruned = prune_events(session, now=now)
+        pruned += batch_pruned
+        if not batch_pruned:
             break
-    log.info("events.pruned", events=gone)
-    return gone
+    log.info("events.pruned", events=pruned)
+    return pruned
 
 
-def find_registries(engine: Engine, *, now: datetime) -> int:
-    """Make an object for each registry that tags follow and that has none; how many."""
+def discover_unknown_registries(engine: Engine, *, now: datetime) -> int:
+    """Create a Registry object for each registry that has rows and no object; return how many.
+
+    (scheduling-9.2) Reads first, so that a sweep without new registries blocks no writer.
+    """
     with transaction(engine, write=False) as session:
-        unknown = unknown_hosts(session, limit=1)
+        unknown = list_undiscovered_hosts(session, limit=1)
     if not unknown:
         return 0
     with transaction(engine) as session:
-        return discover_registries(session, now=now, limit=MOST_AT_ONCE)
+        return create_discovered_registries(session, now=now, limit=MAX_ROWS_PER_SWEEP)
 
 
-def mind_clock(engine: Engine, cadence: Cadence, *, now: datetime) -> int:
-    """Note the time, and call turns back that were planned by a clock that went ahead, or by
-    intervals that are not the operator's any more.
+def correct_schedule(engine: Engine, cadence: Cadence, *, now: datetime) -> int:
+    """Correct due times after a clock that ran ahead, and after changed intervals.
+
+    Return how many rows the clock affected (scheduling-2.7, scheduling-2.8).
     """
     with transaction(engine) as session:
-        called = notice_clock(session, cadence=cadence, now=now)
-        moved = notice_cadence(session, cadence=cadence, now=now)
-    if moved:
-        log.info("schedule.intervals_changed", turns=moved)
-    if called:
-        log.warning("schedule.clock_set_back", turns=called)
-    return called
+        corrected = handle_clock_change(session, cadence=cadence, now=now)
+        rescheduled = handle_interval_change(session, cadence=cadence, now=now)
+    if rescheduled:
+        log.info("schedule.intervals_changed", rows=rescheduled)
+    if corrected:
+        log.warning("schedule.clock_set_back", rows=corrected)
+    return corrected
 
 
-def _give_up(engine: Engine, job: Job, *, now: datetime) -> bool:
-    """False where somebody else took or finished the job meanwhile."""
+def _fail_job(engine: Engine, job: Job, *, now: datetime) -> bool:
+    """End a job as failed. Return False if it was claimed or finished meanwhile."""
     error = TagstreamError(
-        f"the worker died {job.attempt} times while it carried this job, so it is not tried "
-        "again; look at the worker's log for what it died of, then import again",
+        f"the worker died {job.attempt} times while it ran this job, so the job is not tried "
+        "again; find the cause in the worker's log, then import again",
         code="job.worker_lost",
     )
     try:
@@ -139,7 +155,7 @@ def _give_up(engine: Engine, job: Job, *, now: datetime) -> bool:
                 state=JobState.FAILED,
                 result=JobResult(error=status_of(error)),
                 with_errors=True,
-                answer=None,
+                response=None,
                 now=now,
             )
     except LeaseLostError:

@@ -58,7 +58,7 @@ def rules_with_tests():
 
 
 def _cases_of(node):
-    """Yield every `mark.case(...)` of the function, also inside `pytest.param(..., marks=...)`."""
+    """Yield the case of every `mark.case(...)`, also inside `pytest.param(..., marks=...)`."""
     for decorator in node.decorator_list:
         for call in ast.walk(decorator):
             if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("mark.case"):
@@ -68,7 +68,7 @@ def _cases_of(node):
 
 
 def render():
-    """Return the page with its column of tests made anew."""
+    """Return the page with its column of tests generated again."""
     tests = claimed()
     return "".join(
         _row(row, tests) if (row := _ROW.match(line)) else line + "\n"

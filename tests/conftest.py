@@ -1,13 +1,13 @@
-"""What every test may ask for: registries that misbehave, real servers, both databases."""
+"""Fixtures for all tests: fake registries, real servers, both databases."""
 
 import pytest
 from hypothesis import settings
 
-from models.store.database.session import open_engine, upgrade
-from tests.fakeregistry.canary import Canary
+from models.store.database.session import open_engine, upgrade_database
 from tests.fakeregistry.certificates import Authority
+from tests.fakeregistry.leak_detector import LeakDetector
 from tests.fakeregistry.server import FakeRegistry
-from tests.fakeregistry.tokenserver import TokenServer
+from tests.fakeregistry.token_server import TokenServer
 from tests.servers import DockerRegistry, Postgres, Redis
 
 settings.register_profile("ci", deadline=None)
@@ -16,14 +16,14 @@ settings.load_profile("ci")
 
 @pytest.fixture
 def fake():
-    """A fake registry over plain http, empty and open."""
+    """A fake registry over plain HTTP, empty and without authentication."""
     with FakeRegistry() as registry:
         yield registry
 
 
 @pytest.fixture(scope="session")
 def authority():
-    """The throwaway certificate authority behind `tls_fake`."""
+    """The temporary certificate authority behind `tls_fake`."""
     return Authority()
 
 
@@ -42,11 +42,11 @@ def tls_fake(authority):
 
 @pytest.fixture
 def open_fake():
-    """Opens as many more fake registries as a test needs; takes what FakeRegistry takes."""
+    """Open further fake registries; the arguments are those of FakeRegistry."""
     opened = []
 
-    def open_one(**how):
-        opened.append(FakeRegistry(**how).start())
+    def open_one(**options):
+        opened.append(FakeRegistry(**options).start())
         return opened[-1]
 
     yield open_one
@@ -63,13 +63,16 @@ def docker_registry():
 
 @pytest.fixture
 def registry(docker_registry):
-    """A real registry, open, with schema1 and deletes. Take repository names of your own."""
+    """A real registry without authentication, with schema1 and deletes.
+
+    All tests share it: use unique repository names.
+    """
     return docker_registry
 
 
 @pytest.fixture(scope="session")
 def registry_basic():
-    """A real registry that wants Basic: `users` has its one user, `s3:crèt` is the password."""
+    """A real registry with Basic authentication: user `team`, password `s3:crèt`."""
     with DockerRegistry(users={"team": "s3:crèt"}) as server:
         yield server
 
@@ -83,7 +86,7 @@ def docker_registry_with_tokens():
 
 @pytest.fixture
 def registry_token(docker_registry_with_tokens):
-    """A real registry that wants tokens; `tokens` issues them, to nobody yet (`tokens.allow`)."""
+    """A real registry with token authentication; `tokens.allow` grants access, at first none."""
     docker_registry_with_tokens.tokens.reset()
     return docker_registry_with_tokens
 
@@ -97,7 +100,7 @@ def redis_server():
 
 @pytest.fixture
 def redis_url(redis_server):
-    """A Redis that holds nothing."""
+    """The URL of an empty Redis."""
     redis_server.clear()
     return redis_server.url
 
@@ -111,7 +114,7 @@ def postgres_server():
 
 @pytest.fixture
 def postgres_url(postgres_server):
-    """A PostgreSQL database without tables, for one test."""
+    """The URL of a PostgreSQL database without tables, for one test."""
     name = postgres_server.create_database()
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
@@ -119,17 +122,20 @@ def postgres_url(postgres_server):
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server):
-    """The name of a database that has its tables already, to be copied."""
+    """The name of a PostgreSQL database with all tables, to be used as a template."""
     name = postgres_server.create_database()
     engine = open_engine(postgres_server.url(name))
-    upgrade(engine)
+    upgrade_database(engine)
     engine.dispose()
     return name
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ready_database_url(request, tmp_path):
-    """A database of each kind in turn; on PostgreSQL the tables are there, to save the time."""
+    """The URL of a SQLite and of a PostgreSQL database; on PostgreSQL the tables exist already.
+
+    Copying a template is faster than running the migrations.
+    """
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/tagstream.db"
         return
@@ -141,7 +147,7 @@ def ready_database_url(request, tmp_path):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path):
-    """A database without tables, of each kind in turn."""
+    """The URL of a SQLite and of a PostgreSQL database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/tagstream.db"
     return request.getfixturevalue("postgres_url")
@@ -149,10 +155,10 @@ def database_url(request, tmp_path):
 
 @pytest.fixture
 def no_secret_leaks(caplog, capsys):
-    """A Canary: put its `secret` where secrets go; it must not turn up in logs or output."""
+    """A LeakDetector whose `secret` must not appear in logs or output when the test ends."""
     caplog.set_level("DEBUG")
-    canary = Canary()
-    yield canary
+    detector = LeakDetector()
+    yield detector
     output = capsys.readouterr()
-    canary.check(caplog.text, *(record.__dict__ for record in caplog.records))
-    canary.check(output.out, output.err)
+    detector.check(caplog.text, *(record.__dict__ for record in caplog.records))
+    detector.check(output.out, output.err)

@@ -1,8 +1,8 @@
-"""The repositories that imports are measured with, and ways to push them.
+"""Sample repositories (corpora) for tests of imports, and functions that push them.
 
 `single`: 200 tags, an image each. `multi`: 100 tags, an index each of 8 platforms and their 8
-attestations. `same`: 300 tags of images, all imported before. Every image has a config of its own;
-layers are shared, as bases are. The same arguments give the same bytes.
+attestations. `unchanged`: 300 tags of images that were imported before. Every image has its own
+config; all images share their layers. Equal arguments give equal bytes.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Manifest:
 class Corpus:
     """Blobs and manifests of one repository, in an order in which they can be pushed.
 
-    Manifests of one `stage` do not point at each other.
+    Manifests of one stage do not refer to each other.
     """
 
     name: str
@@ -63,22 +63,22 @@ class Corpus:
 
     @property
     def tags(self):
-        """Tag → digest."""
+        """The digest of each tag."""
         return {each.tag: each.digest for each in self.manifests if each.tag is not None}
 
 
 def single(tags=200, *, generation=0):
-    """`tags` images. Another `generation` has the same tags and other images."""
+    """Return a corpus of `tags` images. Another `generation` has equal tags and other images."""
     return _images("single", tags, generation)
 
 
-def same(tags=300, *, generation=0):
-    """As `single`; meant to be imported, and then to be looked at again."""
-    return _images("same", tags, generation)
+def unchanged(tags=300, *, generation=0):
+    """Return a corpus like `single`, for measurements of a second import."""
+    return _images("unchanged", tags, generation)
 
 
 def multi(tags=100, *, platforms=8, attestations=8, generation=0):
-    """`tags` indexes, each of `platforms` images and `attestations` about them."""
+    """Return a corpus of `tags` indexes, each of `platforms` images and their `attestations`."""
     blobs = {compute_digest(blob): blob for blob in (*_LAYERS, _STATEMENT)}
     children, indexes = [], []
     for number in range(tags):
@@ -89,81 +89,82 @@ def multi(tags=100, *, platforms=8, attestations=8, generation=0):
             children.append(child)
             entries.append(_entry(child, platform))
         for subject in entries[:attestations]:
-            proof = _attestation(blobs, about, subject["digest"])
-            children.append(proof)
-            entries.append(_attestation_entry(proof, subject["digest"]))
+            attestation = _attestation(blobs, about, subject["digest"])
+            children.append(attestation)
+            entries.append(_attestation_entry(attestation, subject["digest"]))
         indexes.append(_index(entries, tag=_version(number)))
     return Corpus("multi", blobs, (tuple(children), tuple(indexes)))
 
 
 def load(fake, corpus, repository):
-    """Put a corpus into a fake registry."""
+    """Store a corpus in a fake registry."""
     for blob in corpus.blobs.values():
         fake.push_blob(repository, blob)
     for each in corpus.manifests:
         fake.push(repository, tag=each.tag, manifest=each.content, media_type=each.media_type)
 
 
-def push(url, corpus, repository, *, headers=None, at_once=16):
-    """Push a corpus to a real registry at `url`, side by side."""
-    asyncio.run(_push(url, corpus, repository, headers or {}, at_once))
+def push(url, corpus, repository, *, headers=None, concurrency=16):
+    """Push a corpus to a real registry at `url` with concurrent requests."""
+    asyncio.run(_push(url, corpus, repository, headers or {}, concurrency))
 
 
 def push_with_oras(host, repository, tag, files):
-    """Push an artifact of `files` (paths) as `oras` does; a second opinion. Its manifest's digest.
+    """Push an artifact of `files` (paths) with the `oras` client; return its manifest's digest.
 
-    Only to a registry on plain http that asks for nothing.
+    Works only with a registry over plain HTTP without authentication.
     """
     client = oras.client.OrasClient(hostname=host, insecure=True)
-    answer = client.push(
+    response = client.push(
         target=f"{host}/{repository}:{tag}",
         files=[str(path) for path in files],
         disable_path_validation=True,
         manifest_annotations={"org.opencontainers.image.title": tag},
     )
     client.session.close()
-    return answer.headers["Docker-Content-Digest"]
+    return response.headers["Docker-Content-Digest"]
 
 
-async def _push(url, corpus, repository, headers, at_once):
+async def _push(url, corpus, repository, headers, concurrency):
     base = f"{url}/v2/{repository}"
-    connector = aiohttp.TCPConnector(limit=at_once)
+    connector = aiohttp.TCPConnector(limit=concurrency)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
         async def push_blob(digest, content):
-            async with session.post(f"{base}/blobs/uploads/") as begun:
-                _expect(begun, 202)
-                where = begun.headers["Location"]
-            where += f"{'&' if '?' in where else '?'}digest={digest}"
-            # Registries answer with an absolute or a relative place (`registry.md` 2.9).
-            async with session.put(where if "://" in where else url + where, data=content) as ended:
-                _expect(ended, 201)
+            async with session.post(f"{base}/blobs/uploads/") as response:
+                _expect_status(response, 202)
+                location = response.headers["Location"]
+            location += f"{'&' if '?' in location else '?'}digest={digest}"
+            # A Location may be absolute or relative (registry-2.7).
+            target = location if "://" in location else url + location
+            async with session.put(target, data=content) as response:
+                _expect_status(response, 201)
 
-        async def push_manifest(each):
-            kind = {"Content-Type": each.media_type}
-            target = f"{base}/manifests/{each.tag or each.digest}"
-            async with session.put(target, data=each.content, headers=kind) as answer:
-                _expect(answer, 201)
+        async def push_manifest(manifest):
+            media_type = {"Content-Type": manifest.media_type}
+            target = f"{base}/manifests/{manifest.tag or manifest.digest}"
+            async with session.put(target, data=manifest.content, headers=media_type) as response:
+                _expect_status(response, 201)
 
-        await _side_by_side(at_once, [(push_blob, pair) for pair in corpus.blobs.items()])
+        await _run_concurrently(concurrency, [(push_blob, pair) for pair in corpus.blobs.items()])
         for stage in corpus.stages:
-            await _side_by_side(at_once, [(push_manifest, (each,)) for each in stage])
+            await _run_concurrently(concurrency, [(push_manifest, (each,)) for each in stage])
 
 
-async def _side_by_side(at_once, calls):
-    waiting = iter(calls)
+async def _run_concurrently(concurrency, calls):
+    pending = iter(calls)
 
     async def work():
-        for function, arguments in waiting:
+        for function, arguments in pending:
             await function(*arguments)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
+        for _ in range(concurrency):
             group.create_task(work())
 
 
-def _expect(answer, status):
-    assert answer.status == status, f"{answer.method} {answer.url}: {answer.status}"
+def _expect_status(response, status):
+    assert response.status == status, f"{response.method} {response.url}: {response.status}"
 
 
 def _images(name, tags, generation):
@@ -180,10 +181,10 @@ def _version(number):
 
 
 def _image(blobs, about, platform, *, tag=None):
-    """An image of all shared layers; its config is put among `blobs`."""
+    """Return an image of all shared layers; add its config to `blobs`."""
     config = _compact(_config(about, platform))
     blobs[compute_digest(config)] = config
-    layers = [_point(LAYER_TYPE, layer) for layer in _LAYERS]
+    layers = [_descriptor(LAYER_TYPE, layer) for layer in _LAYERS]
     return Manifest(_manifest(config, layers), OCI_MANIFEST, tag)
 
 
@@ -225,7 +226,7 @@ def _attestation(blobs, about, subject):
     )
     blobs[compute_digest(config)] = config
     layer = {
-        **_point(STATEMENT_TYPE, _STATEMENT),
+        **_descriptor(STATEMENT_TYPE, _STATEMENT),
         "annotations": {"in-toto.io/predicate-type": "https://spdx.dev/Document"},
     }
     return Manifest(_manifest(config, [layer]), OCI_MANIFEST)
@@ -236,7 +237,7 @@ def _manifest(config, layers):
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": _point(CONFIG_TYPE, config),
+            "config": _descriptor(CONFIG_TYPE, config),
             "layers": layers,
         }
     )
@@ -249,14 +250,14 @@ def _index(entries, *, tag):
 
 def _entry(child, platform):
     system, architecture, variant = platform
-    where = {"architecture": architecture, "os": system}
-    where.update({"variant": variant} if variant else {})
-    return {**_point(child.media_type, child.content), "platform": where}
+    described = {"architecture": architecture, "os": system}
+    described.update({"variant": variant} if variant else {})
+    return {**_descriptor(child.media_type, child.content), "platform": described}
 
 
 def _attestation_entry(child, subject):
     return {
-        **_point(child.media_type, child.content),
+        **_descriptor(child.media_type, child.content),
         "platform": {"architecture": "unknown", "os": "unknown"},
         "annotations": {
             "vnd.docker.reference.digest": subject,
@@ -265,7 +266,7 @@ def _attestation_entry(child, subject):
     }
 
 
-def _point(media_type, content):
+def _descriptor(media_type, content):
     return {"mediaType": media_type, "digest": compute_digest(content), "size": len(content)}
 
 

@@ -1,4 +1,4 @@
-"""The fixtures of `import.md` Appendix A, byte for byte; each is checked by its sha256."""
+"""The sample manifests and configs of rule imports-8.1, byte for byte; tests check their sha256."""
 
 import base64
 import hashlib
@@ -125,7 +125,7 @@ def _b64url(content):
 
 
 def sign(head, *, length=None, tail=b"\n}"):
-    """A pretty-signed schema1 around `head`, which lacks its closing line."""
+    """Return `head`, which has no closing line, as a pretty-signed schema 1 manifest."""
     protected = compact(
         {
             "formatLength": len(head) if length is None else length,

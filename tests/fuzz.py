@@ -1,8 +1,8 @@
-"""Throws requests at a server and counts what must never be: a 500, a stuck process, a lost answer.
+"""A fuzzer of the API server: it counts responses of 500, stuck processes and lost responses.
 
-`make fuzz` (FUZZ_EXAMPLES requests an operation, 200 unless told). schemathesis makes requests of
-our own OpenAPI documents; beside them come patches, selectors, options and bodies that no schema
-would allow, and bytes that are no HTTP at all.
+`make fuzz` runs it; FUZZ_EXAMPLES is the number of requests an operation (default 200).
+schemathesis makes requests from our own OpenAPI documents. Beside them there are patches,
+selectors, options and bodies that no schema allows, and bytes that are not HTTP.
 """
 
 import json
@@ -23,13 +23,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from api.auth.audit_log import audit
-from models.telemetry.log_setup import configure_logs
-from tests.apiserver import IMAGE_API, ApiWorld
+from models.telemetry.log_setup import configure_logging
+from tests.api_test_server import IMAGE_API, ApiTestServer
 
 GROUPS = ("api/v1", "apis/image.openshift.io/v1", "apis/project.openshift.io/v1")
 MORE_GROUPS = ("apis/sync.tagstream.io/v1", "apis/authorization.k8s.io/v1")
 PATCHES = ("json-patch+json", "merge-patch+json", "strategic-merge-patch+json", "apply-patch+yaml")
-QUIET = {
+HYPOTHESIS_OPTIONS = {
     "deadline": None,
     "database": None,
     "suppress_health_check": list(HealthCheck),
@@ -93,7 +93,7 @@ PARAMETERS = st.dictionaries(
     TEXT | st.integers().map(str) | st.sampled_from(["All", "true", "a in (b", "x=y,!z", "Exact"]),
     max_size=4,
 )
-SOME = st.just({}) | PARAMETERS
+OPTIONAL_PARAMETERS = st.just({}) | PARAMETERS
 GARBAGE = (
     b"",
     b"\x00" * 64,
@@ -105,34 +105,34 @@ GARBAGE = (
 )
 
 
-class Fuzz:
-    """Counts what was asked and how it was answered."""
+class Fuzzer:
+    """Send requests; count responses by status and record the failures."""
 
-    def __init__(self, world, examples):
-        self.world = world
-        self.client = world.client(world.token)
+    def __init__(self, server, examples):
+        self.server = server
+        self.client = server.client(server.token)
         self.examples = examples
         self.codes = Counter()
-        self.bad = []
+        self.failures = []
 
-    def ask(self, method, url, **more):
+    def send(self, method, url, **options):
         try:
-            answer = self.client.request(method, url, timeout=20, **more)
+            response = self.client.request(method, url, timeout=20, **options)
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeEncodeError, ValueError):
             return  # no client could send that
         except httpx.TransportError as error:
-            self.bad.append((method, url, repr(error)))
+            self.failures.append((method, url, repr(error)))
             return
-        self.note(method, url, answer.status_code, answer.text)
+        self.record(method, url, response.status_code, response.text)
 
-    def note(self, method, url, code, text):
+    def record(self, method, url, code, text):
         self.codes[code] += 1
         if code >= 500 and code != 504:
-            self.bad.append((method, url, f"{code} {text[:300]}"))
+            self.failures.append((method, url, f"{code} {text[:300]}"))
 
-    def many(self, strategy, step):
+    def run_examples(self, strategy, step):
         @seed(20261124)
-        @settings(max_examples=self.examples, **QUIET)
+        @settings(max_examples=self.examples, **HYPOTHESIS_OPTIONS)
         @given(strategy)
         def run(value):
             step(value)
@@ -147,16 +147,16 @@ class Fuzz:
                 operation = found.ok()
                 if "watch" in operation.path:
                     continue
-                self.many(operation.as_strategy(), self.send_case)
+                self.run_examples(operation.as_strategy(), self.send_case)
 
     def send_case(self, case):
-        found = case.as_transport_kwargs(base_url=self.world.url)
+        found = case.as_transport_kwargs(base_url=self.server.url)
         query = dict(found.get("params") or {})
         query.pop("watch", None)
-        more = {"json": found["json"]} if "json" in found else {"content": found.get("data")}
+        body = {"json": found["json"]} if "json" in found else {"content": found.get("data")}
         headers = {k: v for k, v in (found.get("headers") or {}).items() if v is not None}
         headers.pop("Authorization", None)
-        self.ask(found["method"], found["url"], params=query, headers=headers, **more)
+        self.send(found["method"], found["url"], params=query, headers=headers, **body)
 
     def patches(self):
         base = f"{IMAGE_API}/namespaces/ns1"
@@ -171,11 +171,11 @@ class Fuzz:
                         params = {"fieldManager": "fuzz", **params}
                         body = {**named, **body} if isinstance(body, dict) else body
                     content = json.dumps(body).encode()
-                    self.ask(
+                    self.send(
                         "PATCH", f"{base}/{path}", content=content, headers=headers, params=params
                     )
 
-                self.many(st.tuples(LIKE_OBJECTS | JSON, SOME), send)
+                self.run_examples(st.tuples(LIKE_OBJECTS | JSON, OPTIONAL_PARAMETERS), send)
 
     def bodies(self):
         base = f"{IMAGE_API}/namespaces/ns1"
@@ -186,10 +186,10 @@ class Fuzz:
                 body, name, params = value
                 if isinstance(body, dict):
                     body = {**body, "metadata": {"name": name}}
-                self.ask("POST", f"{base}/{resource}", json=_finite(body), params=params)
+                self.send("POST", f"{base}/{resource}", json=_finite(body), params=params)
 
             names = st.sampled_from(["app", "app:v1", "app:v2", "new", "a:b:c", ""]) | TEXT
-            self.many(st.tuples(LIKE_OBJECTS, names, SOME), send)
+            self.run_examples(st.tuples(LIKE_OBJECTS, names, OPTIONAL_PARAMETERS), send)
         types = st.sampled_from(
             ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "x/y"]
         )
@@ -197,27 +197,31 @@ class Fuzz:
         def send_bytes(value):
             content, kind = value
             headers = {"Content-Type": kind}
-            self.ask("POST", "/api/v1/namespaces/ns1/secrets", content=content, headers=headers)
+            self.send("POST", "/api/v1/namespaces/ns1/secrets", content=content, headers=headers)
 
         raw = st.binary(max_size=200) | st.binary(max_size=200).map(lambda b: b"k8s\x00" + b)
-        self.many(st.tuples(raw, types), send_bytes)
+        self.run_examples(st.tuples(raw, types), send_bytes)
 
     def lists(self):
         def send(params):
-            self.ask("GET", f"{IMAGE_API}/namespaces/ns1/imagestreams", params=params)
-            self.ask("GET", f"{IMAGE_API}/imagestreamtags", params=params)
+            self.send("GET", f"{IMAGE_API}/namespaces/ns1/imagestreams", params=params)
+            self.send("GET", f"{IMAGE_API}/imagestreamtags", params=params)
             params = {**params, "watch": "1", "timeoutSeconds": "1"}
             if params.get("resourceVersion"):
-                self.ask("GET", f"{IMAGE_API}/imagestreams", params=params)
+                self.send("GET", f"{IMAGE_API}/imagestreams", params=params)
 
-        self.many(PARAMETERS, send)
-        self.many(TEXT, lambda name: self.ask("GET", f"{IMAGE_API}/images/{quote(name, safe='')}"))
-        self.many(TEXT, lambda text: self.ask("GET", "/apis", headers={"Accept": _ascii(text)}))
+        self.run_examples(PARAMETERS, send)
+        self.run_examples(
+            TEXT, lambda name: self.send("GET", f"{IMAGE_API}/images/{quote(name, safe='')}")
+        )
+        self.run_examples(
+            TEXT, lambda text: self.send("GET", "/apis", headers={"Accept": _ascii(text)})
+        )
 
     def garbage(self):
-        context = ssl.create_default_context(cafile=self.world.files.authority)
+        context = ssl.create_default_context(cafile=self.server.files.authority)
         for content in GARBAGE * 3:
-            with socket.create_connection(("127.0.0.1", self.world.server.port), 5) as plain:
+            with socket.create_connection(("127.0.0.1", self.server.server.port), 5) as plain:
                 try:
                     with context.wrap_socket(plain, server_hostname="localhost") as wrapped:
                         wrapped.sendall(content)
@@ -226,7 +230,7 @@ class Fuzz:
                 except OSError:
                     pass
             self.codes["garbage"] += 1
-        self.ask("GET", "/readyz")
+        self.send("GET", "/readyz")
 
 
 def _finite(value):
@@ -238,24 +242,25 @@ def _ascii(text):
 
 
 def main():
-    configure_logs("ERROR", "console", quiet=True)
+    configure_logging("ERROR", "console", quiet=True)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     audit._logger = structlog.PrintLogger(Path(os.devnull).open("w"))  # noqa: SIM115
     examples = int(os.environ.get("FUZZ_EXAMPLES", "200"))
-    with tempfile.TemporaryDirectory() as home, ApiWorld(Path(home), worker=True) as world:
-        fuzz = Fuzz(world, examples)
+    with tempfile.TemporaryDirectory() as home, ApiTestServer(Path(home), worker=True) as server:
+        fuzzer = Fuzzer(server, examples)
         tag = {"name": "v1", "from": {"kind": "DockerImage", "name": "q/x:1"}, "reference": True}
         body = {"metadata": {"name": "app"}, "spec": {"tags": [tag]}}
-        fuzz.ask("POST", f"{IMAGE_API}/namespaces/ns1/imagestreams", json=body)
-        for part in (fuzz.schemas, fuzz.patches, fuzz.bodies, fuzz.lists, fuzz.garbage):
+        fuzzer.send("POST", f"{IMAGE_API}/namespaces/ns1/imagestreams", json=body)
+        for part in (fuzzer.schemas, fuzzer.patches, fuzzer.bodies, fuzzer.lists, fuzzer.garbage):
             part()
-            print(f"{part.__name__}: {sum(fuzz.codes.values())} so far, {len(fuzz.bad)} bad")
-        alive = world.client().get("/readyz").text
-    print(f"{sum(fuzz.codes.values())} requests: {dict(sorted(fuzz.codes.items(), key=str))}")
-    for method, url, what in fuzz.bad[:20]:
-        print(f"  {method} {url}: {what}")
-    print(f"bad answers: {len(fuzz.bad)}; the server is {alive} afterwards")
-    return 1 if fuzz.bad or alive != "ok" else 0
+            sent, failed = sum(fuzzer.codes.values()), len(fuzzer.failures)
+            print(f"{part.__name__}: {sent} requests so far, {failed} failures")
+        readiness = server.client().get("/readyz").text
+    print(f"{sum(fuzzer.codes.values())} requests: {dict(sorted(fuzzer.codes.items(), key=str))}")
+    for method, url, reason in fuzzer.failures[:20]:
+        print(f"  {method} {url}: {reason}")
+    print(f"failures: {len(fuzzer.failures)}; readiness of the server afterwards: {readiness}")
+    return 1 if fuzzer.failures or readiness != "ok" else 0
 
 
 if __name__ == "__main__":

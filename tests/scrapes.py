@@ -1,4 +1,4 @@
-"""Reading what a process exposes, as Prometheus does."""
+"""Read the metrics of a process as Prometheus scrapes them."""
 
 import contextlib
 import re
@@ -13,7 +13,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def parse(text):
-    """Every sample of a page, by its name and labels; whatever is no sample is a mistake."""
+    """Return every sample of a page by name and labels; fail at a malformed line."""
     found = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -23,38 +23,38 @@ def parse(text):
 
 
 def samples():
-    """Every sample of this process."""
-    return parse(metrics.render().decode())
+    """Return every sample of this process."""
+    return parse(metrics.render_metrics().decode())
 
 
-def told(name, *, page=None, **labels):
-    """The value of one sample; 0 where it is not told."""
+def sample_value(name, *, page=None, **labels):
+    """Return the value of one sample; 0 where it is missing."""
     found = samples() if page is None else parse(page)
     return found.get((name, *sorted(labels.items())), 0.0)
 
 
-def grown(act, name, **labels):
-    """How much a sample grows while `act` is done."""
-    before = told(name, **labels)
+def increase(act, name, **labels):
+    """Return how much a sample grows while `act` runs."""
+    before = sample_value(name, **labels)
     act()
-    return told(name, **labels) - before
+    return sample_value(name, **labels) - before
 
 
 @contextlib.contextmanager
 def few_registries():
-    """A process that has met no registry yet; afterwards it remembers those of before."""
-    known, children, waits = registry_label._known, metrics._CHILDREN, metrics._WAITED
-    kept = dict(known), dict(children), dict(waits)
+    """Make the process know no registry; afterwards it knows those of before again."""
+    known, children, waits = registry_label._known, metrics._REQUEST_METRICS, metrics._WAIT_METRICS
+    saved = dict(known), dict(children), dict(waits)
     for each in (known, children, waits):
         each.clear()
     yield
-    for each, before in zip((known, children, waits), kept, strict=True):
+    for each, before in zip((known, children, waits), saved, strict=True):
         each.clear()
         each.update(before)
 
 
 def scrape(role):
-    """The page of a process that tells in its log where it serves it."""
+    """Fetch the page of a process whose log names the port."""
     found = re.search(r'"port": (\d+), "event": "metrics.served"', role.output)
     assert found, role.output
     return httpx.get(f"http://127.0.0.1:{found[1]}/metrics", timeout=10).text

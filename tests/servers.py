@@ -1,5 +1,7 @@
-"""Real servers for tests: docker-registry, Redis, PostgreSQL. Each on a free port, in a temporary
-directory, gone when the block ends. A binary that is missing is a failure, never a skip.
+"""Real servers for tests: docker-registry, Redis, PostgreSQL.
+
+Each listens on a free port and stores its data in a temporary directory; both are gone when the
+block ends. A missing program is a failure, never a skip.
 """
 
 import contextlib
@@ -22,17 +24,20 @@ import pytest
 
 from tests.fakeregistry.content import compute_digest, guess_type, manifest_digest
 
-_PATIENCE = 30.0
-_TRIES = 5
+_START_TIMEOUT_SECONDS = 30.0
+_MAX_START_ATTEMPTS = 5
 _POSTGRES_HOMES = "/usr/lib/postgresql/*/bin"
-_LINE = re.compile(r'"([A-Z]+ \S+) HTTP/1\.[01]" (\d+)')
+_ACCESS_LOG_LINE = re.compile(r'"([A-Z]+ \S+) HTTP/1\.[01]" (\d+)')
 
 
 def find_binary(name, *, beside=()):
-    """The path of a program, or the failure of the test."""
+    """Return the path of a program; fail the test if it is not installed.
+
+    `beside` are patterns of further directories; the last match wins.
+    """
     found = shutil.which(name)
-    for place in beside:
-        candidates = sorted(Path("/").glob(f"{place.lstrip('/')}/{name}"))
+    for directory in beside:
+        candidates = sorted(Path("/").glob(f"{directory.lstrip('/')}/{name}"))
         found = str(candidates[-1]) if candidates else found
     if found is None:
         pytest.fail(f"{name} is not installed; `make servers` installs it")
@@ -40,14 +45,17 @@ def find_binary(name, *, beside=()):
 
 
 def free_port():
-    """A port that nobody listens on now."""
+    """Return a port on which no process listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 class Server:
-    """A child process that listens on `port`; it dies with us. `with` it, or start() and stop()."""
+    """A child process that listens on `port` and is killed when this process dies.
+
+    Use it in a `with` block, or call start() and stop().
+    """
 
     name = ""
     stop_signal = signal.SIGTERM
@@ -58,7 +66,7 @@ class Server:
         self._process = None
 
     def command(self):
-        """What to run; called with `port` chosen."""
+        """Return the command to run; `port` is chosen before."""
         raise NotImplementedError
 
     def is_ready(self):
@@ -66,10 +74,10 @@ class Server:
             return True
 
     def prepare(self):
-        """What has to be there before the first start."""
+        """Create what has to exist before the first start."""
 
     def run_as(self):
-        """Keywords for Popen that say who runs it."""
+        """Return keyword arguments for Popen that set the user of the process."""
         return {}
 
     @property
@@ -78,7 +86,7 @@ class Server:
 
     @property
     def output(self):
-        """What the server has said so far."""
+        """What the server has printed so far."""
         return (self.directory / "output").read_text(errors="replace")
 
     @property
@@ -86,10 +94,10 @@ class Server:
         return self._process.pid
 
     def start(self):
-        """Start it on a new port; another process may take a port between choice and use."""
+        """Start it on a new port; try again if another process takes the port before it does."""
         try:
             self.prepare()
-            for _ in range(_TRIES):
+            for _ in range(_MAX_START_ATTEMPTS):
                 self.port = free_port()
                 if self._launch():
                     return self
@@ -99,12 +107,12 @@ class Server:
             raise
 
     def restart(self):
-        """Start it again where it was, after stop(keep=True)."""
+        """Start it again on its port and data, after stop(keep=True)."""
         if not self._launch():
             pytest.fail(f"{self.name} does not start again:\n{self.output[-2000:]}")
 
     def stop(self, *, keep=False):
-        """Stop it, and forget its data unless `keep`."""
+        """Stop it, and delete its data unless `keep`."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
             try:
@@ -123,8 +131,8 @@ class Server:
         self.stop()
 
     def _launch(self):
-        with_us = shutil.which("setpriv")
-        prefix = [with_us, "--pdeathsig", "KILL"] if with_us else []
+        setpriv = shutil.which("setpriv")
+        prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
         with (self.directory / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 [*prefix, *self.command()],
@@ -134,8 +142,8 @@ class Server:
                 stderr=output,
                 **self.run_as(),
             )
-        until = time.monotonic() + _PATIENCE
-        while time.monotonic() < until and self._process.poll() is None:
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError, httpx.TransportError, psycopg.OperationalError):
                 if self.is_ready():
                     return True
@@ -148,10 +156,11 @@ class Server:
 
 
 class DockerRegistry(Server):
-    """docker-registry on files, with schema1 and deletes: open, or with `users`, or with `tokens`.
+    """docker-registry on files, with schema1 and deletes.
 
-    `users` maps names to passwords (htpasswd); `tokens` is a running TokenServer. With one of
-    them, `push` and `delete` show the right credential themselves.
+    Without arguments it needs no authentication. `users` maps names to passwords (htpasswd);
+    `tokens` is a running TokenServer. With one of them, `push` and `delete` send a valid
+    credential.
     """
 
     name = "docker-registry"
@@ -212,7 +221,7 @@ class DockerRegistry(Server):
         return f"http://{self.host}"
 
     def authorization(self, repository):
-        """Headers that may do anything with `repository`."""
+        """Return headers that allow every action on `repository`."""
         if self.tokens:
             token = self.tokens.mint({repository: ["pull", "push", "delete"]})
             return {"Authorization": f"Bearer {token}"}
@@ -223,26 +232,29 @@ class DockerRegistry(Server):
             return {"Authorization": next(login.auth_flow(request)).headers["Authorization"]}
         return {}
 
-    def request(self, method, path, *, repository="", **how):
-        """A request below `/v2/` by somebody who may do anything."""
+    def request(self, method, path, *, repository="", **options):
+        """Send a request below `/v2/` with a credential for every action on `repository`."""
         if self._client is None:
             self._client = httpx.Client(trust_env=False, timeout=30)
-        headers = {**self.authorization(repository), **how.pop("headers", {})}
+        headers = {**self.authorization(repository), **options.pop("headers", {})}
         url = path if path.startswith("http") else f"{self.url}/v2/{path}"
-        return self._client.request(method, url, headers=headers, **how)
+        return self._client.request(method, url, headers=headers, **options)
 
     def push(self, repository, *, tag=None, manifest, media_type=None, config=None, blobs=()):
-        """Push a manifest, after config and blobs; its digest. What it points at must be there."""
+        """Push config and blobs, then the manifest; return its digest.
+
+        Everything that the manifest refers to must exist.
+        """
         for blob in (*([] if config is None else [config]), *blobs):
             self.push_blob(repository, blob)
         digest = manifest_digest(manifest)
-        kind = media_type or guess_type(manifest)
-        answer = self.put_manifest(repository, tag or digest, manifest, kind)
-        assert answer.status_code == 201, answer.text
-        return answer.headers["Docker-Content-Digest"]
+        media_type = media_type or guess_type(manifest)
+        response = self.put_manifest(repository, tag or digest, manifest, media_type)
+        assert response.status_code == 201, response.text
+        return response.headers["Docker-Content-Digest"]
 
     def put_manifest(self, repository, name, manifest, media_type):
-        """The bare answer to pushing a manifest."""
+        """Push a manifest; return the response."""
         return self.request(
             "PUT",
             f"{repository}/manifests/{name}",
@@ -252,33 +264,34 @@ class DockerRegistry(Server):
         )
 
     def push_blob(self, repository, content):
-        begun = self.request("POST", f"{repository}/blobs/uploads/", repository=repository)
-        assert begun.status_code == 202, begun.text
+        started = self.request("POST", f"{repository}/blobs/uploads/", repository=repository)
+        assert started.status_code == 202, started.text
         digest = compute_digest(content)
-        where = httpx.URL(begun.headers["Location"]).copy_add_param("digest", digest)
-        kind = {"Content-Type": "application/octet-stream"}
-        ended = self.request(
-            "PUT", str(where), repository=repository, content=content, headers=kind
+        location = httpx.URL(started.headers["Location"]).copy_add_param("digest", digest)
+        headers = {"Content-Type": "application/octet-stream"}
+        completed = self.request(
+            "PUT", str(location), repository=repository, content=content, headers=headers
         )
-        assert ended.status_code == 201, ended.text
+        assert completed.status_code == 201, completed.text
         return digest
 
     def delete(self, repository, digest):
-        """Delete a manifest by its digest; its tags go with it."""
+        """Delete a manifest by its digest, and with it its tags."""
         path = f"{repository}/manifests/{digest}"
-        answer = self.request("DELETE", path, repository=repository)
-        assert answer.status_code == 202, answer.text
+        response = self.request("DELETE", path, repository=repository)
+        assert response.status_code == 202, response.text
 
     def requests(self, repository=""):
-        """The lines "METHOD /path?query" of the access log that are about `repository`.
+        """Return the lines "METHOD /path?query" of the access log that concern `repository`.
 
-        The registry writes a line after the answer is out, so this waits until nothing is added.
+        The registry writes a line after it has sent the response, so this waits until the log
+        does not grow.
         """
         seen = None
         while seen != (seen := self.output):
             time.sleep(0.05)
         wanted = f" /v2/{repository}/" if repository else " /"
-        return [line for line, _ in _LINE.findall(seen) if wanted in line]
+        return [line for line, _ in _ACCESS_LOG_LINE.findall(seen) if wanted in line]
 
 
 def _bcrypt(password):
@@ -286,30 +299,30 @@ def _bcrypt(password):
 
 
 class Redis(Server):
-    """redis-server that keeps nothing."""
+    """redis-server without persistence."""
 
     name = "redis"
 
     def command(self):
-        keep_nothing = ["--save", "", "--appendonly", "no"]
-        where = ["--bind", "127.0.0.1", "--port", str(self.port)]
-        return [find_binary("redis-server"), *where, *keep_nothing]
+        no_persistence = ["--save", "", "--appendonly", "no"]
+        address = ["--bind", "127.0.0.1", "--port", str(self.port)]
+        return [find_binary("redis-server"), *address, *no_persistence]
 
     @property
     def url(self):
         return f"redis://{self.host}/0"
 
     def clear(self):
-        """Forget everything."""
+        """Delete every key."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             connection.sendall(b"FLUSHALL\r\n")
             assert connection.recv(16) == b"+OK\r\n"
 
 
 class Postgres(Server):
-    """PostgreSQL that trusts everybody on this machine and forgets all in a power cut.
+    """PostgreSQL that trusts every local connection and does not sync its writes to disk.
 
-    It refuses to run as root, so root runs it as `postgres`.
+    PostgreSQL refuses to run as root, so root runs it as `postgres`.
     """
 
     name = "postgres"
@@ -329,15 +342,15 @@ class Postgres(Server):
         if not os.geteuid():
             shutil.chown(self.directory, "postgres", "postgres")
         initdb = find_binary("initdb", beside=[_POSTGRES_HOMES])
-        how = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        made = subprocess.run(
-            [initdb, *how, "-D", self._data],
+        options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]
+        created = subprocess.run(
+            [initdb, *options, "--no-sync", "-D", self._data],
             cwd=self.directory,
             capture_output=True,
             text=True,
             **self.run_as(),
         )
-        assert made.returncode == 0, made.stderr
+        assert created.returncode == 0, created.stderr
 
     def command(self):
         settings = {
@@ -362,14 +375,14 @@ class Postgres(Server):
         return f"postgresql://postgres@{self.host}/{database}"
 
     def create_database(self, *, template="template0"):
-        """The name of a new database, a copy of `template` (nobody may be connected to that)."""
+        """Create a copy of `template`, to which no client may be connected; return its name."""
         name = f"test_{next(self._numbers)}"
         with self._connect() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name
 
     def drop_database(self, name):
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, even while clients are connected to it."""
         with self._connect() as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 

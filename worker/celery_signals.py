@@ -1,7 +1,7 @@
-"""Sets up Celery's own `worker` and `beat` programs like our commands.
+"""Logging and metrics of Celery's own `worker` and `beat` programs.
 
-Celery's programs would set up logs of their own, and know nothing of metrics. Its signals are
-sent by those programs alone, so a worker inside another process is not concerned.
+Those programs would configure logging themselves and serve no metrics. Celery sends the signals
+used here from its programs only, so a worker inside another process is not affected.
 """
 
 from __future__ import annotations
@@ -12,36 +12,32 @@ from typing import Any
 
 from celery.signals import beat_init, celeryd_init, setup_logging
 
-from models.config.settings import load_settings
-from models.telemetry.log_setup import configure_logs
-
-_OPEN = ExitStack()  # as long as the process lives, and no longer than its threads
-atexit.register(_OPEN.close)
-
-
-def heed_programs() -> None:
-    """Be told when one of Celery's programs begins."""
-    setup_logging.connect(set_up_logs)
-    celeryd_init.connect(tell_of_worker)
-    beat_init.connect(tell_of_beat)
+from models.config.settings import Settings
+from models.telemetry.log_setup import configure_logging
+from worker.monitoring.instrumentation import instrument_worker
+from worker.monitoring.metrics_server import start_metrics_server
 
 
-def set_up_logs(**_: Any) -> None:
-    """Logs as every process writes them, instead of Celery's."""
-    settings = load_settings()
-    configure_logs(settings.log_level, settings.log_format, quiet=False)
+def connect_signals(settings: Settings) -> None:
+    """Configure logging, and serve metrics, as soon as one of Celery's programs starts.
 
+    Call it once, in the module that the program loads. What a worker opens is closed when the
+    process exits.
+    """
+    exit_stack = ExitStack()
+    atexit.register(exit_stack.close)
 
-def tell_of_worker(instance: Any, **_: Any) -> None:
-    """A worker's metrics."""
-    from worker.monitoring.instrumentation import observed_worker  # noqa: PLC0415 - the application comes first
+    def on_setup_logging(**_: Any) -> None:
+        configure_logging(settings.log_level, settings.log_format, quiet=False)
 
-    set_up_logs()  # Celery would ask for them later
-    _OPEN.enter_context(observed_worker(instance.app))
+    def on_worker_init(instance: Any, **_: Any) -> None:
+        on_setup_logging()  # Celery sends setup_logging only later
+        exit_stack.enter_context(instrument_worker(instance.app))
 
+    def on_beat_init(**_: Any) -> None:
+        start_metrics_server(settings.metrics_listen)
 
-def tell_of_beat(sender: Any, **_: Any) -> None:
-    """A metronome's metrics."""
-    from worker.monitoring.metrics_server import start_listener  # noqa: PLC0415 - most who import us need none
-
-    start_listener(sender.app.settings.metrics_listen)
+    # A signal refers to its receivers weakly by default, and nothing else refers to these.
+    setup_logging.connect(on_setup_logging, weak=False)
+    celeryd_init.connect(on_worker_init, weak=False)
+    beat_init.connect(on_beat_init, weak=False)

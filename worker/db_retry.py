@@ -1,4 +1,4 @@
-"""What was learned from strangers is not thrown away because the database is away for a moment."""
+"""Repeats a database step for a minute, so that a short outage does not discard fetched content."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from typing import TypeVar
 
 import structlog
 
-from models.errors import StoreAwayError, StreamConflictError
-from worker.worker_context import Runtime
+from models.errors import StoreUnavailableError, StreamConflictError
+from worker.worker_context import WorkerContext
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-LONGEST = 60.0
-PAUSE = 0.5
+MAX_DB_RETRY_SECONDS = 60.0
+DB_RETRY_PAUSE_SECONDS = 0.5
 
 
-def patiently(step: Callable[[], T], runtime: Runtime) -> T:
-    """Do a step again that the database did not let end well, for a minute; not as we leave.
+def retry_on_db_error(step: Callable[[], T], context: WorkerContext) -> T:
+    """Run `step`, again and again for 60 s while the database is unavailable or conflicts.
 
-    The step is to be harmless when it comes twice: a commit whose answer was lost may have been.
+    The last error is raised after that, or as soon as the process stops. The step must be safe to
+    repeat: a commit whose response was lost may have succeeded (scheduling-3.6).
     """
-    until: float | None = None
+    deadline: float | None = None
     while True:
         try:
             return step()
-        except (StoreAwayError, StreamConflictError) as error:
+        except (StoreUnavailableError, StreamConflictError) as error:
             now = time.monotonic()
-            if until is None:
-                log.warning("store.waited_for", error=str(error))
-                until = now + LONGEST
-            if now >= until or runtime.leaving.wait(PAUSE):
+            if deadline is None:
+                log.warning("store.retrying", error=str(error))
+                deadline = now + MAX_DB_RETRY_SECONDS
+            if now >= deadline or context.stopping.wait(DB_RETRY_PAUSE_SECONDS):
                 raise

@@ -1,4 +1,4 @@
-"""The one place where sync code waits for async code: one loop, as long as its process lives."""
+"""The bridge from sync to async code: one event loop, on its own thread, for each process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from models.errors import DeadlineError, JobCancelledError
 T = TypeVar("T")
 
 
-class WorkerLoop:
-    """An event loop on a thread of its own, so that connections and tokens outlive a task."""
+class EventLoopThread:
+    """An event loop on a thread of its own, so that connections and tokens outlive a job."""
 
     def __init__(self) -> None:
-        import uvloop  # noqa: PLC0415 - half of what `tagstream --help` would cost
+        import uvloop  # noqa: PLC0415 - half of the time of `tagstream --help`
 
         self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="loop", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="event-loop", daemon=True
+        )
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -30,7 +32,7 @@ class WorkerLoop:
         self.close()
 
     def start(self, work: Coroutine[Any, Any, T], *, within: float) -> Future[T]:
-        """Begin `work`; it is cancelled after `within` seconds, or by the future's `cancel`."""
+        """Start `work`; it is cancelled after `within` seconds, or by the future's `cancel`."""
 
         async def bounded() -> T:
             async with asyncio.timeout(within):
@@ -39,26 +41,30 @@ class WorkerLoop:
         return asyncio.run_coroutine_threadsafe(bounded(), self._loop)
 
     def run(self, work: Coroutine[Any, Any, T], *, within: float) -> T:
-        """Run `work` to its end. DeadlineError after `within` seconds."""
-        return wait_for(self.start(work, within=within), within=within)
+        """Run `work` and return its result. Raises DeadlineError after `within` seconds."""
+        return wait_for_result(self.start(work, within=within), within=within)
 
-    def abandon(self) -> None:
-        """Cancel what runs: who waits for it gets a JobCancelledError. The loop goes on."""
+    def cancel_all(self) -> None:
+        """Cancel all work, whose callers get JobCancelledError; the loop stays open."""
         asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
 
     def close(self) -> None:
-        """Stop the loop. What still runs on it is cancelled first."""
+        """Cancel what still runs, then stop the loop and its thread."""
         if self._loop.is_closed():
             return
-        self.abandon()
+        self.cancel_all()
         asyncio.run_coroutine_threadsafe(self._loop.shutdown_asyncgens(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
-def wait_for(future: Future[T], *, within: float) -> T:
-    """The result of work that was started; typed errors for an end by clock or by wish."""
+def wait_for_result(future: Future[T], *, within: float) -> T:
+    """Wait for started work and return its result.
+
+    Raises DeadlineError if its time is over, JobCancelledError if it was cancelled. `within` is
+    the limit in seconds that the message names.
+    """
     try:
         return future.result()
     except TimeoutError as error:

@@ -1,7 +1,7 @@
-"""The counter: a job row first, a Celery message after; wait for the answer.
+"""The job queue: commits a job row, then publishes its id as a Celery message.
 
-The row is the truth. A message that is lost is knocked again by the sweep, one that comes twice
-finds the job already started.
+The row is authoritative (scheduling-10.1). The reaper publishes a lost message again; a message
+that is delivered twice finds the job already started.
 """
 
 from __future__ import annotations
@@ -18,33 +18,36 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 
 from models.errors import NotFoundError
-from models.job_types import Job, JobRequest, Lane
+from models.job_types import Job, JobRequest, Priority
 from models.store.database.session import transaction
-from models.store.jobs.job_store import ask_cancel, create_job, load_job, mark_knocked
+from models.store.jobs.job_store import create_job, load_job, mark_published, request_cancel
 
 log = structlog.get_logger()
 
 IMPORT_TASK = "tagstream.import"
 CHECK_TASK = "tagstream.check"
-QUEUES = tuple(lane.value for lane in Lane)
-FIRST_PAUSE = 0.01
-LONGEST_PAUSE = 0.25
+SWEEP_TASK = "tagstream.sweep"
+TICK_TASK = "tagstream.tick"
+QUEUES = tuple(priority.value for priority in Priority)
+CONTROL_QUEUE = "control"  # ticks and sweeps
+MIN_POLL_SECONDS = 0.01
+MAX_POLL_SECONDS = 0.25
 
 
 def enqueue(engine: Engine, app: Celery, request: JobRequest) -> Job:
-    """Put a job on the counter: the row is committed before the message goes out.
+    """Create a job and publish it: the row is committed before the message is sent.
 
-    A broker that is away costs nothing but time: the sweep knocks later.
+    An unavailable broker is no error: the reaper publishes the job later (scheduling-10.1).
     """
     with transaction(engine) as session:
         job = create_job(session, request, now=utc_now())
-    knock(engine, app, job)
+    publish(engine, app, job)
     return job
 
 
-def knock(engine: Engine, app: Celery, job: Job) -> bool:
-    """Send the job's id to its lane. False, and a log line, when the broker is away."""
-    return knock_all(engine, app, [job]) == 1
+def publish(engine: Engine, app: Celery, job: Job) -> bool:
+    """Send the job's id to its queue. Return False, and log it, if the broker is unavailable."""
+    return publish_all(engine, app, [job]) == 1
 
 
 def _send(app: Celery, job: Job) -> bool:
@@ -53,55 +56,61 @@ def _send(app: Celery, job: Job) -> bool:
             IMPORT_TASK,
             args=[str(job.id)],
             task_id=f"{job.id}-{job.attempt}",
-            queue=job.request.lane.value,
+            queue=job.request.priority.value,
             retry=False,
         )
     except (OperationalError, *app.connection_for_write().connection_errors) as error:
-        log.warning("job.knock_failed", job=str(job.id), error=type(error).__name__)
+        log.warning("job.publish_failed", job=str(job.id), error=type(error).__name__)
         return False
     return True
 
 
-def knock_all(engine: Engine, app: Celery, jobs: Sequence[Job]) -> int:
-    """Knock for many jobs, and note it in one go. How many; fewer when the broker is away."""
-    heard = list(takewhile(lambda job: _send(app, job), jobs))
-    if heard:
+def publish_all(engine: Engine, app: Celery, jobs: Sequence[Job]) -> int:
+    """Publish jobs up to the first that the broker does not take; return how many were sent.
+
+    When they were published is written in one transaction, after the messages.
+    """
+    published = list(takewhile(lambda job: _send(app, job), jobs))
+    if published:
         with transaction(engine) as session:
-            mark_knocked(session, *(job.id for job in heard), now=utc_now())
-    return len(heard)
+            mark_published(session, *(job.id for job in published), now=utc_now())
+    return len(published)
 
 
-def wait_for(
+def wait_for_job(
     engine: Engine,
     job_id: UUID,
     *,
     within: float,
     watch: Callable[[Job], None] = lambda _job: None,
 ) -> Job:
-    """The job once it has ended, or as it stands after `within` seconds.
+    """Wait for a job's end and return it, or return it as it is after `within` seconds.
 
-    `watch` is told of every state that was seen on the way.
+    `watch` is called with every state that is read meanwhile. Raises NotFoundError.
     """
     deadline = time.monotonic() + within
-    pause = FIRST_PAUSE
+    poll_seconds = MIN_POLL_SECONDS
     while True:
-        job = read_job(engine, job_id)
+        job = load_existing_job(engine, job_id)
         watch(job)
-        left = deadline - time.monotonic()
-        if job.state.is_final or left <= 0:
+        remaining = deadline - time.monotonic()
+        if job.state.is_final or remaining <= 0:
             return job
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        time.sleep(min(poll_seconds, remaining))
+        poll_seconds = min(poll_seconds * 1.5, MAX_POLL_SECONDS)
 
 
-def cancel(engine: Engine, job_id: UUID) -> Job:
-    """Ask a job to stop: at once when it is queued, else as soon as its worker hears of it."""
+def cancel_job(engine: Engine, job_id: UUID) -> Job:
+    """Cancel a job: a queued one at once, a running one at its next heartbeat (scheduling-10.2).
+
+    Return the job as it is then. Raises NotFoundError.
+    """
     with transaction(engine) as session:
-        return ask_cancel(session, job_id, now=utc_now())
+        return request_cancel(session, job_id, now=utc_now())
 
 
-def read_job(engine: Engine, job_id: UUID) -> Job:
-    """The job's row. NotFoundError where there is none."""
+def load_existing_job(engine: Engine, job_id: UUID) -> Job:
+    """Load a job. Raises NotFoundError if there is none with this id."""
     with transaction(engine, write=False) as session:
         job = load_job(session, job_id)
     if job is None:
@@ -110,10 +119,10 @@ def read_job(engine: Engine, job_id: UUID) -> Job:
 
 
 def utc_now() -> datetime:
-    """The moment, in UTC, with whole seconds as everything that is written down."""
+    """Return the current UTC time in whole seconds, as stored times of jobs and objects are."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def moment() -> datetime:
-    """The moment, in UTC, as fine as the calendar's turns are."""
+def precise_utc_now() -> datetime:
+    """Return the current UTC time in microseconds, as due times of the schedule are."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What a worker process holds as long as it lives: engine, loop, registry client, rules."""
+"""The context of a worker process: database engine, event loop, registry client, rules."""
 
 from __future__ import annotations
 
@@ -9,72 +9,75 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from celery import Celery
 from sqlalchemy import Engine
 
 from models.config.import_config import build_cadence
-from models.config.live_policies import LiveRules
+from models.config.live_policies import LivePolicies
 from models.config.settings import Settings
-from models.job_types import Lane
+from models.job_types import Priority
 from models.store.database.cipher import Cipher, open_cipher
 from models.store.database.session import open_engine
 from models.streams.imports.import_rules import ImportRules
 from models.streams.schedule.check_schedule import Cadence
-from worker.event_loop import WorkerLoop
+from worker.celery_app import TagstreamCelery
+from worker.checks.lease_renewer import LeaseRenewer
+from worker.context_holder import ContextHolder
+from worker.event_loop import EventLoopThread
 from worker.registry.auth.credentials import Keyring
 from worker.registry.client_config import build_client_config
 from worker.registry.limits.host_limiters import HostPolicy
 from worker.registry.registry_client import RegistryClient
-from worker.registry.request_context import Access
-
-_OPENING = threading.Lock()
-_OPEN: dict[int, Runtime] = {}
+from worker.registry.request_context import RequestContext
 
 
 @dataclass(slots=True)
-class Runtime:
-    """One per process. The client's connections and tokens outlive every job.
+class WorkerContext:
+    """One for each process: the client's connections and tokens outlive every job.
 
-    `rules` are those of `live` as of the last `refresh`.
+    `rules` and `cadence` are those of `live_policies` as of the last `refresh`. `name` is the
+    worker in leases and reports, HOST:PID. `stopping` is set when running jobs are to end now.
     """
 
     settings: Settings
     engine: Engine
-    loop: WorkerLoop
+    loop: EventLoopThread
     client: RegistryClient
-    live: LiveRules
+    live_policies: LivePolicies
     rules: ImportRules
     cadence: Cadence
     cipher: Cipher
     name: str
+    lease_renewer: LeaseRenewer
     policies_version: int = 0
-    leaving: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def refresh(self) -> None:
-        """Let the next job go by what Registry objects say by now."""
-        self.live.look()
-        version = self.live.policies.version
+        """Read the Registry objects again if they changed, for the jobs that start from now on."""
+        self.live_policies.refresh()
+        version = self.live_policies.policies.version
         if version != self.policies_version:
-            self.rules, self.policies_version = self.live.rules, version
-            self.cadence = build_cadence(self.settings, self.live.policies)
+            self.rules, self.policies_version = self.live_policies.rules, version
+            self.cadence = build_cadence(self.settings, self.live_policies.policies)
 
-    def leave(self) -> None:
-        """Stop what runs, now; those jobs go back on the counter, for whoever comes next."""
-        self.leaving.set()
-        self.loop.abandon()
+    def stop_jobs(self) -> None:
+        """Cancel running jobs now. They are released to the queue, for another worker."""
+        self.stopping.set()
+        self.loop.cancel_all()
 
-    def access(self, keyring: Keyring, *, tenant: str, lane: Lane) -> Access:
-        """Whose rights and whose turn a job's requests have."""
-        return Access(keyring=keyring, tenant=tenant, lane=lane.value)
+    def request_context(
+        self, keyring: Keyring, *, tenant: str, priority: Priority
+    ) -> RequestContext:
+        """Return the credentials, the tenant and the priority of a job's requests."""
+        return RequestContext(keyring=keyring, tenant=tenant, priority=priority.value)
 
-    def seconds_for(self, lane: Lane) -> float:
-        """How long a job of that lane may take."""
-        if lane is Lane.INTERACTIVE:
+    def job_timeout_seconds(self, priority: Priority) -> float:
+        """Return how long a job of that priority may take (imports-7.6, scheduling-10.7)."""
+        if priority is Priority.INTERACTIVE:
             return self.settings.import_deadline.total_seconds()
         return self.settings.bulk_deadline.total_seconds()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close connections, the event loop and the database engine."""
         self.loop.run(self.client.close(), within=10)
         self.loop.close()
         self.engine.dispose()
@@ -86,8 +89,11 @@ class Runtime:
         self.close()
 
 
-def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime:
-    """Open what a worker needs. The database is expected to be at its newest schema."""
+def open_worker_context(settings: Settings, *, engine: Engine | None = None) -> WorkerContext:
+    """Open the context of this process. The database has to be at the newest schema.
+
+    An `engine` that is passed in is used, and closed with the context.
+    """
     engine = engine or open_engine(settings.effective_database_url)
     cipher = open_cipher(
         key=settings.key,
@@ -95,30 +101,32 @@ def open_runtime(settings: Settings, *, engine: Engine | None = None) -> Runtime
         data_dir=settings.data_dir,
         embedded=settings.embedded,
     )
-    loop = WorkerLoop()
+    loop = EventLoopThread()
     client = loop.run(_open_client(settings), within=10)
-    live = LiveRules(settings, engine)
-    client.hosts.policies = _policies(settings, live)
-    return Runtime(
+    live_policies = LivePolicies(settings, engine)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    client.hosts.policy_of = _host_policies(settings, live_policies)
+    return WorkerContext(
         settings=settings,
         engine=engine,
         loop=loop,
         client=client,
-        live=live,
-        rules=live.rules,
+        live_policies=live_policies,
+        rules=live_policies.rules,
         cadence=build_cadence(settings),
         cipher=cipher,
-        name=f"{socket.gethostname()}:{os.getpid()}",
+        name=name,
+        lease_renewer=LeaseRenewer(engine, worker=name),
     )
 
 
-def _policies(settings: Settings, live: LiveRules) -> Callable[[str], HostPolicy]:
-    """What Registry objects say of a host's budget, as of the last look at them."""
+def _host_policies(settings: Settings, live_policies: LivePolicies) -> Callable[[str], HostPolicy]:
+    """Return a lookup of a host's rate and concurrency, as of the last refresh."""
 
     def policy_of(host: str) -> HostPolicy:
-        said = live.policies.policy(host)
-        rate = settings.registry_rate if said.rate is None else said.rate
-        return HostPolicy(rate=rate, concurrency=said.concurrency)
+        registry_policy = live_policies.policies.policy(host)
+        rate = settings.registry_rate if registry_policy.rate is None else registry_policy.rate
+        return HostPolicy(rate=rate, concurrency=registry_policy.concurrency)
 
     return policy_of
 
@@ -127,30 +135,27 @@ async def _open_client(settings: Settings) -> RegistryClient:
     return RegistryClient(build_client_config(settings))
 
 
-def runtime_of(app: Celery) -> Runtime:
-    """The runtime of this process for that application, opened at the first need."""
-    with _OPENING:
-        found = _OPEN.get(id(app))
-        if found is None:
-            found = _OPEN[id(app)] = open_runtime(app.settings)
-        return found
+def worker_context_of(app: TagstreamCelery) -> WorkerContext:
+    """Return the context of this process for that application; open it at first use."""
+    return _holder_of(app).get_or_open(lambda: open_worker_context(app.settings))
 
 
-def opened_runtime(app: Celery) -> Runtime | None:
-    """The runtime of this process for that application, where one is open."""
-    with _OPENING:
-        return _OPEN.get(id(app))
+def opened_worker_context(app: TagstreamCelery) -> WorkerContext | None:
+    """Return the context of that application, None if none is open."""
+    return _holder_of(app).get()
 
 
-def adopt_runtime(app: Celery, runtime: Runtime) -> None:
-    """Let the tasks of `app` use a runtime that is open already."""
-    with _OPENING:
-        _OPEN[id(app)] = runtime
+def adopt_worker_context(app: TagstreamCelery, context: WorkerContext) -> None:
+    """Let the tasks of `app` use a context that is open already."""
+    _holder_of(app).put(context)
 
 
-def close_runtime(app: Celery) -> None:
-    """Close the runtime of `app`, if one was opened."""
-    with _OPENING:
-        found = _OPEN.pop(id(app), None)
-    if found is not None:
-        found.close()
+def close_worker_context(app: TagstreamCelery) -> None:
+    """Close the context of `app`, if one is open."""
+    context = _holder_of(app).take()
+    if context is not None:
+        context.close()
+
+
+def _holder_of(app: TagstreamCelery) -> ContextHolder[WorkerContext]:
+    return app.context_holder

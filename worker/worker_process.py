@@ -1,7 +1,7 @@
-"""Running Celery workers: a server process of several pools, or one beside whoever embeds it.
+"""Runs Celery workers: a server process with a pool for each queue, or one embedded worker.
 
-A pool for each lane, so that one huge repository never starves a person who waits, nor the
-schedule; and one for ticks and sweeps, which nothing may delay.
+Each queue has threads of its own, so that one huge repository delays neither interactive imports
+nor scheduled checks, and nothing delays ticks and sweeps (scheduling-10.3).
 """
 
 from __future__ import annotations
@@ -13,80 +13,83 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from celery import Celery
 from celery.worker import state as celery_state
 
-from models.job_types import Lane
-from worker.celery_app import CONTROL, build_app
-from worker.job_queue import QUEUES
-from worker.worker_context import adopt_runtime, close_runtime, runtime_of
-from worker.worker_pool import Pool, build_controller, queue_lengths, run_controller
+from models.job_types import Priority
+from worker.celery_app import TagstreamCelery, build_celery_app
+from worker.job_queue import CONTROL_QUEUE, QUEUES
+from worker.worker_context import adopt_worker_context, close_worker_context, worker_context_of
+from worker.worker_pool import WorkerPool, build_controller, queue_lengths, run_controller
 
 CONTROL_THREADS = 2
-SECONDS_TO_FINISH = 110.0  # for jobs that have begun, when a server's worker stops
-SECONDS_TO_FINISH_EMBEDDED = 3.0
-SECONDS_TO_LEAVE = 10.0
+FINISH_TIMEOUT_SECONDS = 110.0  # for jobs that have started, when a server's worker stops
+EMBEDDED_FINISH_TIMEOUT_SECONDS = 3.0
+ABORT_TIMEOUT_SECONDS = 10.0
 
 
-def run_worker(app: Celery, *, threads: int) -> int:
-    """Serve all lanes until SIGTERM or SIGINT; an exit code.
+def run_worker(app: TagstreamCelery, *, threads: int) -> int:
+    """Consume all queues until SIGTERM or SIGINT, and return an exit code.
 
-    Jobs that have begun are finished first; those that take too long are given back.
+    Started jobs have 110 s to finish; then they are released to the queue (scheduling-10.7). The
+    code is 1 if a pool had to be replaced too often.
     """
     app.set_default()
     sizes = {
-        Lane.INTERACTIVE.value: threads,
-        Lane.BULK.value: threads,
-        Lane.SCHEDULED.value: app.settings.check_threads,
-        CONTROL: CONTROL_THREADS,
+        Priority.INTERACTIVE.value: threads,
+        Priority.BULK.value: threads,
+        Priority.SCHEDULED.value: app.settings.check_threads,
+        CONTROL_QUEUE: CONTROL_THREADS,
     }
-    length = queue_lengths(app.settings)
-    pools = [Pool(_own_app(app), queue, size, length=length) for queue, size in sizes.items()]
-    asked = threading.Event()
+    queue_length = queue_lengths(app.settings)
+    pools = [
+        WorkerPool(_build_pool_app(app), queue, size, queue_length=queue_length)
+        for queue, size in sizes.items()
+    ]
+    stop_requested = threading.Event()
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
+    def request_stop(_signal_number: int, _frame: FrameType | None) -> None:
+        stop_requested.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, request_stop)
     for pool in pools:
         pool.start()
-    while not asked.wait(0.5) and all(pool.mind() for pool in pools):
+    while not stop_requested.wait(0.5) and all(pool.ensure_running() for pool in pools):
         pass
-    failed = not asked.is_set()
+    failed = not stop_requested.is_set()
     runners = [runner for pool in pools for runner in pool.runners]
-    _stop(app, runners, patience=SECONDS_TO_FINISH)
-    close_runtime(app)
+    _stop_runners(app, runners, max_wait_seconds=FINISH_TIMEOUT_SECONDS)
+    close_worker_context(app)
     return 1 if failed else 0
 
 
 @contextmanager
-def embedded_worker(app: Celery, *, threads: int = 2) -> Iterator[None]:
-    """A worker on threads of this process, for as long as the block lasts.
+def embedded_worker(app: TagstreamCelery, *, threads: int = 2) -> Iterator[None]:
+    """Run a worker on threads of this process while the block runs.
 
-    Celery's flag to stop and its broker in memory belong to the process, so of several blocks
-    only the newest has its worker at work; the one before it goes on when that ends.
+    Celery's stop flag and its in-memory broker belong to the process, so of several blocks only
+    the newest has a running worker; the one before it continues when that block ends.
     """
-    mine = _Embedded(app, threads)
-    with _TURNS:
-        if _EMBEDDED:
-            _EMBEDDED[-1].stop()
-        _EMBEDDED.append(mine)
-        mine.start()
+    embedded = _EmbeddedWorker(app, threads)
+    with _EMBEDDED_LOCK:
+        if _EMBEDDED_WORKERS:
+            _EMBEDDED_WORKERS[-1].stop()
+        _EMBEDDED_WORKERS.append(embedded)
+        embedded.start()
     try:
         yield
     finally:
-        with _TURNS:
-            mine.stop()
-            _EMBEDDED.remove(mine)
-            if _EMBEDDED:
-                _EMBEDDED[-1].start()
+        with _EMBEDDED_LOCK:
+            embedded.stop()
+            _EMBEDDED_WORKERS.remove(embedded)
+            if _EMBEDDED_WORKERS:
+                _EMBEDDED_WORKERS[-1].start()
 
 
-class _Embedded:
-    """One embedded worker, which can be stopped and started again."""
+class _EmbeddedWorker:
+    """An embedded worker that can be stopped and started again."""
 
-    def __init__(self, app: Celery, threads: int) -> None:
+    def __init__(self, app: TagstreamCelery, threads: int) -> None:
         self._app = app
         self._threads = threads
         self._hostname = ""
@@ -97,7 +100,7 @@ class _Embedded:
             return
         self._app.set_default()
         celery_state.should_stop = None
-        queues = (*QUEUES, CONTROL)
+        queues = (*QUEUES, CONTROL_QUEUE)
         controller = build_controller(self._app, "embedded", queues, self._threads)
         self._hostname = controller.hostname
         self._runner = run_controller(controller)
@@ -105,35 +108,37 @@ class _Embedded:
     def stop(self) -> None:
         if self._runner is None:
             return
-        # A message wakes it at once; the flag alone is looked at every two seconds.
+        # The message stops it at once; the flag alone is read every two seconds.
         self._app.control.shutdown(destination=[self._hostname])
-        _stop(self._app, [self._runner], patience=SECONDS_TO_FINISH_EMBEDDED)
+        _stop_runners(self._app, [self._runner], max_wait_seconds=EMBEDDED_FINISH_TIMEOUT_SECONDS)
         self._runner = None
 
 
-_EMBEDDED: list[_Embedded] = []  # the newest last
-_TURNS = threading.Lock()
+_EMBEDDED_WORKERS: list[_EmbeddedWorker] = []  # the newest last
+_EMBEDDED_LOCK = threading.Lock()
 
 
-def _own_app(app: Celery) -> Celery:
-    """An application with the same runtime: Celery keeps a worker's queues on its application."""
-    own = build_app(app.settings)
-    adopt_runtime(own, runtime_of(app))
-    return own
+def _build_pool_app(app: TagstreamCelery) -> TagstreamCelery:
+    """Build an application with the same context: Celery stores a worker's queues on its app."""
+    pool_app = build_celery_app(app.settings)
+    adopt_worker_context(pool_app, worker_context_of(app))
+    return pool_app
 
 
-def _stop(app: Celery, runners: Sequence[threading.Thread], *, patience: float) -> None:
-    """A warm stop: Celery's flag tells every controller of this process."""
+def _stop_runners(
+    app: TagstreamCelery, runners: Sequence[threading.Thread], *, max_wait_seconds: float
+) -> None:
+    """Stop every controller of this process (Celery's warm shutdown), then cancel what is left."""
     celery_state.should_stop = 0  # an exit code: any number means stop
-    if not _join(runners, within=patience):
-        runtime_of(app).leave()
-        _join(runners, within=SECONDS_TO_LEAVE)
+    if not _join_runners(runners, within=max_wait_seconds):
+        worker_context_of(app).stop_jobs()
+        _join_runners(runners, within=ABORT_TIMEOUT_SECONDS)
     celery_state.should_stop = None
 
 
-def _join(runners: Sequence[threading.Thread], *, within: float) -> bool:
-    """Whether all of them ended in time."""
-    until = time.monotonic() + within
+def _join_runners(runners: Sequence[threading.Thread], *, within: float) -> bool:
+    """Wait up to `within` seconds; return whether all threads ended."""
+    deadline = time.monotonic() + within
     for runner in runners:
-        runner.join(max(0.0, until - time.monotonic()))
+        runner.join(max(0.0, deadline - time.monotonic()))
     return not any(runner.is_alive() for runner in runners)

@@ -1,7 +1,8 @@
-"""The audit line: who did what to which object, and how it ended. One for every mutation.
+"""The audit log: who did what to which object, with what result; one entry for every mutation.
 
-It is written at whatever log level the operator chose, refusals included. Names come from
-strangers, so they are cut and cannot drive a terminal.
+Entries are written at any configured log level, and for rejected requests too. Names come from
+untrusted clients, so they are truncated and stripped of control characters, which could otherwise
+control the terminal that displays the log.
 """
 
 from __future__ import annotations
@@ -11,27 +12,30 @@ from typing import Any
 
 import structlog
 
-from api.request.request_info import Target
-from models.access.builtin_roles import AUTHENTICATION, AUTHORIZATION
+from api.request.request_info import RequestInfo
+from models.access.builtin_roles import AUTHENTICATION_API_GROUP, AUTHORIZATION_API_GROUP
 from models.access.rbac import Caller
 
-# Level 0: a WARNING or ERROR log still carries the audit.
+# Level 0: the entries are written even if the log level is WARNING or ERROR.
 audit = structlog.wrap_logger(
     None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET)
 )
-_CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-_MOST = 300
+_MUTATING_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_MAX_VALUE_LENGTH = 300
 
 
-def is_mutation(verb: str, target: Target) -> bool:
-    """Whether that changes anything: a review only asks."""
-    return verb in _CHANGES and target.group not in {AUTHENTICATION, AUTHORIZATION}
+def is_mutation(verb: str, target: RequestInfo) -> bool:
+    """Return whether a request changes anything: creating a review does not."""
+    return verb in _MUTATING_VERBS and target.group not in {
+        AUTHENTICATION_API_GROUP,
+        AUTHORIZATION_API_GROUP,
+    }
 
 
 def record_mutation(
     caller: Caller,
     verb: str,
-    target: Target,
+    target: RequestInfo,
     *,
     code: int,
     audit_id: str,
@@ -39,10 +43,10 @@ def record_mutation(
     peer: str = "",
     reason: str = "",
 ) -> None:
-    """Write the line; nothing is written for what changes nothing."""
+    """Write the audit entry of a request; does nothing if the request is not a mutation."""
     if not is_mutation(verb, target):
         return
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "user": caller.user,
         "impersonator": caller.impersonator,
         "verb": verb,
@@ -54,16 +58,17 @@ def record_mutation(
         "dry_run": dry_run,
         "peer": peer,
     }
-    shown = {key: _clean(value) for key, value in facts.items() if value}
+    logged_fields = {key: _sanitize(value) for key, value in fields.items() if value}
     outcome = "done" if code < 400 else "refused" if code < 500 else "failed"
     if reason:
-        shown["reason"] = _clean(reason)
-    audit.info("audit", **shown, outcome=outcome, code=code, audit_id=audit_id)
+        logged_fields["reason"] = _sanitize(reason)
+    audit.info("audit", **logged_fields, outcome=outcome, code=code, audit_id=audit_id)
 
 
-def _clean(value: Any) -> Any:
+def _sanitize(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return "".join(
-        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in value[:_MOST]
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in value[:_MAX_VALUE_LENGTH]
     )

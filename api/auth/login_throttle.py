@@ -1,42 +1,50 @@
-"""How often a peer may show a bad credential before it has to wait."""
+"""The throttle of failed logins: how many bad credentials a peer may send before it has to wait."""
 
 from __future__ import annotations
 
 import ipaddress
 
-BURST = 20.0
-PER_SECOND = 1.0
-MOST_PEERS = 10_000
+MAX_FAILURE_BURST = 20.0
+FAILURES_FORGIVEN_PER_SECOND = 1.0
+MAX_TRACKED_PEERS = 10_000
 
 
-class Attempts:
-    """A bucket of failures for each peer; it empties with time. Successes cost nothing."""
+class LoginThrottle:
+    """A leaky bucket of failures for each peer. Successful logins cost nothing."""
 
-    def __init__(self, *, burst: float = BURST, per_second: float = PER_SECOND) -> None:
+    def __init__(
+        self, *, burst: float = MAX_FAILURE_BURST, per_second: float = FAILURES_FORGIVEN_PER_SECOND
+    ) -> None:
         self._burst = burst
         self._per_second = per_second
-        self._seen: dict[str, tuple[float, float]] = {}  # failures, and when that was so
+        self._failures: dict[str, tuple[float, float]] = {}  # failures, and when they were counted
 
     def is_blocked(self, peer: str, now: float) -> bool:
-        """Whether one more failure would be too many."""
-        found = self._seen.get(_neighbourhood(peer))
-        return found is not None and self._level(found, now) > self._burst - 1
+        """Return whether one more failure would be too many; `now` is a time in seconds."""
+        entry = self._failures.get(_network_of(peer))
+        return entry is not None and self._level(entry, now) > self._burst - 1
 
-    def count(self, peer: str, now: float) -> None:
-        """Remember a failure. With too many peers, the one that failed longest ago is let off."""
-        key = _neighbourhood(peer)
-        found = self._seen.pop(key, (0.0, now))
-        self._seen[key] = (min(self._level(found, now) + 1, self._burst), now)
-        if len(self._seen) > MOST_PEERS:
-            del self._seen[next(iter(self._seen))]
+    def record_failure(self, peer: str, now: float) -> None:
+        """Count a failure.
 
-    def _level(self, found: tuple[float, float], now: float) -> float:
-        failures, then = found
-        return max(0.0, failures - (now - then) * self._per_second)
+        With too many peers, the one whose last failure is the oldest is forgotten.
+        """
+        key = _network_of(peer)
+        entry = self._failures.pop(key, (0.0, now))
+        self._failures[key] = (min(self._level(entry, now) + 1, self._burst), now)
+        if len(self._failures) > MAX_TRACKED_PEERS:
+            del self._failures[next(iter(self._failures))]
+
+    def _level(self, entry: tuple[float, float], now: float) -> float:
+        failures, recorded_at = entry
+        return max(0.0, failures - (now - recorded_at) * self._per_second)
 
 
-def _neighbourhood(peer: str) -> str:
-    """An IPv6 network as a whole: whoever has one address of it has them all."""
+def _network_of(peer: str) -> str:
+    """Return the /64 network of an IPv6 address, else the address.
+
+    A client with one IPv6 address usually controls its whole network.
+    """
     if ":" not in peer:
         return peer
     try:

@@ -1,8 +1,9 @@
-"""Who is at the door, and may they do what they came for (`api.md` D.1).
+"""The authenticator of bearer tokens, and the authorizer (api-16.1).
 
-A caller is remembered for a moment by the digest of the token, so that most requests cost no look
-into the database; revoking a token, its end and every new or lost role reach each process within
-`TRUST` seconds. Nothing is refused for want of a right without a fresh look.
+A caller is cached for a few seconds by the digest of the token, so that most requests need no
+database query. A revoked or expired token and every added or removed role take effect in each
+process within `CALLER_CACHE_TTL_SECONDS`. A request is never denied from the cache: the caller is
+reloaded first.
 """
 
 from __future__ import annotations
@@ -18,10 +19,22 @@ from typing import Unpack
 import structlog
 from sqlalchemy import Engine
 
-from api.auth.login_throttle import Attempts
-from api.serving.executor import Threads
-from models.access.builtin_roles import AUTHENTICATION, AUTHORIZATION, PROJECT, SELF_PROVISIONER
-from models.access.rbac import AUTHENTICATED, Binding, Caller, Wish, allowed, allowed_path
+from api.auth.login_throttle import LoginThrottle
+from api.serving.executor import ThreadExecutor
+from models.access.builtin_roles import (
+    AUTHENTICATION_API_GROUP,
+    AUTHORIZATION_API_GROUP,
+    PROJECT_API_GROUP,
+    SELF_PROVISIONER,
+)
+from models.access.rbac import (
+    AUTHENTICATED,
+    AccessAttributes,
+    Caller,
+    RoleBinding,
+    is_allowed,
+    is_path_allowed,
+)
 from models.api_errors import (
     BadRequestError,
     ForbiddenPathError,
@@ -29,248 +42,274 @@ from models.api_errors import (
     UnauthorizedError,
 )
 from models.errors import ForbiddenError
-from models.store.access.token_store import PREFIX, bindings_of, digest_token, load_caller
+from models.store.access.token_store import TOKEN_PREFIX, digest_token, load_bindings, load_caller
 from models.store.database.session import transaction
 
 log = structlog.get_logger()
 
-RENEW = 1.0  # seconds after which a caller is looked up again behind their back
-TRUST = 4.0  # seconds after which nobody is believed any more
-MOST_KNOWN = 10_000
-NO_NEW_PROJECT = "You may not request a new project via this API."
+CALLER_REFRESH_SECONDS = 1.0  # age from which a cached caller is reloaded in the background
+CALLER_CACHE_TTL_SECONDS = 4.0  # age from which a cached caller is no longer used
+MAX_CACHED_CALLERS = 10_000
+PROJECT_REQUEST_REFUSED = "You may not request a new project via this API."
 
-_TOKEN = re.compile(re.escape(PREFIX) + r"[-_A-Za-z0-9]{43}")
-# Whatever these answer is made of the caller's rights, so they have to be today's.
-_ABOUT_RIGHTS = frozenset({("", "namespaces"), (PROJECT, "projects")})
+_TOKEN_PATTERN = re.compile(re.escape(TOKEN_PREFIX) + r"[-_A-Za-z0-9]{43}")
+# The content of these lists depends on the caller's roles, so the caller is always reloaded.
+_ACCESS_DEPENDENT_RESOURCES = frozenset({("", "namespaces"), (PROJECT_API_GROUP, "projects")})
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What the database said of a credential, and when it was asked."""
+class _CachedCaller:
+    """What the database returned for a credential, and when it was read."""
 
     caller: Caller
     expires: datetime | None
-    asked: float
+    loaded_at: float
 
 
-class Gatekeeper:
-    """One per process. `self_provisioning`: whether everybody may request projects (D.5)."""
+class TokenAuthenticator:
+    """The authenticator of one process.
+
+    `self_provisioning` is whether every authenticated user may request projects (api-16.9).
+    """
 
     def __init__(
         self,
         engine: Engine,
-        threads: Threads,
+        executor: ThreadExecutor,
         *,
         self_provisioning: bool = True,
-        attempts: Attempts | None = None,
+        login_throttle: LoginThrottle | None = None,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
-        self._threads = threads
-        self._implied = (Binding(SELF_PROVISIONER),) if self_provisioning else ()
-        self._attempts = attempts or Attempts()
+        self._executor = executor
+        self._implied_bindings = (RoleBinding(SELF_PROVISIONER),) if self_provisioning else ()
+        self._login_throttle = login_throttle or LoginThrottle()
         self._clock = clock
-        self._wall = wall
-        self._known: dict[str, _Known] = {}
-        self._asking: dict[str, asyncio.Task[_Known | None]] = {}
-        self._roles: dict[tuple[str, ...], tuple[tuple[Binding, ...], float]] = {}
+        self._wall_clock = wall_clock
+        self._cached_callers: dict[str, _CachedCaller] = {}
+        self._lookups: dict[str, asyncio.Task[_CachedCaller | None]] = {}
+        self._impersonated_bindings: dict[
+            tuple[str, ...], tuple[tuple[RoleBinding, ...], float]
+        ] = {}
 
-    async def admit(self, headers: Mapping[str, str], peer: str) -> Caller:
-        """Whoever sent a request with these headers (names in lower case).
+    async def authenticate(self, headers: Mapping[str, str], peer: str) -> Caller:
+        """Return the caller of a request with these headers (names in lower case).
 
-        UnauthorizedError for nobody we know, TooManyRequestsError for a peer that tried too
-        often; both say the same whether a token is unknown, revoked, expired or nonsense.
+        Raises UnauthorizedError without a valid token, TooManyRequestsError for a peer with too
+        many failures. The error is the same whether a token is unknown, revoked, expired or
+        malformed.
         """
-        clear = _bearer(headers.get("authorization", ""))
-        digest = digest_token(clear)
-        known = self._known.get(digest)
-        age = TRUST if known is None else self._clock() - known.asked
-        if known is None or age >= TRUST:
-            known = await self._ask_at_the_door(clear, digest, peer, is_familiar=known is not None)
-        elif age >= RENEW:
-            self._start_asking(digest)
-        if known.expires is not None and known.expires <= self._wall():
-            self._refuse(peer)
+        token = _parse_bearer_token(headers.get("authorization", ""))
+        digest = digest_token(token)
+        cached = self._cached_callers.get(digest)
+        age = CALLER_CACHE_TTL_SECONDS if cached is None else self._clock() - cached.loaded_at
+        if cached is None or age >= CALLER_CACHE_TTL_SECONDS:
+            cached = await self._lookup_or_reject(token, digest, peer, is_cached=cached is not None)
+        elif age >= CALLER_REFRESH_SECONDS:
+            self._start_lookup(digest)
+        if cached.expires is not None and cached.expires <= self._wall_clock():
+            self._reject(peer)
         for name in headers:
             if name.startswith("impersonate-"):
-                return await self._impersonate(known.caller, headers)
-        return known.caller
+                return await self._impersonate(cached.caller, headers)
+        return cached.caller
 
-    async def authorise(self, caller: Caller, **wish: Unpack[Wish]) -> Caller:
-        """The caller to go on with, their rights as new as the answer needs them.
+    async def authorize(self, caller: Caller, **attributes: Unpack[AccessAttributes]) -> Caller:
+        """Return the caller to continue with, reloaded if the response depends on its roles.
 
-        ForbiddenError only after a fresh look: a right given a moment ago, by whatever process,
-        already counts.
+        Raises ForbiddenError only after reloading the caller, so that a role granted a moment ago
+        by any process already counts.
         """
-        stale = wish["group"] == AUTHORIZATION or (
-            wish["verb"] in {"list", "watch"} and (wish["group"], wish["resource"]) in _ABOUT_RIGHTS
+        stale = attributes["group"] == AUTHORIZATION_API_GROUP or (
+            attributes["verb"] in {"list", "watch"}
+            and (attributes["group"], attributes["resource"]) in _ACCESS_DEPENDENT_RESOURCES
         )
-        if not stale and allowed(caller, **wish):
+        if not stale and is_allowed(caller, **attributes):
             return caller
-        caller = await self.renew(caller)
-        require(caller, **wish)
+        caller = await self.refresh(caller)
+        require_access(caller, **attributes)
         return caller
 
-    async def renew(self, caller: Caller) -> Caller:
-        """The same caller with the rights of this moment; long watches ask now and then.
+    async def refresh(self, caller: Caller) -> Caller:
+        """Return the same caller with its current roles; long watches call this periodically.
 
-        UnauthorizedError when the token was revoked or has expired.
+        Raises UnauthorizedError if the token was revoked or has expired.
         """
         if not caller.credential:
             return caller
-        known = await self._threads.run(self._load, caller.credential)
-        self._remember(caller.credential, known)
-        if known is None:
+        cached = await self._executor.run(self._load, caller.credential)
+        self._cache_caller(caller.credential, cached)
+        if cached is None:
             raise UnauthorizedError
         if not caller.impersonator:
-            return known.caller
-        require(known.caller, verb="impersonate", group="", resource="users", name=caller.user)
-        return await self._with_roles(caller, fresh=True)
+            return cached.caller
+        require_access(
+            cached.caller, verb="impersonate", group="", resource="users", name=caller.user
+        )
+        return await self._with_impersonated_bindings(caller, fresh=True)
 
-    def forget(self, caller: Caller) -> None:
-        """Look the caller up anew next time: their rights have just changed."""
-        self._known.pop(caller.credential, None)
-        self._roles.pop((caller.user, *caller.groups), None)
+    def invalidate(self, caller: Caller) -> None:
+        """Remove the caller from the cache, because its roles have just changed."""
+        self._cached_callers.pop(caller.credential, None)
+        self._impersonated_bindings.pop((caller.user, *caller.groups), None)
 
-    async def _ask_at_the_door(
-        self, clear: str, digest: str, peer: str, *, is_familiar: bool
-    ) -> _Known:
-        """Look a credential up, unless the peer has shown too many bad ones."""
-        if not is_familiar and self._attempts.is_blocked(peer, self._clock()):
+    async def _lookup_or_reject(
+        self, token: str, digest: str, peer: str, *, is_cached: bool
+    ) -> _CachedCaller:
+        """Load a credential, unless the peer has sent too many bad ones."""
+        if not is_cached and self._login_throttle.is_blocked(peer, self._clock()):
             raise TooManyRequestsError("Too many failed logins, please try again later.")
-        known = None
-        if _TOKEN.fullmatch(clear):
-            known = await asyncio.shield(self._start_asking(digest))
-        return self._refuse(peer) if known is None else known
+        cached = None
+        if _TOKEN_PATTERN.fullmatch(token):
+            cached = await asyncio.shield(self._start_lookup(digest))
+        return self._reject(peer) if cached is None else cached
 
-    def _refuse(self, peer: str) -> _Known:
+    def _reject(self, peer: str) -> _CachedCaller:
         now = self._clock()
-        self._attempts.count(peer, now)
+        self._login_throttle.record_failure(peer, now)
         log.info("login.failed", peer=peer)
-        if self._attempts.is_blocked(peer, now):
-            log.warning("login.limited", peer=peer)
+        if self._login_throttle.is_blocked(peer, now):
+            log.warning("login.throttled", peer=peer)
         raise UnauthorizedError
 
-    def _start_asking(self, digest: str) -> asyncio.Task[_Known | None]:
-        """One look into the database for everybody who waits for the same credential."""
-        task = self._asking.get(digest)
+    def _start_lookup(self, digest: str) -> asyncio.Task[_CachedCaller | None]:
+        """Return the database query that all requests with the same credential wait for."""
+        task = self._lookups.get(digest)
         if task is None:
-            task = asyncio.create_task(self._ask(digest))
-            self._asking[digest] = task
-            task.add_done_callback(lambda done: self._asked(digest, done))
+            task = asyncio.create_task(self._lookup(digest))
+            self._lookups[digest] = task
+            task.add_done_callback(lambda done: self._lookup_done(digest, done))
         return task
 
-    def _asked(self, digest: str, done: asyncio.Task[_Known | None]) -> None:
-        del self._asking[digest]
-        if not done.cancelled() and (error := done.exception()) is not None:
-            # Whoever waits for it is told; whoever does not, asks again when trust is used up.
-            log.debug("login.unanswered", error=str(error))
+    def _lookup_done(self, digest: str, task: asyncio.Task[_CachedCaller | None]) -> None:
+        del self._lookups[digest]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A request that waits for the query gets the error. Without one the cached caller
+            # stays valid until its TTL ends, and the next request starts another query.
+            log.debug("login.lookup_failed", error=str(error))
 
-    async def _ask(self, digest: str) -> _Known | None:
-        known = await self._threads.run(self._load, digest)
-        self._remember(digest, known)
-        return known
+    async def _lookup(self, digest: str) -> _CachedCaller | None:
+        cached = await self._executor.run(self._load, digest)
+        self._cache_caller(digest, cached)
+        return cached
 
-    def _load(self, digest: str) -> _Known | None:
-        """On a thread: whom the token speaks for at this moment."""
-        asked = self._clock()
+    def _load(self, digest: str) -> _CachedCaller | None:
+        """Return the caller of a token as stored now; called on a thread of the executor."""
+        loaded_at = self._clock()
         with transaction(self._engine, write=False) as session:
-            found = load_caller(session, digest, self._wall())
+            found = load_caller(session, digest, self._wall_clock())
         if found is None:
             return None
         caller, expires = found
-        caller = replace(caller, bindings=(*caller.bindings, *self._implied))
-        return _Known(caller, expires, asked)
+        caller = replace(caller, bindings=(*caller.bindings, *self._implied_bindings))
+        return _CachedCaller(caller, expires, loaded_at)
 
-    def _remember(self, digest: str, known: _Known | None) -> None:
-        older = self._known.pop(digest, None)
-        if known is None:
+    def _cache_caller(self, digest: str, cached: _CachedCaller | None) -> None:
+        previous = self._cached_callers.pop(digest, None)
+        if cached is None:
             return
-        if older is not None and older.asked > known.asked:
-            known = older
-        self._known[digest] = known
-        if len(self._known) > MOST_KNOWN:
-            del self._known[next(iter(self._known))]
+        if previous is not None and previous.loaded_at > cached.loaded_at:
+            cached = previous
+        self._cached_callers[digest] = cached
+        if len(self._cached_callers) > MAX_CACHED_CALLERS:
+            del self._cached_callers[next(iter(self._cached_callers))]
 
     async def _impersonate(self, caller: Caller, headers: Mapping[str, str]) -> Caller:
-        """Who the caller wants to be (`--as`): for cluster-admins only, 403 for the others."""
+        """Return the caller that `--as` names (api-16.2).
+
+        Raises ForbiddenError unless the caller is cluster-admin, who alone has the verb
+        `impersonate`.
+        """
         user = headers.get("impersonate-user", "")
-        named = headers.get("impersonate-group", "").split(",")
-        groups = [each.strip() for each in named if each.strip()]
+        group_names = headers.get("impersonate-group", "").split(",")
+        groups = [each.strip() for each in group_names if each.strip()]
         if user:
-            require(caller, verb="impersonate", group="", resource="users", name=user)
+            require_access(caller, verb="impersonate", group="", resource="users", name=user)
         for each in groups:
-            require(caller, verb="impersonate", group="", resource="groups", name=each)
+            require_access(caller, verb="impersonate", group="", resource="groups", name=each)
         if headers.get("impersonate-uid"):
             uid = headers["impersonate-uid"]
-            require(caller, verb="impersonate", group=AUTHENTICATION, resource="uids", name=uid)
+            require_access(
+                caller,
+                verb="impersonate",
+                group=AUTHENTICATION_API_GROUP,
+                resource="uids",
+                name=uid,
+            )
         for name in headers:
             if name.startswith("impersonate-extra-"):
-                require(caller, verb="impersonate", group=AUTHENTICATION, resource="userextras")
+                require_access(
+                    caller,
+                    verb="impersonate",
+                    group=AUTHENTICATION_API_GROUP,
+                    resource="userextras",
+                )
         if not user:
             raise BadRequestError("impersonation needs the header Impersonate-User")
         if user != "system:anonymous" and AUTHENTICATED not in groups:
             groups.append(AUTHENTICATED)
-        other = Caller(
+        impersonated = Caller(
             user,
             tuple(groups),
             uid=headers.get("impersonate-uid", ""),
             impersonator=caller.user,
             credential=caller.credential,
         )
-        return await self._with_roles(other, fresh=False)
+        return await self._with_impersonated_bindings(impersonated, fresh=False)
 
-    async def _with_roles(self, caller: Caller, *, fresh: bool) -> Caller:
-        """An impersonated caller with the roles of that user and those groups."""
+    async def _with_impersonated_bindings(self, caller: Caller, *, fresh: bool) -> Caller:
+        """Return an impersonated caller with the roles of that user and those groups."""
         key = (caller.user, *caller.groups)
-        found = self._roles.get(key)
-        asked = self._clock()
-        if found is None or fresh or asked - found[1] >= TRUST:
-            found = (await self._threads.run(self._load_roles, caller), asked)
-            self._roles.pop(key, None)
-            self._roles[key] = found
-            if len(self._roles) > MOST_KNOWN:
-                del self._roles[next(iter(self._roles))]
-        return replace(caller, bindings=found[0])
+        cached = self._impersonated_bindings.get(key)
+        now = self._clock()
+        if cached is None or fresh or now - cached[1] >= CALLER_CACHE_TTL_SECONDS:
+            cached = (await self._executor.run(self._load_bindings, caller), now)
+            self._impersonated_bindings.pop(key, None)
+            self._impersonated_bindings[key] = cached
+            if len(self._impersonated_bindings) > MAX_CACHED_CALLERS:
+                del self._impersonated_bindings[next(iter(self._impersonated_bindings))]
+        return replace(caller, bindings=cached[0])
 
-    def _load_roles(self, caller: Caller) -> tuple[Binding, ...]:
+    def _load_bindings(self, caller: Caller) -> tuple[RoleBinding, ...]:
         with transaction(self._engine, write=False) as session:
-            own = bindings_of(session, caller.user, caller.groups)
-        return (*own, *self._implied) if AUTHENTICATED in caller.groups else own
+            own = load_bindings(session, caller.user, caller.groups)
+        return (*own, *self._implied_bindings) if AUTHENTICATED in caller.groups else own
 
 
-def require(caller: Caller, **wish: Unpack[Wish]) -> None:
-    """ForbiddenError, in the words that `kubectl` prints, unless the caller may do that."""
-    if allowed(caller, **wish):
+def require_access(caller: Caller, **attributes: Unpack[AccessAttributes]) -> None:
+    """Raise ForbiddenError, with the text that `kubectl` prints, unless the caller may do that."""
+    if is_allowed(caller, **attributes):
         return
-    verb, group, resource = wish["verb"], wish["group"], wish["resource"]
-    subresource, name = wish.get("subresource", ""), wish.get("name", "")
-    namespace = wish.get("namespace", "")
-    if (group, resource) == (PROJECT, "projectrequests") and verb in {"list", "create"}:
-        raise ForbiddenPathError(NO_NEW_PROJECT)
-    if (group, resource) in _ABOUT_RIGHTS and not namespace:
+    verb, group, resource = attributes["verb"], attributes["group"], attributes["resource"]
+    subresource, name = attributes.get("subresource", ""), attributes.get("name", "")
+    namespace = attributes.get("namespace", "")
+    if (group, resource) == (PROJECT_API_GROUP, "projectrequests") and verb in {"list", "create"}:
+        raise ForbiddenPathError(PROJECT_REQUEST_REFUSED)
+    if (group, resource) in _ACCESS_DEPENDENT_RESOURCES and not namespace:
         namespace = name
-    full = f"{resource}/{subresource}" if subresource else resource
-    place = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    full_resource = f"{resource}/{subresource}" if subresource else resource
+    scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     raise ForbiddenError(
-        f'User "{caller.user}" cannot {verb} resource "{full}" in API group "{group}" {place}',
+        f'User "{caller.user}" cannot {verb} resource "{full_resource}" in API group "{group}" '
+        f"{scope}",
         resource=resource,
         name=name,
         group=group,
     )
 
 
-def require_path(caller: Caller, *, verb: str, path: str) -> None:
-    """ForbiddenPathError unless the caller may ask for a path that is no resource."""
-    if not allowed_path(caller, verb=verb, path=path):
+def require_path_access(caller: Caller, *, verb: str, path: str) -> None:
+    """Raise ForbiddenPathError unless the caller may read a path that is not a resource."""
+    if not is_path_allowed(caller, verb=verb, path=path):
         raise ForbiddenPathError(f'forbidden: User "{caller.user}" cannot {verb} path "{path}"')
 
 
-def _bearer(header: str) -> str:
-    """The token of an Authorization header; UnauthorizedError where there is none."""
-    scheme, _, clear = header.partition(" ")
-    clear = clear.strip()
-    if scheme.lower() != "bearer" or not clear:
+def _parse_bearer_token(header: str) -> str:
+    """Return the token of an Authorization header. Raises UnauthorizedError if there is none."""
+    scheme, _, token = header.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
         raise UnauthorizedError
-    return clear
+    return token

@@ -1,3 +1,3 @@
-"""Request bodies to plain objects and stored objects to wire objects: JSON, YAML, protobuf, strict
-field checks. Knows formats, not kinds' rules.
+"""Codecs: request bodies to plain objects, stored objects to wire objects; JSON, YAML, protobuf,
+and strict field checks. Know formats, not the rules of kinds.
 """

@@ -1,7 +1,8 @@
-"""A request's body → the object it means (`api.md` C3, C6, C9, C11).
+"""Decoding of request bodies into objects (api-3.1, api-6.1, api-6.2).
 
-Bytes become a plain dict (`documents`, `yaml_documents`, `protobuf`), which is of the right kind
-and holds only what its resource knows (`fields`), and at last a resource.
+The bytes become a plain dict (`json_decoder`, `yaml_decoder`, `protobuf_decoder`). Then its kind is
+checked, fields that the resource does not have are dropped (`strict_fields`), and the dict becomes
+a resource. A body without a Content-Type is JSON (clients-1.3).
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from api.codec.json_decoder import load_json
+from api.codec.json_decoder import parse_json
 from api.codec.protobuf_decoder import decode_protobuf
-from api.codec.strict_fields import conform, sift
-from api.codec.yaml_decoder import load_yaml
+from api.codec.strict_fields import coerce_to_model, drop_unknown_fields
+from api.codec.yaml_decoder import parse_yaml
 from models.api_errors import BadRequestError, UnsupportedMediaTypeError
 from models.resources.wire import Wire
 
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-MOST_WARNED = 4096
+MAX_WARNING_CHARS = 4096
 Resource = TypeVar("Resource", bound=Wire)
-_UNKNOWN_FORMAT = (
+_UNKNOWN_FORMAT_MESSAGE = (
     "the body of the request was in an unknown format - accepted media types include: "
     f"{JSON}, {YAML}, {PROTOBUF}"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """The object, complete with kind and apiVersion, and what was wrong in its text.
+class DecodedBody:
+    """The object, with kind and apiVersion, and the findings in its text.
 
     `findings` are in document order: `unknown field "spec.foo"`, `duplicate field "spec"`.
     """
@@ -49,60 +50,69 @@ def decode_body(
     group: str,
     version: str,
     model: type[Wire] | None,
-) -> Decoded:
-    """The body of a POST or PUT to a resource of that kind.
+) -> DecodedBody:
+    """Return the decoded body of a POST or PUT to a resource of that kind.
 
-    Without a `model` nothing is sifted. UnsupportedMediaTypeError, else BadRequestError.
+    Without a `model` no field is dropped. Raises UnsupportedMediaTypeError for an unknown
+    Content-Type, else BadRequestError.
     """
-    found = _load(content_type, body, kind)
+    found = _parse_body(content_type, body, kind)
     _check_kind(found, kind=kind, group=group, version=version)
-    kept, findings = (dict(found), ()) if model is None else sift(found, model)
+    known_fields, findings = (
+        (dict(found), ()) if model is None else drop_unknown_fields(found, model)
+    )
     api_version = f"{group}/{version}" if group else version
-    return Decoded({**kept, "kind": kind, "apiVersion": api_version}, findings)
+    return DecodedBody({**known_fields, "kind": kind, "apiVersion": api_version}, findings)
 
 
-def decode_applied(
-    body: bytes, *, kind: str, group: str, version: str, model: type[Wire], place: str
-) -> Decoded:
-    """The body of a server-side apply, with the texts of C9; `place` is `namespace/name`.
+def decode_apply_patch(
+    body: bytes, *, kind: str, group: str, version: str, model: type[Wire], object_name: str
+) -> DecodedBody:
+    """Return the decoded body of a server-side apply.
 
-    Fields that nobody knows are refused whatever the client asked for; doubled ones are findings.
+    `object_name` is `namespace/name`. Raises BadRequestError with the texts of api-8.3. Unknown
+    fields are an error whatever `fieldValidation` says; duplicate fields are findings.
     """
     try:
-        found = load_yaml(body)
+        found = parse_yaml(body)
     except BadRequestError as error:
         raise BadRequestError(f"error decoding YAML: {error.text}") from None
     if not isinstance(found, dict):
-        raise BadRequestError("error decoding YAML: the document is no object")
+        raise BadRequestError("error decoding YAML: the document is not an object")
     api_version = f"{group}/{version}" if group else version
     if (found.get("apiVersion"), found.get("kind")) != (api_version, kind):
-        shown = f"{_cut(found.get('apiVersion'))}, Kind={_cut(found.get('kind'))}"
-        raise BadRequestError(f"invalid object type: {shown}")
-    kept, findings = sift(found, model)
+        group_version_kind = (
+            f"{_truncate(found.get('apiVersion'))}, Kind={_truncate(found.get('kind'))}"
+        )
+        raise BadRequestError(f"invalid object type: {group_version_kind}")
+    known_fields, findings = drop_unknown_fields(found, model)
     unknown = [each for each in findings if each.startswith("unknown")]
     if unknown:
         path = unknown[0].removeprefix('unknown field "').removesuffix('"')
         raise BadRequestError(
-            f"failed to create typed patch object ({place}; {api_version}, Kind={kind}): "
+            f"failed to create typed patch object ({object_name}; {api_version}, Kind={kind}): "
             f".{path}: field not declared in schema"
         )
-    return Decoded(kept, findings)
+    return DecodedBody(known_fields, findings)
 
 
 def decode_options(content_type: str, body: bytes) -> dict[str, Any]:
-    """The body of a DELETE: DeleteOptions of whatever group (`api.md` C12)."""
-    found = _load(content_type, body, "DeleteOptions")
+    """Return the body of a DELETE: DeleteOptions of any group (api-10.1)."""
+    found = _parse_body(content_type, body, "DeleteOptions")
     kind = found.get("kind")
     if kind not in (None, "", "DeleteOptions"):
-        version = _text_of(found, "apiVersion").rpartition("/")[2]
-        _refuse_kind(kind, version, "DeleteOptions", "it is not a DeleteOptions")
+        version = _string_field(found, "apiVersion").rpartition("/")[2]
+        _raise_wrong_kind(kind, version, "DeleteOptions", "it is not a DeleteOptions")
     return found
 
 
-def read_object(decoded: Mapping[str, Any], model: type[Resource]) -> Resource:
-    """The resource of a plain object. BadRequestError naming the first field that does not fit."""
+def parse_resource(decoded: Mapping[str, Any], model: type[Resource]) -> Resource:
+    """Return the resource of a plain object.
+
+    Raises BadRequestError naming the first field of a wrong type.
+    """
     try:
-        return model.model_validate(conform(decoded, model))
+        return model.model_validate(coerce_to_model(decoded, model))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         path = ".".join(str(each) for each in (model.__name__, *first["loc"]))
@@ -112,9 +122,9 @@ def read_object(decoded: Mapping[str, Any], model: type[Resource]) -> Resource:
         ) from None
 
 
-def find_unknown(patched: Mapping[str, Any], model: type[Wire]) -> list[str]:
-    """The paths of an object that its resource does not know, as `spec.tags[0].zed`."""
-    _, findings = sift(dict(patched), model)
+def find_unknown_fields(patched: Mapping[str, Any], model: type[Wire]) -> list[str]:
+    """Return the paths of an object that its resource does not have, such as `spec.tags[0].zed`."""
+    _, findings = drop_unknown_fields(dict(patched), model)
     head = 'unknown field "'
     return [each.removeprefix(head)[:-1] for each in findings if each.startswith(head)]
 
@@ -122,72 +132,72 @@ def find_unknown(patched: Mapping[str, Any], model: type[Wire]) -> list[str]:
 def check_findings(
     findings: Sequence[str], mode: str, *, kind: str, version: str = "v1"
 ) -> list[str]:
-    """What to warn of: everything under Warn, nothing under Ignore (`api.md` C11).
+    """Return the warnings: every finding under Warn, none under Ignore (api-9.4, api-9.6).
 
-    BadRequestError under Strict. Warnings are headers, so they end after 4096 characters.
+    Raises BadRequestError under Strict. Warnings are headers, so they end after 4096 characters.
     """
     if mode == "Strict" and findings:
         raise BadRequestError(
             f'{kind} in version "{version}" cannot be handled as a {kind}: '
             f"strict decoding error: {', '.join(findings)}"
         )
-    warned: list[str] = []
+    warnings: list[str] = []
     for each in findings if mode in {"", "Warn"} else ():
-        if sum(map(len, warned)) + len(each) > MOST_WARNED:
+        if sum(map(len, warnings)) + len(each) > MAX_WARNING_CHARS:
             break
-        warned.append(each)
-    return warned
+        warnings.append(each)
+    return warnings
 
 
-def _load(content_type: str, body: bytes, kind: str) -> dict[str, Any]:
-    """The body as one object, whatever it was written in."""
-    media = content_type.partition(";")[0].strip().lower()
-    if media not in {"", JSON, YAML, PROTOBUF}:
-        raise UnsupportedMediaTypeError(_UNKNOWN_FORMAT)
+def _parse_body(content_type: str, body: bytes, kind: str) -> dict[str, Any]:
+    """Return the body as one object, whatever format it is in."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in {"", JSON, YAML, PROTOBUF}:
+        raise UnsupportedMediaTypeError(_UNKNOWN_FORMAT_MESSAGE)
     try:
-        if media == PROTOBUF:
+        if media_type == PROTOBUF:
             return decode_protobuf(body)
-        found = load_yaml(body) if media == YAML else load_json(body)
+        found = parse_yaml(body) if media_type == YAML else parse_json(body)
     except BadRequestError as error:
-        words = "json parse error" if media in {"", JSON} else "decoding error"
-        _refuse_body(body, kind, f"{words}: {error.text}")
+        prefix = "json parse error" if media_type in {"", JSON} else "decoding error"
+        _raise_unrecognized(body, kind, f"{prefix}: {error.text}")
     if not isinstance(found, dict):
         names = {list: "array", str: "string", bool: "bool", type(None): "null"}
-        sort = names.get(type(found), "number")
-        _refuse_body(
+        json_type = names.get(type(found), "number")
+        _raise_unrecognized(
             body,
             kind,
-            f"json parse error: json: cannot unmarshal {sort} into Go value of type "
+            f"json parse error: json: cannot unmarshal {json_type} into Go value of type "
             "struct { APIVersion string; Kind string }",
         )
     return found
 
 
 def _check_kind(found: Mapping[str, Any], *, kind: str, group: str, version: str) -> None:
-    """Both may be missing, but must not be another's (C6)."""
-    named = _text_of(found, "kind") or kind
-    api_version = _text_of(found, "apiVersion")
+    """Raise unless kind and apiVersion are missing or are those of the resource (api-6.1)."""
+    sent_kind = _string_field(found, "kind") or kind
+    api_version = _string_field(found, "apiVersion")
     if api_version.count("/") > 1:
-        raise BadRequestError(f"unexpected GroupVersion string: {_cut(api_version)}")
+        raise BadRequestError(f"unexpected GroupVersion string: {_truncate(api_version)}")
     expected = f"{group}/{version}" if group else version
     if api_version not in {"", expected}:
-        _refuse_kind(
-            named,
+        _raise_wrong_kind(
+            sent_kind,
             api_version.rpartition("/")[2],
             kind,
-            f'no kind "{_cut(named)}" is registered for version "{_cut(api_version)}" here, '
-            f'"{expected}" is served',
+            f'no kind "{_truncate(sent_kind)}" is registered for version '
+            f'"{_truncate(api_version)}" here, "{expected}" is served',
         )
-    if named != kind:
-        _refuse_kind(
-            named,
+    if sent_kind != kind:
+        _raise_wrong_kind(
+            sent_kind,
             version,
             kind,
-            f"converting (v1.{_cut(named)}) to (v1.{kind}): unknown conversion",
+            f"converting (v1.{_truncate(sent_kind)}) to (v1.{kind}): unknown conversion",
         )
 
 
-def _text_of(found: Mapping[str, Any], key: str) -> str:
+def _string_field(found: Mapping[str, Any], key: str) -> str:
     value = found.get(key)
     if value is not None and not isinstance(value, str):
         raise BadRequestError(
@@ -197,21 +207,22 @@ def _text_of(found: Mapping[str, Any], key: str) -> str:
     return value or ""
 
 
-def _refuse_kind(named: Any, version: str, kind: str, why: str) -> NoReturn:
+def _raise_wrong_kind(sent_kind: Any, version: str, kind: str, reason: str) -> NoReturn:
     raise BadRequestError(
-        f'{_cut(named)} in version "{_cut(version)}" cannot be handled as a {kind}: {why}'
+        f'{_truncate(sent_kind)} in version "{_truncate(version)}" cannot be handled as a {kind}: '
+        f"{reason}"
     )
 
 
-def _refuse_body(body: bytes, kind: str, why: str) -> NoReturn:
+def _raise_unrecognized(body: bytes, kind: str, reason: str) -> NoReturn:
     raise BadRequestError(
         f"the object provided is unrecognized (must be of type {kind}): couldn't get "
-        f"version/kind; {why} ({_summary(body, kind)})"
+        f"version/kind; {reason} ({_summarize_body(body, kind)})"
     )
 
 
-def _summary(body: bytes, kind: str) -> str:
-    """How a body begins: as it is where it looks like JSON, else in hex. Of a Secret, nothing."""
+def _summarize_body(body: bytes, kind: str) -> str:
+    """Return the start of a body: text if it looks like JSON, else hex; nothing of a Secret."""
     if not body:
         return "<empty>"
     if kind == "Secret":
@@ -223,6 +234,6 @@ def _summary(body: bytes, kind: str) -> str:
     return start.hex() + more
 
 
-def _cut(value: Any) -> str:
+def _truncate(value: Any) -> str:
     text = str(value) if value is not None else ""
     return text if len(text) <= 100 else text[:100] + "..."

@@ -1,7 +1,8 @@
-"""Protobuf bodies → the same plain objects as JSON (`api.md` C20; `clients.md` 1.2, 4).
+"""Decoding of protobuf bodies into the plain objects that JSON would give (api-15.1, clients-1.2).
 
-`kubectl` and `oc` write a handful of kinds in protobuf and do not fall back to JSON. Only their
-fields are read, unknown ones are skipped. What is empty counts as absent, as clients send it so.
+`kubectl` and `oc` send a few kinds in protobuf and do not fall back to JSON. Only the fields of
+those kinds are read, unknown ones are skipped. Empty values count as absent, because clients send
+absent fields as empty (clients-1.4).
 """
 
 from __future__ import annotations
@@ -17,32 +18,33 @@ from models.oci import storable_text
 from models.resources.wire import format_time
 
 MAGIC = b"k8s\x00"
-MOST_FIELDS = 250_000
+MAX_PROTOBUF_FIELDS = 250_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LARGEST_FIELD = 2**29 - 1
-_YEAR_ONE = -62_135_596_800  # Go's zero time
+_MAX_FIELD_NUMBER = 2**29 - 1
+_GO_ZERO_TIME_SECONDS = -62_135_596_800  # 0001-01-01T00:00:00Z
 
-Scalar = Literal["text", "bytes", "int", "bool", "time"]
+ScalarType = Literal["text", "bytes", "int", "bool", "time"]
 
 
 @dataclass(frozen=True, slots=True)
-class Many:
+class RepeatedField:
     """A repeated field."""
 
-    of: Scalar | Message
+    element_type: ScalarType | MessageType
 
 
 @dataclass(frozen=True, slots=True)
-class Map:
-    """Entries of key and value, the last of a key wins."""
+class MapField:
+    """A map field: entries of key and value; the last entry of a key wins."""
 
-    of: Literal["text", "bytes"]
+    value_type: Literal["text", "bytes"]
 
 
-Shape = Scalar | Many | Map | Mapping[int, tuple[str, Any]]
-Message = Mapping[int, tuple[str, Any]]  # field number → key and Shape; never in circles
+ProtobufFieldType = ScalarType | RepeatedField | MapField | Mapping[int, tuple[str, Any]]
+# Field number -> JSON key and type. Never recursive, so the depth of a message is bounded.
+MessageType = Mapping[int, tuple[str, Any]]
 
-_OWNER: Message = {
+_OWNER: MessageType = {
     1: ("kind", "text"),
     3: ("name", "text"),
     4: ("uid", "text"),
@@ -50,7 +52,8 @@ _OWNER: Message = {
     6: ("controller", "bool"),
     7: ("blockOwnerDeletion", "bool"),
 }
-_META: Message = {
+# ObjectMeta (clients-6.2). Other fields, such as managedFields (17), are skipped.
+_META: MessageType = {
     1: ("name", "text"),
     2: ("generateName", "text"),
     3: ("namespace", "text"),
@@ -60,12 +63,12 @@ _META: Message = {
     8: ("creationTimestamp", "time"),
     9: ("deletionTimestamp", "time"),
     10: ("deletionGracePeriodSeconds", "int"),
-    11: ("labels", Map("text")),
-    12: ("annotations", Map("text")),
-    13: ("ownerReferences", Many(_OWNER)),
-    14: ("finalizers", Many("text")),
+    11: ("labels", MapField("text")),
+    12: ("annotations", MapField("text")),
+    13: ("ownerReferences", RepeatedField(_OWNER)),
+    14: ("finalizers", RepeatedField("text")),
 }
-_RESOURCE: Message = {
+_RESOURCE: MessageType = {
     1: ("namespace", "text"),
     2: ("verb", "text"),
     3: ("group", "text"),
@@ -74,28 +77,29 @@ _RESOURCE: Message = {
     6: ("subresource", "text"),
     7: ("name", "text"),
 }
-_PATH: Message = {1: ("path", "text"), 2: ("verb", "text")}
-_SELF_ACCESS: Message = {
+_PATH: MessageType = {1: ("path", "text"), 2: ("verb", "text")}
+_SELF_ACCESS: MessageType = {
     1: ("resourceAttributes", _RESOURCE),
     2: ("nonResourceAttributes", _PATH),
 }
-_ACCESS: Message = {
+_ACCESS: MessageType = {
     **_SELF_ACCESS,
     3: ("user", "text"),
-    4: ("groups", Many("text")),
+    4: ("groups", RepeatedField("text")),
     6: ("uid", "text"),
 }
-_KINDS: Mapping[str, Message] = {
+# The kinds that clients send in protobuf (clients-6.3, clients-6.4).
+_MESSAGE_TYPES: Mapping[str, MessageType] = {
     "Namespace": {
         1: ("metadata", _META),
-        2: ("spec", {1: ("finalizers", Many("text"))}),
+        2: ("spec", {1: ("finalizers", RepeatedField("text"))}),
         3: ("status", {1: ("phase", "text")}),
     },
     "Secret": {
         1: ("metadata", _META),
-        2: ("data", Map("bytes")),
+        2: ("data", MapField("bytes")),
         3: ("type", "text"),
-        4: ("stringData", Map("text")),
+        4: ("stringData", MapField("text")),
         5: ("immutable", "bool"),
     },
     "SelfSubjectReview": {1: ("metadata", _META)},
@@ -108,130 +112,143 @@ _KINDS: Mapping[str, Message] = {
         2: ("preconditions", {1: ("uid", "text"), 2: ("resourceVersion", "text")}),
         3: ("orphanDependents", "bool"),
         4: ("propagationPolicy", "text"),
-        5: ("dryRun", Many("text")),
+        5: ("dryRun", RepeatedField("text")),
     },
 }
-# Pointers in Go: false is not the same as absent.
-_KEPT_FALSE = frozenset({"orphanDependents"})
+# Pointers in Go: false differs from absent.
+_POINTER_FIELDS = frozenset({"orphanDependents"})
 _EMPTY: Mapping[str, Any] = {}
 
 
 def decode_protobuf(body: bytes) -> dict[str, Any]:
-    """The object in its envelope, with kind and apiVersion as the envelope says.
+    """Return the object of the body, with the kind and apiVersion of its envelope (clients-6.1).
 
-    BadRequestError for anything that is not one, and for kinds that we do not know.
+    Raises BadRequestError for anything that is not a message of a known kind, and for more than
+    250,000 fields (clients-6.5).
     """
     if not body.startswith(MAGIC):
-        raise BadRequestError("the body does not start as protobuf of Kubernetes does")
-    reader = _Reader()
+        raise BadRequestError("the body does not start with the Kubernetes protobuf prefix")
+    reader = _ProtobufReader()
     envelope: dict[int, bytes] = {}
-    for number, wire, value in reader.fields(body[len(MAGIC) :]):
-        if wire == _BYTES and number in {1, 2, 3, 4}:
+    for number, wire_type, value in reader.read_fields(body[len(MAGIC) :]):
+        if wire_type == _BYTES and number in {1, 2, 3, 4}:
             assert isinstance(value, bytes)
             envelope[number] = value
-    head = reader.message(envelope.get(1, b""), {1: ("apiVersion", "text"), 2: ("kind", "text")})
+    type_meta = reader.read_message(
+        envelope.get(1, b""), {1: ("apiVersion", "text"), 2: ("kind", "text")}
+    )
     if envelope.get(3) or envelope.get(4, b"") not in {b"", b"application/vnd.kubernetes.protobuf"}:
-        raise BadRequestError("the protobuf envelope holds something that is not protobuf")
-    shape = _KINDS.get(head.get("kind", ""))
-    if shape is None:
-        kind, version = head.get("kind", "")[:100], head.get("apiVersion", "")[:100]
-        raise BadRequestError(f'kind "{kind}" of version "{version}" is not read from protobuf')
-    return head | reader.message(envelope.get(2, b""), shape)
+        raise BadRequestError("the protobuf envelope contains something that is not protobuf")
+    message_type = _MESSAGE_TYPES.get(type_meta.get("kind", ""))
+    if message_type is None:
+        kind, version = type_meta.get("kind", "")[:100], type_meta.get("apiVersion", "")[:100]
+        raise BadRequestError(f'kind "{kind}" of version "{version}" is not accepted as protobuf')
+    return type_meta | reader.read_message(envelope.get(2, b""), message_type)
 
 
-class _Reader:
-    """Reads messages; counts their fields, so that a small body cannot become many objects."""
+class _ProtobufReader:
+    """A reader of messages; counts fields, so that a small body cannot become many objects."""
 
     def __init__(self) -> None:
-        self._left = MOST_FIELDS
+        self._remaining_fields = MAX_PROTOBUF_FIELDS
 
-    def message(self, content: bytes, shape: Message) -> dict[str, Any]:
+    def read_message(self, content: bytes, message_type: MessageType) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for number, wire, raw in self.fields(content):
-            if number not in shape:
+        for number, wire_type, raw in self.read_fields(content):
+            if number not in message_type:
                 continue
-            key, kind = shape[number]
-            if isinstance(kind, Map):
-                name, value = self._entry(_as_bytes(key, wire, raw), kind)
+            key, field_type = message_type[number]
+            if isinstance(field_type, MapField):
+                name, value = self._read_map_entry(_as_bytes(key, wire_type, raw), field_type)
                 found.setdefault(key, {})[name] = value
                 continue
-            if isinstance(kind, Many):
-                value = self._value(key, kind.of, wire, raw)
+            if isinstance(field_type, RepeatedField):
+                value = self._read_value(key, field_type.element_type, wire_type, raw)
                 if value not in ("", None):
                     found.setdefault(key, []).append(value)
                 continue
-            value = self._value(key, kind, wire, raw)
-            if value in ("", None, 0, _EMPTY) and key not in _KEPT_FALSE:
-                found.pop(key, None)  # proto: the last one counts, also when it is empty
+            value = self._read_value(key, field_type, wire_type, raw)
+            if value in ("", None, 0, _EMPTY) and key not in _POINTER_FIELDS:
+                found.pop(key, None)  # of a repeated single field the last counts, even if empty
             else:
                 found[key] = value
         return found
 
-    def fields(self, content: bytes) -> Iterator[tuple[int, int, int | bytes]]:
-        """Field number, wire type and raw value, one after the other."""
+    def read_fields(self, content: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+        """Yield field number, wire type and raw value of each field."""
         position, end = 0, len(content)
         while position < end:
-            self._left -= 1
-            if self._left < 0:
-                raise BadRequestError(f"the protobuf body has more than {MOST_FIELDS} fields")
-            tag, position = _varint(content, position)
-            number, wire = tag >> 3, tag & 7
-            if not 1 <= number <= _LARGEST_FIELD:
+            self._remaining_fields -= 1
+            if self._remaining_fields < 0:
+                raise BadRequestError(
+                    f"the protobuf body has more than {MAX_PROTOBUF_FIELDS} fields"
+                )
+            tag, position = _read_varint(content, position)
+            number, wire_type = tag >> 3, tag & 7
+            if not 1 <= number <= _MAX_FIELD_NUMBER:
                 raise BadRequestError(f"illegal tag {number} in the protobuf body")
-            if wire == _VARINT:
-                value, position = _varint(content, position)
-                yield number, wire, value
+            if wire_type == _VARINT:
+                value, position = _read_varint(content, position)
+                yield number, wire_type, value
                 continue
-            if wire == _BYTES:
-                size, position = _varint(content, position)
-            elif wire in {_FIXED64, _FIXED32}:
-                size = 8 if wire == _FIXED64 else 4
+            if wire_type == _BYTES:
+                size, position = _read_varint(content, position)
+            elif wire_type in {_FIXED64, _FIXED32}:
+                size = 8 if wire_type == _FIXED64 else 4
             else:
-                raise BadRequestError(f"illegal wire type {wire} in the protobuf body")
+                raise BadRequestError(f"illegal wire type {wire_type} in the protobuf body")
             if size > end - position:
                 raise BadRequestError("unexpected end of the protobuf body")
-            yield number, wire, content[position : position + size]
+            yield number, wire_type, content[position : position + size]
             position += size
 
-    def _entry(self, content: bytes, kind: Map) -> tuple[str, str]:
+    def _read_map_entry(self, content: bytes, field_type: MapField) -> tuple[str, str]:
         name, value = "", ""
-        for number, wire, raw in self.fields(content):
+        for number, wire_type, raw in self.read_fields(content):
             if number == 1:
-                name = _text("key", _as_bytes("key", wire, raw))
+                name = _decode_text("key", _as_bytes("key", wire_type, raw))
             elif number == 2:
-                plain = _as_bytes("value", wire, raw)
-                value = _base64(plain) if kind.of == "bytes" else _text("value", plain)
+                plain = _as_bytes("value", wire_type, raw)
+                value = (
+                    _encode_base64(plain)
+                    if field_type.value_type == "bytes"
+                    else _decode_text("value", plain)
+                )
         return name, value
 
-    def _value(self, key: str, kind: Scalar | Message, wire: int, raw: int | bytes) -> Any:
-        if isinstance(kind, Mapping):
-            return self.message(_as_bytes(key, wire, raw), kind)
-        if kind in {"int", "bool"}:
+    def _read_value(
+        self, key: str, field_type: ScalarType | MessageType, wire_type: int, raw: int | bytes
+    ) -> Any:
+        if isinstance(field_type, Mapping):
+            return self.read_message(_as_bytes(key, wire_type, raw), field_type)
+        if field_type in {"int", "bool"}:
             if not isinstance(raw, int):
-                raise _wrong_wire(key, wire)
-            return bool(raw) if kind == "bool" else _signed(raw)
-        content = _as_bytes(key, wire, raw)
-        if kind == "time":
-            return self._time(key, content)
-        return _base64(content) if kind == "bytes" else _text(key, content)
+                raise _wrong_wire_type(key, wire_type)
+            return bool(raw) if field_type == "bool" else _to_signed(raw)
+        content = _as_bytes(key, wire_type, raw)
+        if field_type == "time":
+            return self._read_time(key, content)
+        return _encode_base64(content) if field_type == "bytes" else _decode_text(key, content)
 
-    def _time(self, key: str, content: bytes) -> str | None:
-        """RFC 3339; None for the zero time, which is written as nothing."""
+    def _read_time(self, key: str, content: bytes) -> str | None:
+        """Return the time in RFC 3339, or None for the zero time, which is left out."""
         seconds = 0
-        for number, wire, raw in self.fields(content):
+        for number, wire_type, raw in self.read_fields(content):
             if number == 1:
                 if not isinstance(raw, int):
-                    raise _wrong_wire(key, wire)
-                seconds = _signed(raw)
-        if seconds in {0, _YEAR_ONE}:
+                    raise _wrong_wire_type(key, wire_type)
+                seconds = _to_signed(raw)
+        if seconds in {0, _GO_ZERO_TIME_SECONDS}:
             return None
         try:
             return format_time(datetime.fromtimestamp(seconds, UTC))
         except (ValueError, OverflowError, OSError):
-            raise BadRequestError(f"the time in {key} of the protobuf body is no time") from None
+            raise BadRequestError(
+                f"the field {key} of the protobuf body is not a valid time"
+            ) from None
 
 
-def _varint(content: bytes, position: int) -> tuple[int, int]:
+def _read_varint(content: bytes, position: int) -> tuple[int, int]:
     result = 0
     for shift in range(0, 70, 7):
         if position >= len(content):
@@ -243,29 +260,29 @@ def _varint(content: bytes, position: int) -> tuple[int, int]:
             if result >= 2**64:
                 break
             return result, position
-    raise BadRequestError("a number of the protobuf body is out of bounds")
+    raise BadRequestError("a number of the protobuf body has more than 64 bits")
 
 
-def _signed(number: int) -> int:
+def _to_signed(number: int) -> int:
     return number - 2**64 if number >= 2**63 else number
 
 
-def _as_bytes(key: str, wire: int, raw: int | bytes) -> bytes:
-    if wire != _BYTES or not isinstance(raw, bytes):
-        raise _wrong_wire(key, wire)
+def _as_bytes(key: str, wire_type: int, raw: int | bytes) -> bytes:
+    if wire_type != _BYTES or not isinstance(raw, bytes):
+        raise _wrong_wire_type(key, wire_type)
     return raw
 
 
-def _wrong_wire(key: str, wire: int) -> BadRequestError:
-    return BadRequestError(f"wrong wire type {wire} for field {key} of the protobuf body")
+def _wrong_wire_type(key: str, wire_type: int) -> BadRequestError:
+    return BadRequestError(f"wrong wire type {wire_type} for field {key} of the protobuf body")
 
 
-def _text(key: str, content: bytes) -> str:
+def _decode_text(key: str, content: bytes) -> str:
     try:
         return storable_text(content.decode())
     except UnicodeDecodeError:
         raise BadRequestError(f"the field {key} of the protobuf body is not UTF-8") from None
 
 
-def _base64(content: bytes) -> str:
+def _encode_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()

@@ -1,7 +1,8 @@
-"""A plain object against its resource: which fields nobody knows, and which hold the wrong thing.
+"""Field checks of a plain object against its model: unknown fields, duplicates and wrong types.
 
-The fields are those of the pydantic resources, under their wire names. Go's rules, not pydantic's:
-`null` is absent, absent is zero, and no text is taken for a number (`api.md` B1.1, C6, C11).
+The fields are those of the pydantic models, under their wire names. The rules are Go's, not
+pydantic's: `null` is absent, absent is the zero value, and a string is never taken for a number
+(api-6.3, api-9.5). oc sends nulls and empty objects for absent fields (clients-1.4).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import lru_cache
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-from api.codec.json_decoder import MOST_DEPTH, pairs_of
+from api.codec.json_decoder import MAX_JSON_DEPTH, key_value_pairs
 from models.api_errors import BadRequestError
 from models.errors import ContentError
 from models.images.docker_metadata import parse_time, read_metadata
@@ -24,16 +25,16 @@ from models.resources.image import Image, ImageSignature
 from models.resources.meta import ObjectMeta, Secret
 from models.resources.wire import Wire
 
-MOST_FINDINGS = 100
-LONGEST_PATH = 200
-# Known to Kubernetes, of no use to us: dropped without a word.
-_BESIDE: Mapping[type[Wire], frozenset[str]] = {
+MAX_FINDINGS = 100
+MAX_PATH_LENGTH = 200
+# Fields of Kubernetes that we do not use: dropped without a finding.
+_IGNORED_FIELDS: Mapping[type[Wire], frozenset[str]] = {
     ObjectMeta: frozenset({"selfLink", "deletionGracePeriodSeconds"}),
 }
-_BASE64 = frozenset(
+_BASE64_FIELDS = frozenset(
     {(ImageSignature, "content"), (Image, "dockerImageSignatures"), (Secret, "data")}
 )
-_TYPE_META = frozenset({"kind", "apiVersion"})
+_TYPE_META_FIELDS = frozenset({"kind", "apiVersion"})
 _NO_METADATA_VERSION = (
     'Image in version "v1" cannot be handled as a Image: no kind "DockerImage" is registered for '
     'version "image.openshift.io/{}" in scheme'
@@ -41,23 +42,25 @@ _NO_METADATA_VERSION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a field may hold: `sort` is text, base64, number, decimal, flag, time, free (any value),
-    open (an object of any keys), list or map (of `item`), or object (of `model`).
+class FieldType:
+    """The type of a field.
+
+    `category` is text, base64, number, decimal, flag, time, free (any value), open (an object of
+    any keys), list or map (of `item`), or object (of `model`).
     """
 
-    sort: str
-    item: Shape | None = None
+    category: str
+    item: FieldType | None = None
     model: type[Wire] | None = None
 
     @property
-    def name(self) -> str:
-        """The type as Go would name it in a message."""
+    def go_type(self) -> str:
+        """Return the type as Go's decoder names it in a message."""
         if self.model is not None:
             return f"v1.{self.model.__name__}"
         if self.item is not None:
-            return f"{'[]' if self.sort == 'list' else 'map[string]'}{self.item.name}"
-        return _GO_NAMES.get(self.sort, "object")
+            return f"{'[]' if self.category == 'list' else 'map[string]'}{self.item.go_type}"
+        return _GO_NAMES.get(self.category, "object")
 
 
 _GO_NAMES = {
@@ -72,186 +75,203 @@ _GO_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a resource; `required` ones get Go's zero value where they are missing."""
+class ModelField:
+    """A field of a model; a `required` one gets Go's zero value if it is missing."""
 
-    shape: Shape
+    field_type: FieldType
     required: bool
 
 
 @lru_cache(maxsize=256)
-def fields_of(model: type[Wire]) -> Mapping[str, Field]:
-    """The fields of a resource by their wire names."""
+def model_fields_of(model: type[Wire]) -> Mapping[str, ModelField]:
+    """Return the fields of a model by their wire names."""
     return {
-        alias: Field(
-            _shape_of(field.annotation, is_base64=(model, alias) in _BASE64), field.is_required()
+        alias: ModelField(
+            _field_type_of(field.annotation, is_base64=(model, alias) in _BASE64_FIELDS),
+            field.is_required(),
         )
         for name, field in model.model_fields.items()
         for alias in [field.alias or name]
     }
 
 
-def sift(value: Any, model: type[Wire]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """`value` without what `model` does not know, and what was found, in document order.
+def drop_unknown_fields(value: Any, model: type[Wire]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return `value` without the fields that `model` does not have, and the findings.
 
-    Findings are `unknown field "spec.foo"` and `duplicate field "spec"`, each once.
+    Findings are `unknown field "spec.foo"` and `duplicate field "spec"`, in document order, each
+    once.
     """
-    sieve = _Sieve()
-    kept = sieve.object(value, Shape("object", model=model), "")
-    return kept, tuple(sieve.findings)
+    unknown_field_filter = _UnknownFieldFilter()
+    known_fields = unknown_field_filter.filter_object(value, FieldType("object", model=model), "")
+    return known_fields, tuple(unknown_field_filter.findings)
 
 
-def conform(value: Mapping[str, Any], model: type[Wire]) -> dict[str, Any]:
-    """`value` as `model` can take it. BadRequestError naming the first field that it cannot be."""
+def coerce_to_model(value: Mapping[str, Any], model: type[Wire]) -> dict[str, Any]:
+    """Return `value` in the types of `model`.
+
+    Raises BadRequestError naming the first field of a wrong type.
+    """
     version = str(value.get("apiVersion") or "v1").rpartition("/")[2][:50]
-    where = f'{model.__name__} in version "{version}" cannot be handled as a {model.__name__}: '
+    message_prefix = (
+        f'{model.__name__} in version "{version}" cannot be handled as a {model.__name__}: '
+    )
     try:
-        found = _conform(value, Shape("object", model=model), model.__name__)
+        found = _coerce(value, FieldType("object", model=model), model.__name__)
     except _MismatchError as error:
-        raise BadRequestError(where + error.text) from None
+        raise BadRequestError(message_prefix + error.text) from None
     assert isinstance(found, dict)
     return found
 
 
 class _MismatchError(BadRequestError):
-    """The second half of the message."""
+    """The second half of the message; `coerce_to_model` adds the first."""
 
 
-class _Sieve:
+class _UnknownFieldFilter:
     def __init__(self) -> None:
-        self.findings: dict[str, None] = {}  # a set that keeps its order
+        self.findings: dict[str, None] = {}  # an ordered set
 
-    def object(self, value: dict[str, Any], shape: Shape, path: str) -> dict[str, Any]:
-        assert shape.model is not None
-        known = fields_of(shape.model)
-        beside = _BESIDE.get(shape.model, frozenset())
+    def filter_object(
+        self, value: dict[str, Any], field_type: FieldType, path: str
+    ) -> dict[str, Any]:
+        assert field_type.model is not None
+        known = model_fields_of(field_type.model)
+        ignored = _IGNORED_FIELDS.get(field_type.model, frozenset())
         if not path or "metadata" in known:
-            beside |= _TYPE_META
-        kept: dict[str, Any] = {}
+            ignored |= _TYPE_META_FIELDS
+        known_fields: dict[str, Any] = {}
         seen = set()
-        for key, item in pairs_of(value):
-            here = f"{path}.{key}" if path else key
-            if key not in known and key not in beside:
-                self._find("unknown", here)
+        for key, item in key_value_pairs(value):
+            field_path = f"{path}.{key}" if path else key
+            if key not in known and key not in ignored:
+                self._add_finding("unknown", field_path)
                 continue
             if key in seen:
-                self._find("duplicate", here)
+                self._add_finding("duplicate", field_path)
             seen.add(key)
             if key in known:
-                kept[key] = self._sift(item, known[key].shape, here)
-            elif key in _TYPE_META:
-                kept[key] = item
-        return kept
+                known_fields[key] = self._filter(item, known[key].field_type, field_path)
+            elif key in _TYPE_META_FIELDS:
+                known_fields[key] = item
+        return known_fields
 
-    def _sift(self, value: Any, shape: Shape, path: str) -> Any:
-        if isinstance(value, dict) and shape.sort == "object":
-            return self.object(value, shape, path)
-        if isinstance(value, list) and shape.sort == "list":
-            assert shape.item is not None
+    def _filter(self, value: Any, field_type: FieldType, path: str) -> Any:
+        if isinstance(value, dict) and field_type.category == "object":
+            return self.filter_object(value, field_type, path)
+        if isinstance(value, list) and field_type.category == "list":
+            assert field_type.item is not None
             return [
-                self._sift(item, shape.item, f"{path}[{position}]")
+                self._filter(item, field_type.item, f"{path}[{position}]")
                 for position, item in enumerate(value)
             ]
-        if isinstance(value, dict) and shape.sort == "map":
-            return self._map(value, shape, path)
-        return _plain(value)
+        if isinstance(value, dict) and field_type.category == "map":
+            return self._filter_map(value, field_type, path)
+        return _storable_copy(value)
 
-    def _map(self, value: dict[str, Any], shape: Shape, path: str) -> dict[str, Any]:
-        assert shape.item is not None
-        kept: dict[str, Any] = {}
-        for key, item in pairs_of(value):
-            here = f"{path}.{key}"
-            if key in kept:
-                self._find("duplicate", here)
-            kept[key] = self._sift(item, shape.item, here)
-        return kept
+    def _filter_map(
+        self, value: dict[str, Any], field_type: FieldType, path: str
+    ) -> dict[str, Any]:
+        assert field_type.item is not None
+        entries: dict[str, Any] = {}
+        for key, item in key_value_pairs(value):
+            field_path = f"{path}.{key}"
+            if key in entries:
+                self._add_finding("duplicate", field_path)
+            entries[key] = self._filter(item, field_type.item, field_path)
+        return entries
 
-    def _find(self, what: str, path: str) -> None:
-        if len(self.findings) < MOST_FINDINGS:
-            shown = path if len(path) <= LONGEST_PATH else path[:LONGEST_PATH] + "..."
+    def _add_finding(self, what: str, path: str) -> None:
+        if len(self.findings) < MAX_FINDINGS:
+            shown = path if len(path) <= MAX_PATH_LENGTH else path[:MAX_PATH_LENGTH] + "..."
             self.findings[f'{what} field "{shown}"'] = None
 
 
-def _plain(value: Any, depth: int = 2 * MOST_DEPTH) -> Any:
-    """A copy with doubled keys settled (the last one won) and with text that can be stored.
+def _storable_copy(value: Any, depth: int = 2 * MAX_JSON_DEPTH) -> Any:
+    """Return a copy with duplicate keys resolved (the last one wins) and with storable text.
 
-    Patches may add their depth to the object's, so twice the depth of a document is allowed.
+    A patch may add its depth to that of the object, so twice the depth of a document is allowed.
     """
     if isinstance(value, str):
         return storable_text(value)
     if not isinstance(value, dict | list):
         return value
     if depth <= 0:
-        raise BadRequestError(f"the object is nested deeper than {2 * MOST_DEPTH}")
+        raise BadRequestError(f"the object is nested deeper than {2 * MAX_JSON_DEPTH}")
     if isinstance(value, list):
-        return [_plain(item, depth - 1) for item in value]
-    return {storable_text(key): _plain(item, depth - 1) for key, item in value.items()}
+        return [_storable_copy(item, depth - 1) for item in value]
+    return {storable_text(key): _storable_copy(item, depth - 1) for key, item in value.items()}
 
 
-def _shape_of(annotation: Any, *, is_base64: bool) -> Shape:
-    """From a pydantic annotation; an Optional is what it may hold beside None."""
+def _field_type_of(annotation: Any, *, is_base64: bool) -> FieldType:
+    """Return the type of a pydantic annotation; an Optional has the type beside None."""
     arguments = [each for each in get_args(annotation) if each is not NoneType]
     origin = get_origin(annotation)
     if origin is list:
-        return Shape("list", _shape_of(arguments[0], is_base64=is_base64))
+        return FieldType("list", _field_type_of(arguments[0], is_base64=is_base64))
     if origin is dict:
         if arguments[1] is Any:
-            return Shape("open")
-        return Shape("map", _shape_of(arguments[1], is_base64=is_base64))
+            return FieldType("open")
+        return FieldType("map", _field_type_of(arguments[1], is_base64=is_base64))
     if isinstance(annotation, type) and origin is None:
         if issubclass(annotation, Wire):
-            return Shape("object", model=annotation)
+            return FieldType("object", model=annotation)
         if annotation is str and is_base64:
-            return Shape("base64")
-        return Shape(_SORTS[annotation])
+            return FieldType("base64")
+        return FieldType(_CATEGORIES[annotation])
     if annotation is Any:
-        return Shape("free")
+        return FieldType("free")
     if arguments and isinstance(arguments[0], str):  # a Literal
-        return Shape("text")
-    return _shape_of(arguments[0], is_base64=is_base64)  # Optional, Annotated
+        return FieldType("text")
+    return _field_type_of(arguments[0], is_base64=is_base64)  # Optional, Annotated
 
 
-def _conform(value: Any, shape: Shape, path: str) -> Any:
-    if shape.sort in _SCALARS:
-        return _SCALARS[shape.sort](value, shape, path)
-    if shape.sort == "free":
-        return _plain(value)
-    if shape.sort == "list":
+def _coerce(value: Any, field_type: FieldType, path: str) -> Any:
+    if field_type.category in _SCALAR_READERS:
+        return _SCALAR_READERS[field_type.category](value, field_type, path)
+    if field_type.category == "free":
+        return _storable_copy(value)
+    if field_type.category == "list":
         if not isinstance(value, list):
-            raise _wrong_type(value, shape, path)
-        assert shape.item is not None
-        return [_element(item, shape.item, path) for item in value]
+            raise _wrong_type(value, field_type, path)
+        assert field_type.item is not None
+        return [_coerce_element(item, field_type.item, path) for item in value]
     if not isinstance(value, dict):
-        raise _wrong_type(value, shape, path)
-    if shape.sort == "open":
-        return _plain(value)
-    if shape.sort == "map":
-        assert shape.item is not None
-        return {storable_text(key): _element(item, shape.item, path) for key, item in value.items()}
-    assert shape.model is not None
-    return _object(value, shape.model, path)
+        raise _wrong_type(value, field_type, path)
+    if field_type.category == "open":
+        return _storable_copy(value)
+    if field_type.category == "map":
+        assert field_type.item is not None
+        return {
+            storable_text(key): _coerce_element(item, field_type.item, path)
+            for key, item in value.items()
+        }
+    assert field_type.model is not None
+    return _coerce_object(value, field_type.model, path)
 
 
-def _element(value: Any, shape: Shape, path: str) -> Any:
-    """Of a list or a map, where null is the zero value."""
-    return _zero(shape, path) if value is None else _conform(value, shape, path)
+def _coerce_element(value: Any, field_type: FieldType, path: str) -> Any:
+    """Return an element of a list or a map, where null is the zero value."""
+    return _zero_value(field_type, path) if value is None else _coerce(value, field_type, path)
 
 
-def _object(value: Mapping[str, Any], model: type[Wire], path: str) -> dict[str, Any]:
+def _coerce_object(value: Mapping[str, Any], model: type[Wire], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, field in fields_of(model).items():
-        item, here = value.get(key), f"{path}.{key}"
+    for key, field in model_fields_of(model).items():
+        item, field_path = value.get(key), f"{path}.{key}"
         if item is not None:
-            item = _conform(item, field.shape, here)
+            item = _coerce(item, field.field_type, field_path)
         elif field.required:
-            item = _zero(field.shape, here)
+            item = _zero_value(field.field_type, field_path)
         if item is not None:
             found[key] = item
-    return _image(found, path) if model is Image else found
+    return _coerce_image(found, path) if model is Image else found
 
 
-def _image(found: dict[str, Any], path: str) -> dict[str, Any]:
-    """`dockerImageMetadata` of its one known version, in the one shape it is shown in (B1.2)."""
+def _coerce_image(found: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return an Image whose `dockerImageMetadata` has the one known version and form (api-18.5).
+
+    Raises BadRequestError for another `dockerImageMetadataVersion` than 1.0 (api-18.6).
+    """
     version = found.get("dockerImageMetadataVersion") or "1.0"
     if version != "1.0":
         raise BadRequestError(_NO_METADATA_VERSION.format(version[:50]))
@@ -263,17 +283,17 @@ def _image(found: dict[str, Any], path: str) -> dict[str, Any]:
         except ContentError as error:
             raise _MismatchError(f"{path}.dockerImageMetadata: {error.text}") from None
     else:
-        found.pop("dockerImageMetadata", None)  # the resource's own default
+        found.pop("dockerImageMetadata", None)  # the model's default takes its place
     return found
 
 
-def _zero(shape: Shape, path: str) -> Any:
-    """Go's zero value of a field that has to be there."""
-    if shape.sort == "object":
-        assert shape.model is not None
-        return _object({}, shape.model, path)
-    if shape.sort == "time":
-        raise _MismatchError(f"{path}: a time is missing")
+def _zero_value(field_type: FieldType, path: str) -> Any:
+    """Return Go's zero value of a required field. A missing time is an error."""
+    if field_type.category == "object":
+        assert field_type.model is not None
+        return _coerce_object({}, field_type.model, path)
+    if field_type.category == "time":
+        raise _MismatchError(f"{path}: a time is required")
     return {
         "number": 0,
         "decimal": 0.0,
@@ -282,68 +302,68 @@ def _zero(shape: Shape, path: str) -> Any:
         "map": {},
         "open": {},
         "free": None,
-    }.get(shape.sort, "")
+    }.get(field_type.category, "")
 
 
-def _read_text(value: Any, shape: Shape, path: str) -> str:
+def _read_text(value: Any, field_type: FieldType, path: str) -> str:
     if not isinstance(value, str):
-        raise _wrong_type(value, shape, path)
+        raise _wrong_type(value, field_type, path)
     return storable_text(value)
 
 
-def _read_number(value: Any, shape: Shape, path: str) -> int:
+def _read_number(value: Any, field_type: FieldType, path: str) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise _wrong_type(value, shape, path)
+        raise _wrong_type(value, field_type, path)
     return value
 
 
-def _read_decimal(value: Any, shape: Shape, path: str) -> float:
+def _read_decimal(value: Any, field_type: FieldType, path: str) -> float:
     if type(value) is not int and type(value) is not float:
-        raise _wrong_type(value, shape, path)
+        raise _wrong_type(value, field_type, path)
     return float(value)
 
 
-def _read_flag(value: Any, shape: Shape, path: str) -> bool:
+def _read_flag(value: Any, field_type: FieldType, path: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong_type(value, shape, path)
+        raise _wrong_type(value, field_type, path)
     return value
 
 
-def _read_time(value: Any, shape: Shape, path: str) -> str | None:
-    """RFC 3339; the year 1 is how Go writes no time at all."""
+def _read_time(value: Any, field_type: FieldType, path: str) -> str | None:
+    """Return the time in RFC 3339, or None for the year 1, which is Go's zero time."""
     if not isinstance(value, str):
-        raise _wrong_type(value, shape, path)
+        raise _wrong_type(value, field_type, path)
     try:
-        moment = parse_time(value)
+        time_text = parse_time(value)
     except ContentError as error:
         raise _MismatchError(error.text) from None
-    if moment is None:
+    if time_text is None:
         raise _MismatchError(f'parsing time "" as "2006-01-02T15:04:05Z07:00": {path} is empty')
-    return None if moment.startswith("0001-01-01T00:00:00") else moment
+    return None if time_text.startswith("0001-01-01T00:00:00") else time_text
 
 
-def _read_base64(value: Any, shape: Shape, path: str) -> str:
-    """Standard base64 as Go decodes it, in its one canonical form."""
+def _read_base64(value: Any, field_type: FieldType, path: str) -> str:
+    """Return standard base64, decoded as Go does, in its canonical form."""
     if not isinstance(value, str):
-        raise _wrong_type(value, shape, path)
+        raise _wrong_type(value, field_type, path)
     text = value.replace("\r", "").replace("\n", "")
     good = re.match(r"[A-Za-z0-9+/]*", text)
     assert good is not None
     padding = text[good.end() :]
     if (padding and padding not in {"=", "=="}) or len(text) % 4:
-        at = len(value) if not padding or padding in {"=", "=="} else value.index(padding[0])
-        raise _MismatchError(f"illegal base64 data at input byte {at}")
+        offset = len(value) if not padding or padding in {"=", "=="} else value.index(padding[0])
+        raise _MismatchError(f"illegal base64 data at input byte {offset}")
     return base64.b64encode(base64.b64decode(text)).decode()
 
 
-_SORTS: Mapping[Any, str] = {
+_CATEGORIES: Mapping[Any, str] = {
     str: "text",
     int: "number",
     float: "decimal",
     bool: "flag",
     datetime: "time",
 }
-_SCALARS: Mapping[str, Callable[[Any, Shape, str], Any]] = {
+_SCALAR_READERS: Mapping[str, Callable[[Any, FieldType, str], Any]] = {
     "text": _read_text,
     "base64": _read_base64,
     "number": _read_number,
@@ -353,11 +373,12 @@ _SCALARS: Mapping[str, Callable[[Any, Shape, str], Any]] = {
 }
 
 
-def _wrong_type(value: Any, shape: Shape, path: str) -> _MismatchError:
+def _wrong_type(value: Any, field_type: FieldType, path: str) -> _MismatchError:
     names = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
     found = names.get(type(value), "object")
     if found == "number":
         found = f"number {value}"[:60]
     return _MismatchError(
-        f"json: cannot unmarshal {found} into Go struct field {path[:300]} of type {shape.name}"
+        f"json: cannot unmarshal {found} into Go struct field {path[:300]} of type "
+        f"{field_type.go_type}"
     )

@@ -1,1 +1,1 @@
-"""What is the same for every resource: one file a verb. Knows HTTP and options, never a table."""
+"""Handlers of the verbs, the same for every resource. Know HTTP and options, never tables."""

@@ -1,47 +1,53 @@
-"""DELETE: of one object, or of all that a selection finds (`api.md` C12, C13)."""
+"""DELETE of one object, or of every object that a selector matches (api-10.1, api-10.5).
+
+kubectl waits for the object that the details of the Status name (clients-4.3).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from api.codec.body_decoder import decode_options
-from api.handlers.read_handler import collect, selection_of
-from api.kinds.kind_base import Kind, Work, do_work
+from api.handlers.read_handler import build_selection, collect
+from api.kinds.kind_base import Kind, UnitOfWork, run_transaction
 from api.kinds.stored_kind import StoredKind
-from api.request.api_request import Call
+from api.request.api_request import ApiRequest
 from api.request.content_negotiation import negotiate
 from api.request.query_options import DeleteOptions, parse_delete_options, parse_list_options
-from api.response.http_response import Reply
-from api.response.representation import shape_list, shape_object
+from api.response.http_response import HttpResponse
+from api.response.representation import list_response, object_response
 from models.api_errors import MethodNotAllowedError
 
 
-def delete_object(call: Call, kind: Kind) -> Reply:
-    """One object: 200 with a Status, or with the object that finalizers still hold."""
-    media = negotiate(call.accept, table=kind.has_table, partial="object")
-    kind.check_name(call.target.name)
-    options = _options(call)
+def delete_object(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Delete one object: 200 with a Status, or with the object that finalizers still hold."""
+    media = negotiate(request.accept, table=kind.has_table, partial="object")
+    kind.check_name(request.target.name)
+    options = _options(request)
 
-    def step(work: Work) -> dict[str, Any]:
-        return kind.delete(work, call.target.namespace, call.target.name, options)
+    def step(work: UnitOfWork) -> dict[str, Any]:
+        return kind.delete(work, request.target.namespace, request.target.name, options)
 
-    shown = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
-    # Accepted, not done: finalizers hold it, and the client said that it knows of them (A.3).
-    waits = shown.get("kind") != "Status" and options.orphan is False
-    return shape_object(call, media, kind, shown, code=202 if waits else 200)
+    shown = run_transaction(
+        request.context, request.caller, step, now=request.now, dry_run=options.dry_run
+    )
+    # 202: finalizers hold the object, and by `orphanDependents=false` the client shows that it
+    # expects this (api-1.4).
+    is_pending = shown.get("kind") != "Status" and options.orphan is False
+    return object_response(request, media, kind, shown, code=202 if is_pending else 200)
 
 
-def delete_collection(call: Call, kind: Kind) -> Reply:
-    """Everything that a list with the same query would show; the answer is that list."""
+def delete_collection(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Delete everything that a list with the same query would return, and return that list."""
     if not isinstance(kind, StoredKind):
         raise MethodNotAllowedError
-    media = negotiate(call.accept, table=kind.has_table, partial="list")
-    options = _options(call)
-    listed = parse_list_options(call.query)
-    selects = selection_of(call, kind, listed)
+    media = negotiate(request.accept, table=kind.has_table, partial="list")
+    options = _options(request)
+    list_options = parse_list_options(request.query)
+    selection = build_selection(request, kind, list_options)
 
-    def step(work: Work) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        listing = collect(work, call, kind, listed, selects)
+    def step(work: UnitOfWork) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        listing = collect(work, request, kind, list_options, selection)
         for shown in listing.items:
             metadata = shown["metadata"]
             old = kind.load(work, metadata.get("namespace", ""), metadata["name"], lock=True)
@@ -49,10 +55,12 @@ def delete_collection(call: Call, kind: Kind) -> Reply:
                 kind.delete_loaded(work, old)
         return listing.items, listing.metadata
 
-    items, metadata = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
-    return shape_list(call, media, kind, items, metadata)
+    items, metadata = run_transaction(
+        request.context, request.caller, step, now=request.now, dry_run=options.dry_run
+    )
+    return list_response(request, media, kind, items, metadata)
 
 
-def _options(call: Call) -> DeleteOptions:
-    body = decode_options(call.content_type, call.body) if call.body.strip() else None
-    return parse_delete_options(call.query, body)
+def _options(request: ApiRequest) -> DeleteOptions:
+    body = decode_options(request.content_type, request.body) if request.body.strip() else None
+    return parse_delete_options(request.query, body)

@@ -1,4 +1,4 @@
-"""GET: one object, or a page of many (`api.md` C14)."""
+"""GET of one object, or of a page of a list (api-11.1, api-11.4, api-11.5, api-11.8)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.kinds.kind_base import Kind, LiveKind, Work, reading
+from api.kinds.kind_base import Kind, UnitOfWork, UnversionedKind, read_transaction
 from api.kinds.stored_kind import StoredKind
-from api.request.api_request import Call
-from api.request.content_negotiation import Media, negotiate
+from api.request.api_request import ApiRequest
+from api.request.content_negotiation import NegotiatedMedia, negotiate
 from api.request.object_selectors import FieldSelector, parse_field_selector
 from api.request.query_options import ListOptions, parse_list_options
-from api.response.http_response import Reply, print_list, print_text
-from api.response.representation import shape_list, shape_object
+from api.response.http_response import HttpResponse, encode_json_list, encode_json_text
+from api.response.representation import list_response, object_response
 from models.api_errors import BadRequestError, ExpiredError, RequestTimeoutError
-from models.store.changes.change_log import latest_version, list_as_of
-from models.store.changes.object_snapshots import COUNTED
+from models.store.changes.change_events import list_objects_at
+from models.store.changes.change_log import latest_version
+from models.store.changes.object_snapshots import MAX_COUNT
 from models.store.database.session import transaction
 
-STEP = 500
-PATIENCE = 3.0
-PAUSE = 0.05
-EVERYTHING = FieldSelector()
+LIST_CHUNK_SIZE = 500
+VERSION_WAIT_SECONDS = 3.0
+VERSION_POLL_SECONDS = 0.05
+MATCH_EVERYTHING = FieldSelector()
 _TOO_OLD = "The resourceVersion for the provided list is too old."
 _CONTINUE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start "
@@ -35,13 +36,13 @@ _CONTINUE_TOO_OLD = (
     "inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list."
 )
-Place = tuple[str, str]
-Matches = Callable[[Mapping[str, Any]], bool]
+ObjectKey = tuple[str, str]
+ListPredicate = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A page: objects, the version they were read at, and where the next page begins."""
+class ListPage:
+    """A page of a list: objects, the version they were read at, and the token of the next page."""
 
     items: list[dict[str, Any]]
     version: int
@@ -58,120 +59,154 @@ class Listing:
         return found
 
 
-async def get_object(call: Call, kind: Kind) -> Reply:
-    """One object."""
-    media = negotiate(call.accept, table=kind.has_table, partial="object")
-    kind.check_name(call.target.name)
-    await wait_for_version(call, parse_version_parameter(call.parameter("resourceVersion")))
-    return await call.house.threads.run(_get, call, kind, media)
+async def get_object(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Return one object. `resourceVersion` waits until the store has that version."""
+    media = negotiate(request.accept, table=kind.has_table, partial="object")
+    kind.check_name(request.target.name)
+    await wait_for_version(request, parse_resource_version(request.parameter("resourceVersion")))
+    return await request.context.executor.run(_get_one, request, kind, media)
 
 
-def _get(call: Call, kind: Kind, media: Media) -> Reply:
+def _get_one(request: ApiRequest, kind: Kind, media: NegotiatedMedia) -> HttpResponse:
     if media.kind == "json":
-        text = kind.print_one(call.house, call.target.namespace, call.target.name)
+        text = kind.get_json(request.context, request.target.namespace, request.target.name)
         if text is not None:
-            return Reply(200, print_text(text), media.content_type, warnings=call.warnings)
-    with reading(call.house, call.caller, now=call.now) as work:
-        shown = kind.get(work, call.target.namespace, call.target.name)
-    return shape_object(call, media, kind, shown)
+            return HttpResponse(
+                200, encode_json_text(text), media.content_type, warnings=request.warnings
+            )
+    with read_transaction(request.context, request.caller, now=request.now) as work:
+        shown = kind.get(work, request.target.namespace, request.target.name)
+    return object_response(request, media, kind, shown)
 
 
-async def list_objects(call: Call, kind: Kind) -> Reply:
-    """A page of objects, in the order of namespace and name."""
-    media = negotiate(call.accept, table=kind.has_table, partial="list")
-    options = parse_list_options(call.query)
-    selects = selection_of(call, kind, options)
-    await wait_for_version(call, parse_version_parameter(options.resource_version))
-    return await call.house.threads.run(_list, call, kind, media, options, selects)
+async def list_objects(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Return a page of objects, ordered by namespace and name."""
+    media = negotiate(request.accept, table=kind.has_table, partial="list")
+    options = parse_list_options(request.query)
+    selection = build_selection(request, kind, options)
+    await wait_for_version(request, parse_resource_version(options.resource_version))
+    return await request.context.executor.run(_list_page, request, kind, media, options, selection)
 
 
-def _list(call: Call, kind: Kind, media: Media, options: ListOptions, selects: Selects) -> Reply:
-    with reading(call.house, call.caller, now=call.now) as work:
-        if media.kind == "json" and isinstance(kind, StoredKind) and selects.matches is None:
-            collector = _Collector(work, kind, call.target.namespace, options, selects)
-            printed = collector.print_items()
-            if printed is not None:
-                text = print_list(kind.info, *printed)
-                return Reply(200, text, media.content_type, warnings=call.warnings)
-        listing = collect(work, call, kind, options, selects)
-    return shape_list(call, media, kind, listing.items, listing.metadata)
+def _list_page(
+    request: ApiRequest,
+    kind: Kind,
+    media: NegotiatedMedia,
+    options: ListOptions,
+    selection: ListSelection,
+) -> HttpResponse:
+    with read_transaction(request.context, request.caller, now=request.now) as work:
+        if media.kind == "json" and isinstance(kind, StoredKind) and selection.matches is None:
+            collector = _ListCollector(work, kind, request.target.namespace, options, selection)
+            json_page = collector.collect_json()
+            if json_page is not None:
+                text = encode_json_list(kind.info, *json_page)
+                return HttpResponse(200, text, media.content_type, warnings=request.warnings)
+        listing = collect(work, request, kind, options, selection)
+    return list_response(request, media, kind, listing.items, listing.metadata)
 
 
 @dataclass(frozen=True, slots=True)
-class Selects:
-    """What of a kind is wanted. `name` is set where a field selector leaves only one."""
+class ListSelection:
+    """Which objects of a kind are selected; `name` is set if a field selector allows only one."""
 
-    matches: Matches | None
+    matches: ListPredicate | None
     name: str | None
-    wanted: FieldSelector = EVERYTHING
+    field_selector: FieldSelector = MATCH_EVERYTHING
 
 
-def selection_of(call: Call, kind: Kind, options: ListOptions) -> Selects:
-    """Both selectors as one predicate over shown objects; None: everything matches."""
-    wanted: FieldSelector = parse_field_selector(options.field_selector, kind.selectable)
-    labels = options.label_selector
-    target = call.target
-    # The deprecated watch paths may name one object (C15).
-    named = target.name if target.watched and target.name else None
-    name = named or wanted.exact("metadata.name")
-    if not wanted and not labels and named is None:
-        return Selects(None, None)
+def build_selection(request: ApiRequest, kind: Kind, options: ListOptions) -> ListSelection:
+    """Return both selectors as one predicate over shown objects; None means that all match."""
+    field_selector: FieldSelector = parse_field_selector(options.field_selector, kind.selectable)
+    label_selector = options.label_selector
+    target = request.target
+    # The deprecated watch paths may name one object (api-12.1).
+    path_name = target.name if target.watched and target.name else None
+    name = path_name or field_selector.exact_value("metadata.name")
+    if not field_selector and not label_selector and path_name is None:
+        return ListSelection(None, None)
 
     def matches(shown: Mapping[str, Any]) -> bool:
         metadata = shown["metadata"]
-        if named is not None and metadata.get("name") != named:
+        if path_name is not None and metadata.get("name") != path_name:
             return False
-        return labels.matches(metadata.get("labels", {})) and wanted.matches(kind.fields(shown))
+        return label_selector.matches(metadata.get("labels", {})) and field_selector.matches(
+            kind.fields(shown)
+        )
 
-    return Selects(matches, name, wanted)
+    return ListSelection(matches, name, field_selector)
 
 
-def collect(work: Work, call: Call, kind: Kind, options: ListOptions, selects: Selects) -> Listing:
-    """The objects of a list; virtual kinds have no pages."""
-    namespace = call.target.namespace
-    if isinstance(kind, LiveKind):
-        return _collect_live(work, namespace, kind, options, selects)
+def collect(
+    work: UnitOfWork,
+    request: ApiRequest,
+    kind: Kind,
+    options: ListOptions,
+    selection: ListSelection,
+) -> ListPage:
+    """Return a page of the selected objects; virtual kinds have no pages and return all."""
+    namespace = request.target.namespace
+    if isinstance(kind, UnversionedKind):
+        return _collect_unversioned(work, namespace, kind, options, selection)
     if not isinstance(kind, StoredKind):
         items = kind.list_all(work, namespace)
-        matches = selects.matches
+        matches = selection.matches
         if matches is not None:
             items = [item for item in items if matches(item)]
-        return Listing(items, latest_version(work.session))
-    return _Collector(work, kind.narrowed(selects.wanted), namespace, options, selects).collect()
+        return ListPage(items, latest_version(work.session))
+    return _ListCollector(
+        work, kind.narrow(selection.field_selector), namespace, options, selection
+    ).collect()
 
 
-def _collect_live(
-    work: Work, namespace: str, kind: LiveKind, options: ListOptions, selects: Selects
-) -> Listing:
-    """A page of what has no past: the next page goes on from where this one ends."""
+def _collect_unversioned(
+    work: UnitOfWork,
+    namespace: str,
+    kind: UnversionedKind,
+    options: ListOptions,
+    selection: ListSelection,
+) -> ListPage:
+    """Return a page of a kind without versions: the next page continues after the last object.
+
+    There is no snapshot. Objects that change between two pages may be missing or appear twice.
+    """
     version, limit = latest_version(work.session), options.limit
-    after: Place | None = None
+    after: ObjectKey | None = None
     if options.continue_token:
-        _, after = read_token(options.continue_token, version)
-    step = STEP if selects.matches is not None or not limit else min(STEP, limit + 1)
+        _, after = parse_continue_token(options.continue_token, version)
+    chunk_size = (
+        LIST_CHUNK_SIZE
+        if selection.matches is not None or not limit
+        else min(LIST_CHUNK_SIZE, limit + 1)
+    )
     found: list[dict[str, Any]] = []
     while True:
-        page = kind.page(work, namespace, selects.wanted, limit=step, after=after)
+        page = kind.page(work, namespace, selection.field_selector, limit=chunk_size, after=after)
         for shown in page:
-            if selects.matches is None or selects.matches(shown):
+            if selection.matches is None or selection.matches(shown):
                 if limit and len(found) == limit:
-                    return Listing(found, version, write_token(version, after))
+                    return ListPage(found, version, format_continue_token(version, after))
                 found.append(shown)
             after = (shown["metadata"].get("namespace", ""), shown["metadata"]["name"])
-        if len(page) < step:
-            return Listing(found, version)
+        if len(page) < chunk_size:
+            return ListPage(found, version)
 
 
-class _Collector:
+class _ListCollector:
     def __init__(
-        self, work: Work, kind: StoredKind, namespace: str, options: ListOptions, selects: Selects
+        self,
+        work: UnitOfWork,
+        kind: StoredKind,
+        namespace: str,
+        options: ListOptions,
+        selection: ListSelection,
     ) -> None:
         self._work = work
         self._kind = kind
         self._namespace = namespace
         self._options = options
-        self._selects = selects
-        self._visible = kind.visible(work.caller)
+        self._selection = selection
+        self._visible = kind.visible_names(work.caller)
         self._current = latest_version(work.session)
         self._version, self._after = self._current, None
         if options.continue_token:
@@ -179,56 +214,60 @@ class _Collector:
                 raise BadRequestError(
                     "specifying resource version is not allowed when using continue"
                 )
-            self._version, self._after = read_token(options.continue_token, self._current)
+            self._version, self._after = parse_continue_token(options.continue_token, self._current)
         elif options.match == "Exact" and options.resource_version:
-            self._version = parse_version_parameter(options.resource_version)
+            self._version = parse_resource_version(options.resource_version)
 
-    def collect(self) -> Listing:
-        name = self._selects.name
-        if name is not None and self._namespace_known() and self._version == self._current:
-            return Listing(self._one(name), self._current)
+    def collect(self) -> ListPage:
+        name = self._selection.name
+        if name is not None and self._is_name_unique() and self._version == self._current:
+            return ListPage(self._named_object(name), self._current)
         limit = self._options.limit
         found: list[dict[str, Any]] = []
         after = self._after
         while True:
-            step = min(STEP, limit - len(found) + 1) if limit else STEP
-            step = max(step, STEP if self._selects.matches is not None else 1)
-            page = self._page(step, after)
-            for place, shown in page:
+            chunk_size = min(LIST_CHUNK_SIZE, limit - len(found) + 1) if limit else LIST_CHUNK_SIZE
+            chunk_size = max(
+                chunk_size, LIST_CHUNK_SIZE if self._selection.matches is not None else 1
+            )
+            page = self._page(chunk_size, after)
+            for key, shown in page:
                 if self._matches(shown):
                     if limit and len(found) == limit:
                         assert after is not None
-                        return self._full(found, after)
+                        return self._truncated_page(found, after)
                     found.append(shown)
-                after = place
-            if len(page) < step:
-                return Listing(found, self._version)
+                after = key
+            if len(page) < chunk_size:
+                return ListPage(found, self._version)
 
-    def print_items(self) -> tuple[list[str], dict[str, Any]] | None:
-        """The same page as JSON, and its metadata; None where there is no quick way to it."""
+    def collect_json(self) -> tuple[list[str], dict[str, Any]] | None:
+        """Return the same page as JSON texts with its metadata; None if there is no fast path."""
         if self._version != self._current:
             return None
         limit = self._options.limit
         found: list[str] = []
         after = self._after
         while True:
-            step = min(STEP + 1, limit - len(found) + 1) if limit else STEP
-            page = self._kind.print_page(self._work, self._namespace, limit=step, after=after)
+            chunk_size = (
+                min(LIST_CHUNK_SIZE + 1, limit - len(found) + 1) if limit else LIST_CHUNK_SIZE
+            )
+            page = self._kind.page_json(self._work, self._namespace, limit=chunk_size, after=after)
             if page is None:
                 return None
-            for place, text in page:
+            for key, text in page:
                 if limit and len(found) == limit:
                     assert after is not None
-                    return found, self._full([], after).metadata
+                    return found, self._truncated_page([], after).metadata
                 found.append(text)
-                after = place
-            if len(page) < step:
-                return found, Listing([], self._version).metadata
+                after = key
+            if len(page) < chunk_size:
+                return found, ListPage([], self._version).metadata
 
-    def _namespace_known(self) -> bool:
+    def _is_name_unique(self) -> bool:
         return bool(self._namespace) or not self._kind.info.namespaced
 
-    def _one(self, name: str) -> list[dict[str, Any]]:
+    def _named_object(self, name: str) -> list[dict[str, Any]]:
         found = self._kind.load(self._work, self._namespace, name)
         shown = None if found is None else self._kind.show(found)
         return [shown] if shown is not None and self._matches(shown) else []
@@ -236,49 +275,51 @@ class _Collector:
     def _matches(self, shown: dict[str, Any]) -> bool:
         if self._visible is not None and shown["metadata"]["name"] not in self._visible:
             return False
-        return self._selects.matches is None or self._selects.matches(shown)
+        return self._selection.matches is None or self._selection.matches(shown)
 
-    def _page(self, step: int, after: Place | None) -> list[tuple[Place, dict[str, Any]]]:
+    def _page(
+        self, chunk_size: int, after: ObjectKey | None
+    ) -> list[tuple[ObjectKey, dict[str, Any]]]:
         if self._version == self._current:
-            shown = self._kind.page(self._work, self._namespace, limit=step, after=after)
+            shown = self._kind.page(self._work, self._namespace, limit=chunk_size, after=after)
         else:
-            past = list_as_of(
+            logged = list_objects_at(
                 self._work.session,
-                self._kind.logged_as,
+                self._kind.log_kind,
                 self._version,
                 namespace=self._namespace or None,
                 after=after,
-                limit=step,
+                limit=chunk_size,
             )
-            if past is None:
-                raise self._too_old(after)
-            shown = [self._kind.show_stored(self._work.house, item) for item in past]
+            if logged is None:
+                raise self._expired_error(after)
+            shown = [self._kind.show_stored(self._work.context, item) for item in logged]
         return [
             ((item["metadata"].get("namespace", ""), item["metadata"]["name"]), item)
             for item in shown
         ]
 
-    def _too_old(self, after: Place | None) -> ExpiredError:
+    def _expired_error(self, after: ObjectKey | None) -> ExpiredError:
         if not self._options.continue_token:
             return ExpiredError(_TOO_OLD)
-        return ExpiredError(_CONTINUE_TOO_OLD, again=write_token(self._current, after))
+        return ExpiredError(_CONTINUE_TOO_OLD, again=format_continue_token(self._current, after))
 
-    def _full(self, found: list[dict[str, Any]], last: Place) -> Listing:
+    def _truncated_page(self, found: list[dict[str, Any]], last: ObjectKey) -> ListPage:
         remaining = None
-        if self._selects.matches is None and self._version == self._current:
+        if self._selection.matches is None and self._version == self._current:
             counted = self._kind.count(self._work, self._namespace, after=last)
-            remaining = counted if counted <= COUNTED else None
-        return Listing(found, self._version, write_token(self._version, last), remaining)
+            remaining = counted if counted <= MAX_COUNT else None
+        return ListPage(found, self._version, format_continue_token(self._version, last), remaining)
 
 
-def write_token(version: int, after: Place | None) -> str:
-    """Where the next page begins, and as of when; opaque to clients."""
+def format_continue_token(version: int, after: ObjectKey | None) -> str:
+    """Return an opaque token of where the next page begins, and at which version."""
     text = json.dumps({"v": version, "after": after}, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_token(token: str, current: int) -> tuple[int, Place | None]:
-    """What `write_token` wrote. BadRequestError for anything else."""
+def parse_continue_token(token: str, current: int) -> tuple[int, ObjectKey | None]:
+    """Return the content of `format_continue_token`. Raises BadRequestError for anything else."""
     try:
         padded = token + "=" * (-len(token) % 4)
         found = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
@@ -291,12 +332,12 @@ def read_token(token: str, current: int) -> tuple[int, Place | None]:
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error):
         valid = False
     if not valid:
-        raise BadRequestError("invalid continue token: it is not one that this server gave out")
+        raise BadRequestError("invalid continue token: it was not issued by this server")
     return version, after
 
 
-def parse_version_parameter(text: str) -> int:
-    """A resource version from a query; nothing counts as 0."""
+def parse_resource_version(text: str) -> int:
+    """Return the resource version of a query; empty is 0. Raises BadRequestError."""
     if not text:
         return 0
     if text.isascii() and text.isdigit() and len(text) < 19:
@@ -307,18 +348,21 @@ def parse_version_parameter(text: str) -> int:
     )
 
 
-async def wait_for_version(call: Call, wanted: int) -> None:
-    """Wait until the store is as new as the client knows it to be (C14)."""
-    if not wanted:
+async def wait_for_version(request: ApiRequest, version: int) -> None:
+    """Wait until the store has reached a version that the client has seen (api-11.6).
+
+    Raises RequestTimeoutError after 3 seconds.
+    """
+    if not version:
         return
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    deadline = asyncio.get_running_loop().time() + VERSION_WAIT_SECONDS
     while True:
-        current = await call.house.threads.run(_current_version, call)
-        if current >= wanted:
+        current = await request.context.executor.run(_current_version, request)
+        if current >= version:
             return
         if asyncio.get_running_loop().time() >= deadline:
             raise RequestTimeoutError(
-                f"Too large resource version: {wanted}, current: {current}",
+                f"Too large resource version: {version}, current: {current}",
                 causes=[
                     {
                         "reason": "ResourceVersionTooLarge",
@@ -326,9 +370,9 @@ async def wait_for_version(call: Call, wanted: int) -> None:
                     }
                 ],
             )
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(VERSION_POLL_SECONDS)
 
 
-def _current_version(call: Call) -> int:
-    with transaction(call.house.engine, write=False) as session:
+def _current_version(request: ApiRequest) -> int:
+    with transaction(request.context.engine, write=False) as session:
         return latest_version(session)

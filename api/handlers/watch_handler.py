@@ -1,4 +1,8 @@
-"""GET with `watch`: what changes from now on, or from a version on (`api.md` C15)."""
+"""GET with `watch`: a stream of changes from now on, or from a version on (api-12.1).
+
+Without a resourceVersion a watch begins with ADDED for every object (clients-3.4). Kinds without
+the `watch` verb, such as ImageStreamTag, answer 405, and kubectl stops watching (clients-3.5).
+"""
 
 from __future__ import annotations
 
@@ -6,56 +10,63 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from api.handlers.read_handler import Selects, collect, parse_version_parameter, selection_of
-from api.kinds.kind_base import Kind, reading
+from api.handlers.read_handler import (
+    ListSelection,
+    build_selection,
+    collect,
+    parse_resource_version,
+)
+from api.kinds.kind_base import Kind, read_transaction
 from api.kinds.stored_kind import StoredKind
 from api.printers.table_printer import build_partial, build_table, parse_include
-from api.request.api_request import Call
-from api.request.content_negotiation import Media, negotiate
+from api.request.api_request import ApiRequest
+from api.request.content_negotiation import NegotiatedMedia, negotiate
 from api.request.query_options import ListOptions, parse_list_options
-from api.request.request_info import Target
-from api.response.http_response import JSON, Reply
-from api.watch.reauthorization import Lease
-from api.watch.watch_encoder import Shape
-from api.watch.watch_stream import WatchRequest, watch_body
-from models.access.rbac import Caller, allowed
+from api.request.request_info import RequestInfo
+from api.response.http_response import JSON, HttpResponse
+from api.watch.reauthorization import WatchAuthorization
+from api.watch.watch_encoder import WatchEncoder
+from api.watch.watch_stream import WatchRequest, stream_watch
+from models.access.rbac import Caller, is_allowed
 from models.api_errors import MethodNotAllowedError
 
 
-async def watch_objects(call: Call, kind: Kind) -> Reply:
-    """A stream of events, one JSON document a line."""
+async def watch_objects(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Return a stream of watch events, one JSON document a line. 405 if the kind has no watch."""
     if not isinstance(kind, StoredKind) or "watch" not in kind.info.verbs:
-        raise _cannot_watch(kind)
-    media = negotiate(call.accept, table=kind.has_table, partial="object", watch=True)
-    options = parse_list_options(call.query, watching=True)
-    selects = selection_of(call, kind, options)
-    start: int | None = parse_version_parameter(options.resource_version)
+        raise _watch_not_supported(kind)
+    media = negotiate(request.accept, table=kind.has_table, partial="object", watch=True)
+    options = parse_list_options(request.query, watching=True)
+    selection = build_selection(request, kind, options)
+    start: int | None = parse_resource_version(options.resource_version)
     if options.send_initial_events is False and not options.resource_version:
-        start = None  # whatever comes from now on
+        start = None  # changes from now on
 
-    async def list_now() -> tuple[list[dict[str, Any]], int]:
-        return await call.house.threads.run(_snapshot, call, kind, selects)
+    async def list_initial() -> tuple[list[dict[str, Any]], int]:
+        return await request.context.executor.run(_list_snapshot, request, kind, selection)
 
-    lease = Lease(_may_watch(call.target))
-    request = WatchRequest(
-        kind=kind.logged_as,
-        shape=_shape(call, kind, media),
-        namespace=call.target.namespace,
-        name=selects.name or "",
-        matches=_visible(call, kind, selects),
+    authorization = WatchAuthorization(_build_watch_check(request.target))
+    watch_request = WatchRequest(
+        kind=kind.log_kind,
+        encoder=_build_encoder(request, kind, media),
+        namespace=request.target.namespace,
+        name=selection.name or "",
+        matches=_build_predicate(request, kind, selection),
         start=start,
         timeout=options.timeout_seconds,
         bookmarks=options.bookmarks,
         initial_events=bool(options.send_initial_events),
-        lease=lease,
+        authorization=authorization,
     )
-    body = watch_body(call.house.hub, request, list_now)
-    return Reply(200, call.house.guard.guard(body, call.caller, lease), JSON)
+    body = stream_watch(request.context.watch_cache, watch_request, list_initial)
+    return HttpResponse(
+        200, request.context.watch_reauthorizer.wrap(body, request.caller, authorization), JSON
+    )
 
 
-def _may_watch(target: Target) -> Callable[[Caller], bool]:
+def _build_watch_check(target: RequestInfo) -> Callable[[Caller], bool]:
     def may_watch(caller: Caller) -> bool:
-        return allowed(
+        return is_allowed(
             caller,
             verb="watch",
             group=target.group,
@@ -68,14 +79,14 @@ def _may_watch(target: Target) -> Callable[[Caller], bool]:
     return may_watch
 
 
-def _shape(call: Call, kind: StoredKind, media: Media) -> Shape:
-    """How the events are printed; a Table's ages are those of the moment it is printed at."""
+def _build_encoder(request: ApiRequest, kind: StoredKind, media: NegotiatedMedia) -> WatchEncoder:
+    """Return the encoder of the events; ages in a Table are those of the moment it is encoded."""
     info = kind.info
     if media.kind == "partial":
-        return _partial_shape(kind, media)
+        return _build_partial_encoder(kind, media)
     if media.kind != "table":
-        return Shape(info.kind, info.kind, info.api_version, show=kind.show_logged)
-    include = parse_include(call.parameter("includeObject"))
+        return WatchEncoder(info.kind, info.kind, info.api_version, show=kind.show_logged)
+    include = parse_include(request.parameter("includeObject"))
 
     def table(
         objects: list[dict[str, Any]], metadata: dict[str, Any], with_columns: bool
@@ -91,37 +102,39 @@ def _shape(call: Call, kind: StoredKind, media: Media) -> Shape:
         )
 
     key = f"{info.kind} table {media.table_version} {include}"
-    return Shape(key, info.kind, info.api_version, show=kind.show_logged, table=table)
+    return WatchEncoder(key, info.kind, info.api_version, show=kind.show_logged, table=table)
 
 
-def _partial_shape(kind: StoredKind, media: Media) -> Shape:
-    def bare(shown: dict[str, Any]) -> dict[str, Any]:
+def _build_partial_encoder(kind: StoredKind, media: NegotiatedMedia) -> WatchEncoder:
+    def show_metadata(shown: dict[str, Any]) -> dict[str, Any]:
         return build_partial(shown, version=media.table_version)
 
     name, version = "PartialObjectMetadata", f"meta.k8s.io/{media.table_version}"
-    return Shape(f"{kind.info.kind} {version}", name, version, show=bare)
+    return WatchEncoder(f"{kind.info.kind} {version}", name, version, show=show_metadata)
 
 
-def _visible(call: Call, kind: StoredKind, selects: Selects) -> Any:
-    """The selectors, and what the caller may see of a kind that shows each their own."""
-    seen = kind.visible(call.caller)
-    matches = selects.matches
-    if seen is None:
+def _build_predicate(request: ApiRequest, kind: StoredKind, selection: ListSelection) -> Any:
+    """Return the selectors, restricted to the names that the caller may see of the kind."""
+    visible_names = kind.visible_names(request.caller)
+    matches = selection.matches
+    if visible_names is None:
         return matches
 
-    def both(shown: Mapping[str, Any]) -> bool:
-        return shown["metadata"]["name"] in seen and (matches is None or matches(shown))
+    def matches_and_visible(shown: Mapping[str, Any]) -> bool:
+        return shown["metadata"]["name"] in visible_names and (matches is None or matches(shown))
 
-    return both
+    return matches_and_visible
 
 
-def _snapshot(call: Call, kind: StoredKind, selects: Selects) -> tuple[list[dict[str, Any]], int]:
-    with reading(call.house, call.caller, now=call.now) as work:
-        listing = collect(work, call, kind, ListOptions(), selects)
+def _list_snapshot(
+    request: ApiRequest, kind: StoredKind, selection: ListSelection
+) -> tuple[list[dict[str, Any]], int]:
+    with read_transaction(request.context, request.caller, now=request.now) as work:
+        listing = collect(work, request, kind, ListOptions(), selection)
     return listing.items, listing.version
 
 
-def _cannot_watch(kind: Kind) -> MethodNotAllowedError:
+def _watch_not_supported(kind: Kind) -> MethodNotAllowedError:
     info = kind.info
     return MethodNotAllowedError(
         f'watch is not supported on resources of kind "{info.qualified}"',

@@ -1,20 +1,29 @@
-"""POST, PUT and PATCH: decode, carry out in one transaction, show what is stored now."""
+"""POST, PUT and PATCH: decode the body, write in one transaction, return what is stored then.
+
+A PUT of an ImageStream needs a resourceVersion, a PUT of an ImageStreamTag does not (clients-4.4).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.auth.token_authenticator import require
+from api.auth.token_authenticator import require_access
 from api.codec.body_decoder import (
     check_findings,
-    decode_applied,
+    decode_apply_patch,
     decode_body,
-    find_unknown,
-    read_object,
+    find_unknown_fields,
+    parse_resource,
 )
-from api.kinds.kind_base import BegunMeanwhileError, Kind, Work, do_work, try_again
+from api.kinds.kind_base import (
+    ConcurrentCreateError,
+    Kind,
+    UnitOfWork,
+    run_transaction,
+    server_timeout_error,
+)
 from api.object_meta import check_namespace
-from api.patch.managed_fields import choose_manager, own_changes
+from api.patch.managed_fields import choose_manager, update_managed_fields
 from api.patch.merge_keys import is_tracked
 from api.patch.patch_types import (
     apply_json_patch,
@@ -22,8 +31,8 @@ from api.patch.patch_types import (
     apply_strategic_patch,
     find_unknown_members,
 )
-from api.patch.server_side_apply import apply_object
-from api.request.api_request import Call
+from api.patch.server_side_apply import apply_server_side
+from api.request.api_request import ApiRequest
 from api.request.content_negotiation import negotiate
 from api.request.query_options import (
     CreateOptions,
@@ -32,8 +41,8 @@ from api.request.query_options import (
     parse_patch_options,
     parse_update_options,
 )
-from api.response.http_response import Reply
-from api.response.representation import shape_object
+from api.response.http_response import HttpResponse
+from api.response.representation import object_response
 from models.api_errors import BadRequestError, InvalidPatchError, UnsupportedMediaTypeError
 from models.errors import AlreadyExistsError, FieldError, InvalidObjectError
 from models.resources.wire import Wire
@@ -42,86 +51,102 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-MOST_SHOWN = 512  # bytes of a patch that its refusal repeats
-_PATCHES = frozenset({JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH})
+MAX_ECHOED_PATCH_BYTES = 512  # bytes of a patch that an error message repeats
+_PATCH_TYPES = frozenset({JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH})
 
 
-def create_object(call: Call, kind: Kind) -> Reply:
-    """POST to a collection (`api.md` C6): 201 with the stored object."""
-    media = negotiate(call.accept, table=kind.has_table, partial="object")
-    options = parse_create_options(call.query)
-    sent = own_changes(
-        None, _read_body(call, kind, options), manager=_manager(call, options), now=call.now
+def create_object(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Handle POST to a collection (api-6.4): 201 with the stored object."""
+    media = negotiate(request.accept, table=kind.has_table, partial="object")
+    options = parse_create_options(request.query)
+    sent = update_managed_fields(
+        None,
+        _decode_body(request, kind, options),
+        manager=_field_manager(request, options),
+        now=request.now,
     )
-    body = read_object(sent, _model(kind))
+    body = parse_resource(sent, _model_of(kind))
 
-    def step(work: Work) -> dict[str, Any]:
-        return kind.post(work, call.target.namespace, body)
+    def step(work: UnitOfWork) -> dict[str, Any]:
+        return kind.post(work, request.target.namespace, body)
 
-    shown = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
-    return shape_object(call, media, kind, shown, code=201)
+    shown = run_transaction(
+        request.context, request.caller, step, now=request.now, dry_run=options.dry_run
+    )
+    return object_response(request, media, kind, shown, code=201)
 
 
-def replace_object(call: Call, kind: Kind) -> Reply:
-    """PUT to an item (C7): 200, or 201 where it was not there before."""
-    media = negotiate(call.accept, table=kind.has_table, partial="object")
-    options = parse_update_options(call.query)
-    kind.check_name(call.target.name)
-    sent = _read_body(call, kind, options)
-    body = _placed(call, kind, read_object(sent, _model(kind)))
+def replace_object(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Handle PUT to an item (api-6.5): 200, or 201 if the object did not exist."""
+    media = negotiate(request.accept, table=kind.has_table, partial="object")
+    options = parse_update_options(request.query)
+    kind.check_name(request.target.name)
+    sent = _decode_body(request, kind, options)
+    body = _with_url_identity(request, kind, parse_resource(sent, _model_of(kind)))
 
-    def step(work: Work) -> tuple[dict[str, Any], bool]:
-        wanted = body
+    def step(work: UnitOfWork) -> tuple[dict[str, Any], bool]:
+        desired = body
         if is_tracked(kind.info.kind):
-            current = kind.find_base(work, call.target.namespace, call.target.name)
-            owned = own_changes(current, sent, manager=_manager(call, options), now=call.now)
-            wanted = _placed(call, kind, read_object(owned, _model(kind)))
-        return kind.put(work, call.target.namespace, call.target.name, wanted)
+            current = kind.find_patch_base(work, request.target.namespace, request.target.name)
+            owned = update_managed_fields(
+                current, sent, manager=_field_manager(request, options), now=request.now
+            )
+            desired = _with_url_identity(request, kind, parse_resource(owned, _model_of(kind)))
+        return kind.put(work, request.target.namespace, request.target.name, desired)
 
-    shown, created = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
-    return shape_object(call, media, kind, shown, code=201 if created else 200)
+    shown, created = run_transaction(
+        request.context, request.caller, step, now=request.now, dry_run=options.dry_run
+    )
+    return object_response(request, media, kind, shown, code=201 if created else 200)
 
 
-def patch_object(call: Call, kind: Kind) -> Reply:
-    """PATCH of an item, by four kinds of patches (C8, C9)."""
-    media = negotiate(call.accept, table=kind.has_table, partial="object")
-    content_type = call.content_type.partition(";")[0].strip().lower()
-    if content_type not in _PATCHES:
+def patch_object(request: ApiRequest, kind: Kind) -> HttpResponse:
+    """Handle PATCH of an item, by one of the four patch types (api-7.1, api-8.1)."""
+    media = negotiate(request.accept, table=kind.has_table, partial="object")
+    content_type = request.content_type.partition(";")[0].strip().lower()
+    if content_type not in _PATCH_TYPES:
         raise UnsupportedMediaTypeError("415: Unsupported Media Type", {})
-    options = parse_patch_options(call.query, content_type)
-    kind.check_name(call.target.name)
+    options = parse_patch_options(request.query, content_type)
+    kind.check_name(request.target.name)
 
-    def step(work: Work) -> tuple[dict[str, Any], bool]:
-        return _patch(work, call, kind, content_type, options)
+    def step(work: UnitOfWork) -> tuple[dict[str, Any], bool]:
+        return _patch(work, request, kind, content_type, options)
 
-    shown, created = do_work(call.house, call.caller, step, now=call.now, dry_run=options.dry_run)
-    return shape_object(call, media, kind, shown, code=201 if created else 200)
+    shown, created = run_transaction(
+        request.context, request.caller, step, now=request.now, dry_run=options.dry_run
+    )
+    return object_response(request, media, kind, shown, code=201 if created else 200)
 
 
-def _read_body(call: Call, kind: Kind, options: CreateOptions) -> dict[str, Any]:
+def _decode_body(request: ApiRequest, kind: Kind, options: CreateOptions) -> dict[str, Any]:
     info = kind.info
     decoded = decode_body(
-        call.content_type,
-        call.body,
+        request.content_type,
+        request.body,
         kind=info.kind,
         group=info.group,
         version=info.version,
-        model=_model(kind),
+        model=_model_of(kind),
     )
-    call.warnings.extend(check_findings(decoded.findings, options.field_validation, kind=info.kind))
+    request.warnings.extend(
+        check_findings(decoded.findings, options.field_validation, kind=info.kind)
+    )
     return decoded.object
 
 
-def _model(kind: Kind) -> type[Wire]:
+def _model_of(kind: Kind) -> type[Wire]:
     assert kind.info.model is not None
     return kind.info.model
 
 
-def _placed(call: Call, kind: Kind, body: Wire) -> Wire:
-    """The body with the place of its URL; BadRequestError where it names another (C7)."""
+def _with_url_identity(request: ApiRequest, kind: Kind, body: Wire) -> Wire:
+    """Return the body with name and namespace of its URL.
+
+    Raises BadRequestError if the body names another object (api-6.5).
+    """
     metadata = body.metadata  # type: ignore[attr-defined]
-    name = call.target.name
-    namespace = call.target.namespace if kind.info.namespaced else ""
+    name = request.target.name
+    namespace = request.target.namespace if kind.info.namespaced else ""
     if metadata.name and metadata.name != name:
         raise BadRequestError(
             f"the name of the object ({metadata.name}) does not match the name on the URL ({name})"
@@ -131,110 +156,122 @@ def _placed(call: Call, kind: Kind, body: Wire) -> Wire:
 
 
 def _patch(
-    work: Work, call: Call, kind: Kind, content_type: str, options: PatchOptions
+    work: UnitOfWork, request: ApiRequest, kind: Kind, content_type: str, options: PatchOptions
 ) -> tuple[dict[str, Any], bool]:
     info = kind.info
     assert info.model is not None
     if content_type == APPLY_PATCH:
-        return _apply(work, call, kind, options)
-    current = kind.base(work, call.target.namespace, call.target.name)
+        return _apply(work, request, kind, options)
+    current = kind.patch_base(work, request.target.namespace, request.target.name)
     if content_type == JSON_PATCH:
-        patched = apply_json_patch(current, call.body)
+        patched = apply_json_patch(current, request.body)
     elif content_type == MERGE_PATCH:
-        patched = apply_merge_patch(current, call.body)
+        patched = apply_merge_patch(current, request.body)
     else:
-        patched = apply_strategic_patch(current, call.body, info.kind)
+        patched = apply_strategic_patch(current, request.body, info.kind)
     for key in ("kind", "apiVersion"):
         if patched.get(key) != current[key]:
             raise InvalidPatchError(f"{key} may not be changed by a patch")
-    _check_unknown(call, _moved(current, patched), kind, options)
-    patched = own_changes(
+    _check_unknown_fields(request, _changed_fields(current, patched), kind, options)
+    patched = update_managed_fields(
         current,
         patched,
-        manager=_manager(call, options),
+        manager=_field_manager(request, options),
         now=work.now,
-        subresource=call.target.subresource,
+        subresource=request.target.subresource,
     )
-    return _put_patched(work, call, kind, current, patched)
+    return _put_patched(work, request, kind, current, patched)
 
 
 def _put_patched(
-    work: Work, call: Call, kind: Kind, current: dict[str, Any], patched: dict[str, Any]
+    work: UnitOfWork,
+    request: ApiRequest,
+    kind: Kind,
+    current: dict[str, Any],
+    patched: dict[str, Any],
 ) -> tuple[dict[str, Any], bool]:
-    body = _placed(call, kind, _read_patched(work, call, kind, current, patched))
+    body = _with_url_identity(request, kind, _read_patched(work, request, kind, current, patched))
     metadata = body.metadata  # type: ignore[attr-defined]
     if metadata.resource_version == current["metadata"].get("resourceVersion", ""):
         body = body.replace(metadata=metadata.replace(resource_version=""))
-    return kind.put(work, call.target.namespace, call.target.name, body, patched=True)
+    return kind.put(work, request.target.namespace, request.target.name, body, patched=True)
 
 
 def _read_patched(
-    work: Work, call: Call, kind: Kind, current: dict[str, Any], patched: dict[str, Any]
+    work: UnitOfWork,
+    request: ApiRequest,
+    kind: Kind,
+    current: dict[str, Any],
+    patched: dict[str, Any],
 ) -> Wire:
-    """The resource of a patched object; what the patch let alone is not read anew."""
-    model = _model(kind)
-    old = kind.shown_as_is(work, call.target.namespace, call.target.name)
+    """Return the resource of a patched object; only the changed fields are parsed."""
+    model = _model_of(kind)
+    old = kind.stored_patch_base(work, request.target.namespace, request.target.name)
     if old is None:
-        return read_object(patched, model)
-    moved = _moved(current, patched)
-    read = read_object(moved, model)
-    moved.update(dict.fromkeys(current.keys() - patched.keys()))
-    names = [name for name, field in model.model_fields.items() if (field.alias or name) in moved]
-    return old.replace(**{name: getattr(read, name) for name in names})
+        return parse_resource(patched, model)
+    changed = _changed_fields(current, patched)
+    parsed = parse_resource(changed, model)
+    changed.update(dict.fromkeys(current.keys() - patched.keys()))
+    names = [name for name, field in model.model_fields.items() if (field.alias or name) in changed]
+    return old.replace(**{name: getattr(parsed, name) for name in names})
 
 
-def _moved(current: dict[str, Any], patched: dict[str, Any]) -> dict[str, Any]:
-    """The parts of the first level that a patch has changed or added."""
+def _changed_fields(current: dict[str, Any], patched: dict[str, Any]) -> dict[str, Any]:
+    """Return the top-level fields that a patch has changed or added."""
     return {
         key: value for key, value in patched.items() if key not in current or current[key] != value
     }
 
 
 def _apply(
-    work: Work, call: Call, kind: Kind, options: PatchOptions
+    work: UnitOfWork, request: ApiRequest, kind: Kind, options: PatchOptions
 ) -> tuple[dict[str, Any], bool]:
     info = kind.info
     assert info.model is not None
-    decoded = decode_applied(
-        call.body,
+    decoded = decode_apply_patch(
+        request.body,
         kind=info.kind,
         group=info.group,
         version=info.version,
         model=info.model,
-        place=f"{call.target.namespace}/{call.target.name}",
+        object_name=f"{request.target.namespace}/{request.target.name}",
     )
-    call.warnings.extend(check_findings(decoded.findings, options.field_validation, kind=info.kind))
-    current = kind.find_base(work, call.target.namespace, call.target.name)
-    applied = apply_object(
+    request.warnings.extend(
+        check_findings(decoded.findings, options.field_validation, kind=info.kind)
+    )
+    current = kind.find_patch_base(work, request.target.namespace, request.target.name)
+    applied = apply_server_side(
         current,
         decoded.object,
         manager=options.field_manager,
         force=options.force,
         kind=info.kind,
         now=work.now,
-        subresource=call.target.subresource,
+        subresource=request.target.subresource,
     )
     if current is None:
-        require(
-            call.caller,
+        require_access(
+            request.caller,
             verb="create",
             group=info.group,
             resource=info.resource,
-            namespace=call.target.namespace,
-            name=call.target.name,
+            namespace=request.target.namespace,
+            name=request.target.name,
         )
-        body = _placed(call, kind, read_object(applied, info.model))
+        body = _with_url_identity(request, kind, parse_resource(applied, info.model))
         try:
-            return kind.post(work, call.target.namespace, body), True
+            return kind.post(work, request.target.namespace, body), True
         except AlreadyExistsError as error:
-            raise BegunMeanwhileError(try_again("patch", info)) from error
-    return _put_patched(work, call, kind, current, applied)
+            raise ConcurrentCreateError(server_timeout_error("patch", info)) from error
+    return _put_patched(work, request, kind, current, applied)
 
 
-def _check_unknown(call: Call, moved: dict[str, Any], kind: Kind, options: PatchOptions) -> None:
-    unknown = [f'unknown field "{path}"' for path in find_unknown(moved, _model(kind))]
-    if call.content_type.startswith(JSON_PATCH):
-        unknown[:0] = find_unknown_members(call.body)
+def _check_unknown_fields(
+    request: ApiRequest, changed: dict[str, Any], kind: Kind, options: PatchOptions
+) -> None:
+    unknown = [f'unknown field "{path}"' for path in find_unknown_fields(changed, _model_of(kind))]
+    if request.content_type.startswith(JSON_PATCH):
+        unknown[:0] = find_unknown_members(request.body)
     if not unknown:
         return
     if options.field_validation == "Strict":
@@ -242,18 +279,18 @@ def _check_unknown(call: Call, moved: dict[str, Any], kind: Kind, options: Patch
         sent = (
             "<secret contents redacted>"
             if secret
-            else call.body[:MOST_SHOWN].decode("utf-8", "replace")
+            else request.body[:MAX_ECHOED_PATCH_BYTES].decode("utf-8", "replace")
         )
         detail = f"strict decoding error: {', '.join(unknown)}"
         raise InvalidObjectError(
             kind=kind.info.kind,
-            name=call.target.name,
+            name=request.target.name,
             errors=[FieldError.invalid("patch", sent, detail)],
             group=kind.info.group,
         )
     if options.field_validation == "Warn":
-        call.warnings.extend(unknown)
+        request.warnings.extend(unknown)
 
 
-def _manager(call: Call, options: CreateOptions) -> str:
-    return choose_manager(options.field_manager, call.headers.get("user-agent", ""))
+def _field_manager(request: ApiRequest, options: CreateOptions) -> str:
+    return choose_manager(options.field_manager, request.headers.get("user-agent", ""))

@@ -1,1 +1,1 @@
-"""What is special about each kind, a file each. Knows the store and the rules, never HTTP."""
+"""The kinds: what differs between them. Know the store and the rules, never HTTP."""

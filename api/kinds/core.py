@@ -1,11 +1,11 @@
-"""Namespaces, projects and secrets (`api.md` C21, E)."""
+"""The kinds Namespace, Project and Secret (api-15.4, api-17.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from api.kinds.kind_base import Work, metadata_of
+from api.kinds.kind_base import UnitOfWork, metadata_of
 from api.kinds.stored_kind import StoredKind
 from api.request.query_options import DeleteOptions
 from api.secret_validation import prepare_secret
@@ -31,44 +31,44 @@ from models.store.access.secret_store import (
 )
 from models.store.access.token_store import unbind_namespace
 
-_KEPT = frozenset({"default", "kube-system", "kube-public"})
+_PROTECTED_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class NamespaceKind(StoredKind):
-    """A tenant's room; deleting it empties it first."""
+    """Namespace; deleting one deletes its contents first (api-17.3)."""
 
     info: ResourceInfo = NAMESPACES
     name_rule = "label"
-    needs_version = False
+    requires_resource_version = False
     selectable = ("metadata.name", "status.phase")
 
     def load(
         self,
-        work: Work,
+        work: UnitOfWork,
         namespace: str,
         name: str,
         *,
         lock: bool = False,
     ) -> Wire | None:
         found = load_namespace(work.session, name, for_update=lock)
-        return None if found is None else self._seen(found)
+        return None if found is None else self._to_resource(found)
 
     def page(
         self,
-        work: Work,
+        work: UnitOfWork,
         namespace: str,
         *,
         limit: int,
         after: tuple[str, str] | None,
     ) -> list[dict[str, Any]]:
         found = list_namespaces(work.session, limit=limit, after=after[1] if after else None)
-        return [self.show(self._seen(each)) for each in found]
+        return [self.show(self._to_resource(each)) for each in found]
 
-    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+    def count(self, work: UnitOfWork, namespace: str, *, after: tuple[str, str] | None) -> int:
         return count_namespaces(work.session, after=after[1] if after else None)
 
-    def check(self, work: Work, old: Wire | None, new: Wire) -> Wire:
+    def check(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Wire:
         metadata = metadata_of(new)
         labels = {**metadata.labels, _NAME_LABEL: metadata.name}
         new = new.replace(metadata=metadata.replace(labels=labels))
@@ -78,19 +78,21 @@ class NamespaceKind(StoredKind):
             )
         return new.replace(spec=old.spec, status=old.status)  # type: ignore[attr-defined]
 
-    def save(self, work: Work, old: Wire | None, new: Wire) -> Wire:
-        before = None if old is None else _plain(old)
-        return self._seen(save_namespace(work.session, before, _plain(new), now=work.now))
+    def save(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Wire:
+        old_namespace = None if old is None else _to_namespace(old)
+        return self._to_resource(
+            save_namespace(work.session, old_namespace, _to_namespace(new), now=work.now)
+        )
 
-    def remove(self, work: Work, old: Wire) -> None:
+    def remove(self, work: UnitOfWork, old: Wire) -> None:
         name = metadata_of(old).name
         delete_namespace(work.session, name, now=work.now)
         unbind_namespace(work.session, name)
 
     def delete(
-        self, work: Work, namespace: str, name: str, options: DeleteOptions
+        self, work: UnitOfWork, namespace: str, name: str, options: DeleteOptions
     ) -> dict[str, Any]:
-        if name in _KEPT:
+        if name in _PROTECTED_NAMESPACES:
             raise ForbiddenError(
                 "this namespace may not be deleted",
                 resource=self.info.resource,
@@ -102,83 +104,90 @@ class NamespaceKind(StoredKind):
     def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
         return super().fields(shown) | {"status.phase": shown["status"].get("phase", "")}
 
-    def _seen(self, found: Namespace) -> Wire:
+    def _to_resource(self, found: Namespace) -> Wire:
         return found
 
 
 class ProjectKind(NamespaceKind):
-    """A namespace as OpenShift's clients see it: only those that the caller has a role in."""
+    """Project: a namespace as OpenShift's clients see it.
+
+    A list contains only those in which the caller has a role.
+    """
 
     info = PROJECTS
 
     @property
-    def logged_as(self) -> str:
+    def log_kind(self) -> str:
         return NAMESPACES.kind
 
     @staticmethod
     def show_logged(logged: dict[str, Any]) -> dict[str, Any]:
-        """A namespace of the log as a project."""
+        """Return a namespace of the change log as a project."""
         return {**logged, "kind": PROJECTS.kind, "apiVersion": PROJECTS.api_version}
 
-    def visible(self, caller: Caller) -> set[str] | None:
+    def visible_names(self, caller: Caller) -> set[str] | None:
         return visible_namespaces(caller)
 
     def page(
-        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+        self, work: UnitOfWork, namespace: str, *, limit: int, after: tuple[str, str] | None
     ) -> list[dict[str, Any]]:
-        visible = visible_namespaces(work.caller)
-        if visible is None:
+        allowed_names = visible_namespaces(work.caller)
+        if allowed_names is None:
             return super().page(work, namespace, limit=limit, after=after)
-        names = sorted(name for name in visible if after is None or name > after[1])
+        names = sorted(name for name in allowed_names if after is None or name > after[1])
         found = (load_namespace(work.session, name) for name in names)
-        return [self.show(self._seen(each)) for each in found if each is not None][:limit]
+        return [self.show(self._to_resource(each)) for each in found if each is not None][:limit]
 
-    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+    def count(self, work: UnitOfWork, namespace: str, *, after: tuple[str, str] | None) -> int:
         if visible_namespaces(work.caller) is None:
             return super().count(work, namespace, after=after)
         return len(self.page(work, namespace, limit=1_000_000, after=after))
 
-    def _seen(self, found: Namespace) -> Wire:
+    def _to_resource(self, found: Namespace) -> Wire:
         return Project(metadata=found.metadata, spec=found.spec, status=found.status)
 
 
 class SecretKind(StoredKind):
-    """Secrets, their data in full for those who may read them."""
+    """Secret, with its data in full for callers that may read it."""
 
     info = SECRETS
     name_rule = "subdomain"
-    needs_version = False
+    requires_resource_version = False
     selectable = ("metadata.name", "metadata.namespace", "type")
 
-    def load(self, work: Work, namespace: str, name: str, *, lock: bool = False) -> Secret | None:
-        return load_secret(work.session, namespace, name, cipher=work.house.cipher, for_update=lock)
+    def load(
+        self, work: UnitOfWork, namespace: str, name: str, *, lock: bool = False
+    ) -> Secret | None:
+        return load_secret(
+            work.session, namespace, name, cipher=work.context.cipher, for_update=lock
+        )
 
     def page(
-        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+        self, work: UnitOfWork, namespace: str, *, limit: int, after: tuple[str, str] | None
     ) -> list[dict[str, Any]]:
         found = list_secrets(
-            work.session, namespace or None, cipher=work.house.cipher, limit=limit, after=after
+            work.session, namespace or None, cipher=work.context.cipher, limit=limit, after=after
         )
         return [self.show(each) for each in found]
 
-    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+    def count(self, work: UnitOfWork, namespace: str, *, after: tuple[str, str] | None) -> int:
         return count_secrets(work.session, namespace or None, after=after)
 
-    def check(self, work: Work, old: Wire | None, new: Wire) -> Secret:
+    def check(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Secret:
         assert isinstance(new, Secret)
         assert old is None or isinstance(old, Secret)
         return prepare_secret(old, new)
 
-    def save(self, work: Work, old: Wire | None, new: Wire) -> Secret:
+    def save(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Secret:
         assert isinstance(new, Secret)
         if old is not None:
-            # The row is locked, so what was read is what is replaced.
+            # The row is locked, so the version that was read is the version that is replaced.
             version = metadata_of(old).resource_version
             new = new.replace(metadata=new.metadata.replace(resource_version=version))
-        cipher = work.house.cipher
-        return save_secret(work.session, new, cipher=cipher, now=work.now, fresh=old is None)
+        cipher = work.context.cipher
+        return save_secret(work.session, new, cipher=cipher, now=work.now, must_create=old is None)
 
-    def remove(self, work: Work, old: Wire) -> None:
+    def remove(self, work: UnitOfWork, old: Wire) -> None:
         metadata = metadata_of(old)
         delete_secret(work.session, metadata.namespace, metadata.name, now=work.now)
 
@@ -186,6 +195,6 @@ class SecretKind(StoredKind):
         return super().fields(shown) | {"type": shown.get("type", "")}
 
 
-def _plain(item: Wire) -> Namespace:
+def _to_namespace(item: Wire) -> Namespace:
     assert isinstance(item, Namespace | Project)
     return Namespace(metadata=item.metadata, spec=item.spec, status=item.status)

@@ -1,4 +1,4 @@
-"""What every kind offers the verbs, and the one transaction in which a verb does its work."""
+"""The base class of kinds, and the transaction in which a verb is carried out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from api.api_context import House
+from api.api_context import ApiContext
 from api.request.object_selectors import FieldSelector
 from api.request.query_options import DeleteOptions
 from api.served_resources import ResourceInfo
@@ -24,171 +24,173 @@ from models.job_types import Job
 from models.resources.meta import ObjectMeta
 from models.resources.wire import Wire
 from models.store.database.session import transaction
-from worker.job_queue import knock_all
+from worker.job_queue import publish_all
 
 T = TypeVar("T")
-ATTEMPTS = 10
-KNOCKS_AT_ONCE = 100  # those of a great reimport are sent behind its author's back
+MAX_TRANSACTION_ATTEMPTS = 10
+PUBLISH_BATCH_SIZE = 100  # jobs published before the response; the rest follow in the background
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 @dataclass(slots=True)
-class Work:
-    """One verb's work on the store. `knocks` are jobs to tell the workers of after the commit.
+class UnitOfWork:
+    """One verb's transaction on the store.
 
-    `held` are objects that were read under lock, so that nobody else changes them meanwhile.
+    `jobs_to_publish` are jobs to publish to the queue after the commit. `locked` are objects that
+    were read under a lock, by kind, namespace and name: no other writer changes them meanwhile.
     """
 
     session: Session
-    house: House
+    context: ApiContext
     caller: Caller
     now: datetime
     dry_run: bool = False
-    knocks: list[Job] = field(default_factory=list)
-    held: dict[tuple[str, str, str], Wire | None] = field(default_factory=dict)
+    jobs_to_publish: list[Job] = field(default_factory=list)
+    locked: dict[tuple[str, str, str], Wire | None] = field(default_factory=dict)
 
 
-class BegunMeanwhileError(Exception):
-    """Somebody else made what this step was about to make: the next attempt will find it.
+class ConcurrentCreateError(Exception):
+    """Another writer created what this step was about to create: the next attempt will find it.
 
-    `refusal` is for when no attempt is left.
+    `retry_error` is raised when no attempt is left.
     """
 
-    def __init__(self, refusal: ServerTimeoutError) -> None:
+    def __init__(self, retry_error: ServerTimeoutError) -> None:
         super().__init__()
-        self.refusal = refusal
+        self.retry_error = retry_error
 
 
-class _UndoneError(Exception):
-    """Carries the result of a dry run out of the transaction that it undoes."""
+class _DryRunRollbackError(Exception):
+    """Carries the result of a dry run out of the transaction that it rolls back."""
 
     def __init__(self, result: Any) -> None:
         super().__init__()
         self.result = result
 
 
-def do_work(
-    house: House,
+def run_transaction(
+    context: ApiContext,
     caller: Caller,
-    step: Callable[[Work], T],
+    step: Callable[[UnitOfWork], T],
     *,
     now: datetime,
     dry_run: bool = False,
 ) -> T:
-    """What `step` returns, committed; undone again where it was only a trial (`api.md` C10).
+    """Return what `step` returns, committed; rolled back if it is a dry run (api-9.1).
 
-    A transaction that gave way to another writer is begun anew.
+    A transaction that lost against another writer is repeated, up to ten times (api-6.8). A
+    StreamConflictError that names an object is the client's own conflict and is raised at once.
+    Raises ServerTimeoutError if another writer creates the same object in each attempt.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_TRANSACTION_ATTEMPTS):
         try:
-            result, knocks = _try_work(house, caller, step, now=now, dry_run=dry_run)
+            result, jobs = _try_transaction(context, caller, step, now=now, dry_run=dry_run)
         except StreamConflictError as error:
-            if error.name or attempt == ATTEMPTS - 1:
+            if error.name or attempt == MAX_TRANSACTION_ATTEMPTS - 1:
                 raise
             continue
-        except BegunMeanwhileError as error:
-            if attempt == ATTEMPTS - 1:
-                raise error.refusal from error
+        except ConcurrentCreateError as error:
+            if attempt == MAX_TRANSACTION_ATTEMPTS - 1:
+                raise error.retry_error from error
             continue
-        knock_all(house.engine, house.counter, knocks[:KNOCKS_AT_ONCE])
-        if len(knocks) > KNOCKS_AT_ONCE:
-            house.threads.later(partial(_knock_on, house, knocks[KNOCKS_AT_ONCE:]))
+        publish_all(context.engine, context.job_queue, jobs[:PUBLISH_BATCH_SIZE])
+        if len(jobs) > PUBLISH_BATCH_SIZE:
+            context.executor.submit(partial(_publish_remaining, context, jobs[PUBLISH_BATCH_SIZE:]))
         return result
     raise AssertionError("unreachable")
 
 
-def _knock_on(house: House, jobs: list[Job]) -> None:
-    """Knock for the next few, and leave the others to the next free thread.
+def _publish_remaining(context: ApiContext, jobs: list[Job]) -> None:
+    """Publish the next batch of jobs, and submit the remaining ones to the executor.
 
-    Whatever this process does not get to, or the broker does not hear, the sweep knocks for.
+    What this process does not publish, or the broker does not accept, the reaper publishes later.
     """
-    some, rest = jobs[:KNOCKS_AT_ONCE], jobs[KNOCKS_AT_ONCE:]
-    if knock_all(house.engine, house.counter, some) == len(some) and rest:
-        house.threads.later(partial(_knock_on, house, rest))
+    batch, rest = jobs[:PUBLISH_BATCH_SIZE], jobs[PUBLISH_BATCH_SIZE:]
+    if publish_all(context.engine, context.job_queue, batch) == len(batch) and rest:
+        context.executor.submit(partial(_publish_remaining, context, rest))
 
 
-def _try_work(
-    house: House, caller: Caller, step: Callable[[Work], T], *, now: datetime, dry_run: bool
+def _try_transaction(
+    context: ApiContext,
+    caller: Caller,
+    step: Callable[[UnitOfWork], T],
+    *,
+    now: datetime,
+    dry_run: bool,
 ) -> tuple[T, list[Job]]:
     try:
-        with transaction(house.engine) as session:
-            work = Work(session, house, caller, now, dry_run)
+        with transaction(context.engine) as session:
+            work = UnitOfWork(session, context, caller, now, dry_run)
             result = step(work)
             if dry_run:
-                raise _UndoneError(result)  # noqa: TRY301 - the way out that undoes
-            return result, work.knocks
-    except _UndoneError as undone:
-        return undone.result, []
+                raise _DryRunRollbackError(result)  # noqa: TRY301 - raising rolls back
+            return result, work.jobs_to_publish
+    except _DryRunRollbackError as rolled_back:
+        return rolled_back.result, []
 
 
 @contextmanager
-def reading(house: House, caller: Caller, *, now: datetime) -> Iterator[Work]:
-    """One snapshot of the store, to look at."""
-    with transaction(house.engine, write=False) as session:
-        yield Work(session, house, caller, now)
+def read_transaction(context: ApiContext, caller: Caller, *, now: datetime) -> Iterator[UnitOfWork]:
+    """Open a read-only transaction: one snapshot of the store."""
+    with transaction(context.engine, write=False) as session:
+        yield UnitOfWork(session, context, caller, now)
 
 
 def random_suffix() -> str:
-    """The five characters behind a `generateName` (`api.md` C5)."""
+    """Return the five random characters that follow a `generateName` (api-5.1)."""
     return "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which objects of a kind: by place, and by what they carry."""
-
-    namespace: str = ""
-    name: str = ""
-    matches: Callable[[Mapping[str, str], Mapping[str, str]], bool] | None = None
-
-
 class Kind(ABC):
-    """One resource. A verb that a kind does not offer is refused before it gets here."""
+    """One resource. Verbs that a kind does not offer are rejected before they reach it."""
 
     info: ResourceInfo
     selectable: tuple[str, ...] = ("metadata.name", "metadata.namespace")
     has_table = True
 
-    def check_name(self, name: str) -> None:  # noqa: B027 - most kinds take every name
-        """BadRequestError where a name in a path cannot be one of this kind."""
+    def check_name(self, name: str) -> None:  # noqa: B027 - most kinds accept every name
+        """Raise BadRequestError if a name in a path cannot be one of this kind."""
 
-    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+    def get(self, work: UnitOfWork, namespace: str, name: str) -> dict[str, Any]:
         raise MethodNotAllowedError
 
-    def print_one(self, house: House, namespace: str, name: str) -> str | None:
-        """What `get` shows, as JSON, where there is a quick way to it; None: take the other."""
+    def get_json(self, context: ApiContext, namespace: str, name: str) -> str | None:
+        """Return what `get` returns as JSON text, or None if there is no fast path."""
         return None
 
-    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
+    def post(self, work: UnitOfWork, namespace: str, body: Wire) -> dict[str, Any]:
         raise MethodNotAllowedError
 
     def put(
-        self, work: Work, namespace: str, name: str, body: Wire, *, patched: bool = False
+        self, work: UnitOfWork, namespace: str, name: str, body: Wire, *, patched: bool = False
     ) -> tuple[dict[str, Any], bool]:
-        """The object as stored, and whether it is new. `patched` bodies need no version."""
+        """Replace the object; return it as stored, and whether it is new.
+
+        `patched` bodies need no resourceVersion.
+        """
         raise MethodNotAllowedError
 
-    def list_all(self, work: Work, namespace: str) -> list[dict[str, Any]]:
-        """Every object of a kind that has no pages; no namespace: of all."""
+    def list_all(self, work: UnitOfWork, namespace: str) -> list[dict[str, Any]]:
+        """Return every object of a kind that has no pages; an empty namespace means all."""
         raise MethodNotAllowedError
 
-    def find_base(self, work: Work, namespace: str, name: str) -> dict[str, Any] | None:
-        """As `base`; None where there is nothing yet."""
+    def find_patch_base(self, work: UnitOfWork, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return `patch_base`, or None if the object does not exist."""
         try:
-            return self.base(work, namespace, name)
+            return self.patch_base(work, namespace, name)
         except NotFoundError:
             return None
 
-    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        """What a patch is applied to; locked until the transaction ends."""
+    def patch_base(self, work: UnitOfWork, namespace: str, name: str) -> dict[str, Any]:
+        """Return what a patch is applied to, locked until the transaction ends."""
         raise MethodNotAllowedError
 
-    def shown_as_is(self, work: Work, namespace: str, name: str) -> Wire | None:
-        """The stored object, where `base` shows nothing but what it holds; None: it is not so."""
+    def stored_patch_base(self, work: UnitOfWork, namespace: str, name: str) -> Wire | None:
+        """Return the stored object if `patch_base` is nothing but its shown form; else None."""
         return None
 
     def delete(
-        self, work: Work, namespace: str, name: str, options: DeleteOptions
+        self, work: UnitOfWork, namespace: str, name: str, options: DeleteOptions
     ) -> dict[str, Any]:
         raise MethodNotAllowedError
 
@@ -197,11 +199,11 @@ class Kind(ABC):
         return NotFoundError(resource=info.resource.partition("/")[0], name=name, group=info.group)
 
     def show(self, item: Wire) -> dict[str, Any]:
-        """The object with its kind and apiVersion in front."""
+        """Return the object with kind and apiVersion in front."""
         return {"kind": self.info.kind, "apiVersion": self.info.api_version, **item.wire()}
 
     def fields(self, shown: Mapping[str, Any]) -> dict[str, str]:
-        """What field selectors see."""
+        """Return the values that field selectors compare, by field path."""
         metadata = shown["metadata"]
         return {
             "metadata.name": metadata.get("name", ""),
@@ -209,29 +211,30 @@ class Kind(ABC):
         }
 
 
-class LiveKind(Kind):
-    """What is only read, and only as it is now: pages of it have no version in common."""
+class UnversionedKind(Kind):
+    """A read-only kind without versions: its pages are read as the data is at that moment."""
 
     @abstractmethod
     def page(
         self,
-        work: Work,
+        work: UnitOfWork,
         namespace: str,
-        wanted: FieldSelector,
+        field_selector: FieldSelector,
         *,
         limit: int,
         after: tuple[str, str] | None,
     ) -> list[dict[str, Any]]:
-        """The next shown objects in order; no namespace: of all. What `wanted` asks for exactly
-        may narrow them, so that the others need not be read.
+        """Return the next shown objects in order; an empty namespace means all.
+
+        Exact values of `field_selector` may narrow the query, so that the others need not be read.
         """
 
 
-def try_again(verb: str, info: ResourceInfo) -> ServerTimeoutError:
+def server_timeout_error(verb: str, info: ResourceInfo) -> ServerTimeoutError:
     return ServerTimeoutError(verb, resource=info.resource, group=info.group)
 
 
 def metadata_of(item: Wire) -> ObjectMeta:
-    """The metadata that every object has."""
+    """Return the metadata, which every object has."""
     metadata: ObjectMeta = item.metadata  # type: ignore[attr-defined]
     return metadata

@@ -1,4 +1,4 @@
-"""Which kind answers for which resource."""
+"""The index of kinds by group and resource."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from api.kinds.kind_base import Kind
 from api.kinds.registries import RegistryKind
 from api.kinds.schedule import ScheduledTagKind
 from api.kinds.stream_subresources import LayersKind, MappingKind, StreamImageKind
-from api.kinds.streams import StatusKind, StreamKind
+from api.kinds.streams import StreamKind, StreamStatusKind
 from api.kinds.tags import ImageTagKind, StreamTagKind
 
-_ALL: tuple[Kind, ...] = (
+_ALL_KINDS: tuple[Kind, ...] = (
     ImageKind(),
     SignatureKind(),
     StreamImageKind(),
     MappingKind(),
     StreamKind(),
-    StatusKind(),
+    StreamStatusKind(),
     LayersKind(),
     StreamTagKind(),
     ImageTagKind(),
@@ -31,4 +31,6 @@ _ALL: tuple[Kind, ...] = (
     ScheduledTagKind(),
     RegistryKind(),
 )
-KINDS: dict[tuple[str, str], Kind] = {(kind.info.group, kind.info.resource): kind for kind in _ALL}
+KINDS: dict[tuple[str, str], Kind] = {
+    (kind.info.group, kind.info.resource): kind for kind in _ALL_KINDS
+}

@@ -1,4 +1,4 @@
-"""Kinds that have rows of their own: what the generic verbs do to them (`api.md` C5 to C14)."""
+"""Kinds with stored rows: what the generic verbs do to them (api-6.5, api-10.1)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from api.api_context import House
-from api.codec.storage_conversion import open_stored
-from api.kinds.kind_base import Kind, Work, metadata_of, random_suffix
+from api.api_context import ApiContext
+from api.codec.storage_conversion import convert_stored
+from api.kinds.kind_base import Kind, UnitOfWork, metadata_of, random_suffix
 from api.object_meta import prepare_metadata_create, prepare_metadata_update, validate_metadata
 from api.request.object_selectors import FieldSelector
 from api.request.query_options import DeleteOptions
-from api.response.http_response import status_success
+from api.response.http_response import build_success_status
 from models.access.rbac import Caller
 from models.api_errors import BadRequestError
 from models.errors import (
@@ -26,83 +26,88 @@ from models.errors import (
 from models.resources.core import TERMINATING
 from models.resources.meta import ObjectMeta
 from models.resources.wire import Wire
-from models.store.access.namespace_store import hold_namespace
-from models.store.database.db_errors import MODIFIED
+from models.store.access.namespace_store import lock_namespace
+from models.store.database.db_errors import MODIFIED_MESSAGE
 
-GENERATED_TRIES = 8
-PrintedItem = tuple[tuple[str, str], str]  # namespace and name; JSON without kind and apiVersion
+MAX_GENERATE_NAME_ATTEMPTS = 8
+JsonItem = tuple[tuple[str, str], str]  # namespace and name; JSON without kind and apiVersion
 
 
 class StoredKind(Kind):
-    """Rows of its own: `load`, `page`, `check`, `save` and `remove` are what a kind adds."""
+    """A kind with rows of its own; it implements `load`, `page`, `check`, `save` and `remove`."""
 
     name_rule = "segment"
     show_logged: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    save_tells = False  # whether saving something new tells that it was there already
-    needs_version = True  # whether a PUT has to name the version that it replaces (C7)
+    save_detects_existing = False  # whether `save` of a new object raises if it exists already
+    requires_resource_version = True  # whether a PUT must name the version it replaces (api-6.6)
 
     @abstractmethod
-    def load(self, work: Work, namespace: str, name: str, *, lock: bool = False) -> Wire | None:
-        """The stored object; with `lock` nobody else writes it until the transaction ends."""
+    def load(
+        self, work: UnitOfWork, namespace: str, name: str, *, lock: bool = False
+    ) -> Wire | None:
+        """Return the stored object; `lock` locks its row until the transaction ends."""
 
     @abstractmethod
     def page(
-        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+        self, work: UnitOfWork, namespace: str, *, limit: int, after: tuple[str, str] | None
     ) -> list[dict[str, Any]]:
-        """The next shown objects in the order of namespace and name; no namespace: of all."""
+        """Return the next shown objects by namespace and name; an empty namespace means all."""
 
-    def print_page(
-        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
-    ) -> list[PrintedItem] | None:
-        """The same page as JSON, where there is a quick way to it; None: take the other."""
+    def page_json(
+        self, work: UnitOfWork, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[JsonItem] | None:
+        """Return the same page as JSON texts, or None if there is no fast path."""
         return None
 
-    def narrowed(self, wanted: FieldSelector) -> StoredKind:
-        """The same kind, whose pages may leave out what `wanted` does not match anyway."""
+    def narrow(self, field_selector: FieldSelector) -> StoredKind:
+        """Return a kind whose pages may leave out objects that `field_selector` does not match."""
         return self
 
     @property
-    def logged_as(self) -> str:
-        """The kind under which the log of changes has it."""
+    def log_kind(self) -> str:
+        """Return the kind under which the change log records the objects."""
         return self.info.kind
 
-    def visible(self, caller: Caller) -> set[str] | None:
-        """The names that the caller may see; None: all."""
+    def visible_names(self, caller: Caller) -> set[str] | None:
+        """Return the names that the caller may see; None means all."""
         return None
 
-    def show_stored(self, house: House, stored: dict[str, Any]) -> dict[str, Any]:
-        """The shown form of what the store has printed already."""
+    def show_stored(self, context: ApiContext, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return the shown form of a stored wire object."""
         info = self.info
-        opened = open_stored(info.kind, stored, rules=house.rules, cipher=house.cipher)
-        return {"kind": info.kind, "apiVersion": info.api_version, **opened}
+        converted = convert_stored(info.kind, stored, rules=context.rules, cipher=context.cipher)
+        return {"kind": info.kind, "apiVersion": info.api_version, **converted}
 
     @abstractmethod
-    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
-        """How many objects lie behind `after`."""
+    def count(self, work: UnitOfWork, namespace: str, *, after: tuple[str, str] | None) -> int:
+        """Return how many objects follow `after`."""
 
     @abstractmethod
-    def check(self, work: Work, old: Wire | None, new: Wire) -> Wire:
-        """The object as the kind's own rules make it. InvalidObjectError where they refuse it."""
+    def check(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Wire:
+        """Return the object defaulted and validated by the kind's own rules.
+
+        Raises InvalidObjectError with every error.
+        """
 
     @abstractmethod
-    def save(self, work: Work, old: Wire | None, new: Wire) -> Wire:
-        """Write it; StreamConflictError where the stored object is no longer `old`."""
+    def save(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Wire:
+        """Write the object. Raises StreamConflictError if the stored object is no longer `old`."""
 
     @abstractmethod
-    def remove(self, work: Work, old: Wire) -> None:
-        """Delete it."""
+    def remove(self, work: UnitOfWork, old: Wire) -> None:
+        """Delete the object."""
 
     # -- verbs --
 
-    def get(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
+    def get(self, work: UnitOfWork, namespace: str, name: str) -> dict[str, Any]:
         found = self.load(work, namespace, name)
         if found is None:
             raise self.not_found(name)
         return self.show(found)
 
-    def post(self, work: Work, namespace: str, body: Wire) -> dict[str, Any]:
+    def post(self, work: UnitOfWork, namespace: str, body: Wire) -> dict[str, Any]:
         generated = not metadata_of(body).name and bool(metadata_of(body).generate_name)
-        for attempt in range(GENERATED_TRIES if generated else 1):
+        for attempt in range(MAX_GENERATE_NAME_ATTEMPTS if generated else 1):
             metadata = prepare_metadata_create(
                 metadata_of(body),
                 namespace=namespace if self.info.namespaced else "",
@@ -114,49 +119,49 @@ class StoredKind(Kind):
             except AlreadyExistsError as error:
                 if not generated:
                     raise
-                if attempt == GENERATED_TRIES - 1:
-                    raise _not_unique(error) from None
+                if attempt == MAX_GENERATE_NAME_ATTEMPTS - 1:
+                    raise _name_generation_failed(error) from None
         raise AssertionError("unreachable")
 
     def put(
-        self, work: Work, namespace: str, name: str, body: Wire, *, patched: bool = False
+        self, work: UnitOfWork, namespace: str, name: str, body: Wire, *, patched: bool = False
     ) -> tuple[dict[str, Any], bool]:
-        old = self.hold(work, namespace, name)
+        old = self.load_locked(work, namespace, name)
         if old is None:
             raise self.not_found(name)
         sent = metadata_of(body)
         self._check_identity(old, sent, patched=patched)
         metadata = prepare_metadata_update(metadata_of(old), sent)
-        new = self._checked(work, old, body.replace(metadata=metadata))
+        new = self._prepare_and_validate(work, old, body.replace(metadata=metadata))
         if metadata.deletion_timestamp is not None and not metadata.finalizers:
             self.remove(work, old)
             return self.show(new), False
-        return self._shown(work, old, self.save(work, old, new)), False
+        return self._show_saved(work, old, self.save(work, old, new)), False
 
-    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        old = self.hold(work, namespace, name)
+    def patch_base(self, work: UnitOfWork, namespace: str, name: str) -> dict[str, Any]:
+        old = self.load_locked(work, namespace, name)
         if old is None:
             raise self.not_found(name)
         return self.show(old)
 
     def delete(
-        self, work: Work, namespace: str, name: str, options: DeleteOptions
+        self, work: UnitOfWork, namespace: str, name: str, options: DeleteOptions
     ) -> dict[str, Any]:
-        old = self.hold(work, namespace, name)
+        old = self.load_locked(work, namespace, name)
         if old is None:
             raise self.not_found(name)
         check_preconditions(self, old, options)
         return self.delete_loaded(work, old)
 
-    def delete_loaded(self, work: Work, old: Wire) -> dict[str, Any]:
-        """Delete it, or mark it as being deleted while it has finalizers (C12)."""
+    def delete_loaded(self, work: UnitOfWork, old: Wire) -> dict[str, Any]:
+        """Delete the object, or set its deletionTimestamp while it has finalizers (api-10.4)."""
         metadata = metadata_of(old)
         if metadata.finalizers:
             if metadata.deletion_timestamp is not None:
                 return self.show(old)
             generation = metadata.generation + 1 if metadata.generation else 0
             marked = metadata.replace(deletion_timestamp=work.now, generation=generation)
-            return self._shown(work, old, self.save(work, old, old.replace(metadata=marked)))
+            return self._show_saved(work, old, self.save(work, old, old.replace(metadata=marked)))
         self.remove(work, old)
         details = {
             "name": metadata.name,
@@ -164,52 +169,55 @@ class StoredKind(Kind):
             "kind": self.info.resource,
             "uid": metadata.uid,
         }
-        return status_success({key: value for key, value in details.items() if value})
+        return build_success_status({key: value for key, value in details.items() if value})
 
     # -- steps --
 
-    def hold(self, work: Work, namespace: str, name: str) -> Wire | None:
-        """The object, read once and locked until the transaction ends."""
+    def load_locked(self, work: UnitOfWork, namespace: str, name: str) -> Wire | None:
+        """Return the object, read once and locked until the transaction ends."""
         key = (self.info.kind, namespace, name)
-        if key not in work.held:
-            work.held[key] = self.load(work, namespace, name, lock=True)
-        return work.held[key]
+        if key not in work.locked:
+            work.locked[key] = self.load(work, namespace, name, lock=True)
+        return work.locked[key]
 
-    def _create(self, work: Work, new: Wire) -> dict[str, Any]:
+    def _create(self, work: UnitOfWork, new: Wire) -> dict[str, Any]:
         metadata = metadata_of(new)
         require_namespace(work, self, metadata)
-        new = self._checked(work, None, new)
-        if not self.save_tells:
+        new = self._prepare_and_validate(work, None, new)
+        if not self.save_detects_existing:
             old = self.load(work, metadata.namespace, metadata.name)
             if old is not None:
-                raise self._exists(metadata, old)
+                raise self._already_exists_error(metadata, old)
         try:
-            return self._shown(work, None, self.save(work, None, new))
+            return self._show_saved(work, None, self.save(work, None, new))
         except StreamConflictError:
             old = self.load(work, metadata.namespace, metadata.name)
-            raise self._exists(metadata, old) from None
+            raise self._already_exists_error(metadata, old) from None
 
-    def _shown(self, work: Work, old: Wire | None, saved: Wire) -> dict[str, Any]:
-        """What was saved; a trial gives out no new version (C10)."""
+    def _show_saved(self, work: UnitOfWork, old: Wire | None, saved: Wire) -> dict[str, Any]:
+        """Return what was saved; a dry run issues no new version (api-9.1)."""
         if work.dry_run:
             version = "" if old is None else metadata_of(old).resource_version
             metadata = metadata_of(saved).replace(resource_version=version)
             saved = saved.replace(metadata=metadata)
         return self.show(saved)
 
-    def _checked(self, work: Work, old: Wire | None, new: Wire) -> Wire:
-        """The object by all the rules, those of its metadata first; all refusals together."""
-        before = None if old is None else metadata_of(old)
-        errors = validate_metadata(metadata_of(new), rule=self.name_rule, old=before)
+    def _prepare_and_validate(self, work: UnitOfWork, old: Wire | None, new: Wire) -> Wire:
+        """Return the object after all rules, metadata first.
+
+        Raises InvalidObjectError with all errors together.
+        """
+        old_metadata = None if old is None else metadata_of(old)
+        errors = validate_metadata(metadata_of(new), rule=self.name_rule, old=old_metadata)
         try:
             new = self.check(work, old, new)
         except InvalidObjectError as error:
-            raise self._refusal(new, [*errors, *error.errors]) from error
+            raise self._invalid_error(new, [*errors, *error.errors]) from error
         if errors:
-            raise self._refusal(new, errors)
+            raise self._invalid_error(new, errors)
         return new
 
-    def _refusal(self, new: Wire, errors: list[FieldError]) -> InvalidObjectError:
+    def _invalid_error(self, new: Wire, errors: list[FieldError]) -> InvalidObjectError:
         return InvalidObjectError(
             kind=self.info.kind,
             name=metadata_of(new).name,
@@ -217,7 +225,7 @@ class StoredKind(Kind):
             group=self.info.group,
         )
 
-    def _exists(self, metadata: ObjectMeta, old: Wire | None) -> AlreadyExistsError:
+    def _already_exists_error(self, metadata: ObjectMeta, old: Wire | None) -> AlreadyExistsError:
         error = AlreadyExistsError(
             resource=self.info.resource, name=metadata.name, group=self.info.group
         )
@@ -226,20 +234,23 @@ class StoredKind(Kind):
         return error
 
     def _check_identity(self, old: Wire, sent: ObjectMeta, *, patched: bool) -> None:
-        """Whether a body may replace what is stored: its uid and version say of what (C7)."""
+        """Raise unless uid and resourceVersion of a body allow it to replace the stored object.
+
+        Source: api-5.4, api-6.7.
+        """
         stored = metadata_of(old)
         if sent.uid and sent.uid != stored.uid:
             if patched:
                 error = FieldError.invalid("metadata.uid", sent.uid, "field is immutable")
-                raise self._refusal(old, [error])
-            raise self._conflict(
+                raise self._invalid_error(old, [error])
+            raise self._conflict_error(
                 stored.name,
                 f"Precondition failed: UID in precondition: {sent.uid}, "
                 f"UID in object meta: {stored.uid}",
             )
         version = sent.resource_version
         if not version:
-            if self.needs_version and not patched:
+            if self.requires_resource_version and not patched:
                 raise InvalidObjectError(
                     kind=self.info.resource.partition("/")[0],
                     name=stored.name,
@@ -257,9 +268,9 @@ class StoredKind(Kind):
                 "must be a number"
             )
         if version != stored.resource_version:
-            raise self._conflict(stored.name, MODIFIED)
+            raise self._conflict_error(stored.name, MODIFIED_MESSAGE)
 
-    def _conflict(self, name: str, detail: str) -> StreamConflictError:
+    def _conflict_error(self, name: str, detail: str) -> StreamConflictError:
         return StreamConflictError(
             detail,
             name=name,
@@ -268,11 +279,11 @@ class StoredKind(Kind):
         )
 
 
-def require_namespace(work: Work, kind: Kind, metadata: ObjectMeta) -> None:
-    """New things need a live namespace (`api.md` C2)."""
+def require_namespace(work: UnitOfWork, kind: Kind, metadata: ObjectMeta) -> None:
+    """Raise unless the namespace of a new object exists and is not terminating (api-2.8)."""
     if not kind.info.namespaced:
         return
-    namespace = hold_namespace(work.session, metadata.namespace)
+    namespace = lock_namespace(work.session, metadata.namespace)
     if namespace is None:
         raise NotFoundError(resource="namespaces", name=metadata.namespace, group="")
     if namespace.status.phase == TERMINATING:
@@ -286,7 +297,10 @@ def require_namespace(work: Work, kind: Kind, metadata: ObjectMeta) -> None:
 
 
 def check_preconditions(kind: Kind, old: Wire, options: DeleteOptions) -> None:
-    """The delete's own conditions on uid and version (C12)."""
+    """Raise StreamConflictError unless uid and version of DeleteOptions are the stored ones.
+
+    Source: api-10.2.
+    """
     metadata = metadata_of(old)
     pairs = (
         ("UID", options.uid, metadata.uid, "been deleted and then recreated"),
@@ -297,17 +311,17 @@ def check_preconditions(kind: Kind, old: Wire, options: DeleteOptions) -> None:
             "been modified",
         ),
     )
-    for word, wanted, stored, what in pairs:
-        if wanted and wanted != stored:
+    for condition, expected, stored, explanation in pairs:
+        if expected and expected != stored:
             raise StreamConflictError(
-                f"the {word} in the precondition ({wanted}) does not match the {word} in record "
-                f"({stored}). The object might have {what}",
+                f"the {condition} in the precondition ({expected}) does not match the {condition} "
+                f"in record ({stored}). The object might have {explanation}",
                 name=metadata.name,
                 resource=kind.info.kind,
                 group=kind.info.group,
             )
 
 
-def _not_unique(error: AlreadyExistsError) -> AlreadyExistsError:
+def _name_generation_failed(error: AlreadyExistsError) -> AlreadyExistsError:
     error.text += ", the server was not able to generate a unique name for the object"
     return error

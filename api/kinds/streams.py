@@ -1,4 +1,4 @@
-"""ImageStreams and their status (`api.md` B6, B7)."""
+"""The kinds ImageStream and ImageStream/status (api-23.1, api-23.5)."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from api.api_context import House
-from api.kinds.kind_base import Work
-from api.kinds.stored_kind import PrintedItem, StoredKind
+from api.api_context import ApiContext
+from api.kinds.kind_base import UnitOfWork
+from api.kinds.stored_kind import JsonItem, StoredKind
 from api.served_resources import STREAM_STATUS, STREAMS
 from models.access.rbac import review_source
-from models.job_types import Asker, JobRequest, Lane
+from models.job_types import JobRequest, JobTrigger, Priority
 from models.resources.stream import ImageStream
 from models.resources.wire import Wire
-from models.store.database.session import looking
+from models.store.database.session import read_connection
 from models.store.jobs.job_store import create_job
-from models.store.serializers.metadata_json import Addresses
-from models.store.serializers.stream_json import list_stream_texts, read_stream_text
-from models.store.streams.stream_list import SHOWN_HISTORY, list_stream_wires
+from models.store.serializers.metadata_json import DeriveRepositories
+from models.store.serializers.stream_json import list_stream_texts, load_stream_text
+from models.store.streams.stream_list import MAX_SHOWN_HISTORY, list_stream_wires
 from models.store.streams.stream_store import (
+    cached_stream_text,
     count_streams,
     delete_stream,
     load_stream,
     load_usage,
     save_stream,
-    text_of,
 )
-from models.streams.imports.import_trigger import due_import
+from models.streams.imports.import_trigger import build_due_import
 from models.streams.writes.object_defaults import default_stream
-from models.streams.writes.stream_strategy import decorate, derive_addresses
+from models.streams.writes.stream_strategy import decorate, derive_repositories
 from models.streams.writes.stream_update import NO_USAGE, apply_status_write, apply_write
 
-_HEAD = f'{{"kind":"{STREAMS.kind}","apiVersion":"{STREAMS.api_version}",'
+_STREAM_JSON_PREFIX = f'{{"kind":"{STREAMS.kind}","apiVersion":"{STREAMS.api_version}",'
 
 
 class StreamKind(StoredKind):
-    """The stream itself: its spec is the client's, its status the server's."""
+    """ImageStream: the spec is the client's, the status the server's."""
 
     info = STREAMS
     name_rule = "stream"
-    save_tells = True
+    save_detects_existing = True
     selectable = (
         "metadata.name",
         "metadata.namespace",
@@ -50,61 +50,63 @@ class StreamKind(StoredKind):
     )
 
     def load(
-        self, work: Work, namespace: str, name: str, *, lock: bool = False
+        self, work: UnitOfWork, namespace: str, name: str, *, lock: bool = False
     ) -> ImageStream | None:
-        return load_stream(work.session, namespace, name, history=SHOWN_HISTORY, for_update=lock)
+        return load_stream(
+            work.session, namespace, name, history=MAX_SHOWN_HISTORY, for_update=lock
+        )
 
-    def base(self, work: Work, namespace: str, name: str) -> dict[str, Any]:
-        old = self.hold(work, namespace, name)
-        text = text_of(work.session, old) if isinstance(old, ImageStream) else None
+    def patch_base(self, work: UnitOfWork, namespace: str, name: str) -> dict[str, Any]:
+        old = self.load_locked(work, namespace, name)
+        text = cached_stream_text(work.session, old) if isinstance(old, ImageStream) else None
         if text is None:
-            return super().base(work, namespace, name)
+            return super().patch_base(work, namespace, name)
         return {"kind": self.info.kind, "apiVersion": self.info.api_version, **json.loads(text)}
 
-    def shown_as_is(self, work: Work, namespace: str, name: str) -> Wire | None:
-        return self.hold(work, namespace, name)
+    def stored_patch_base(self, work: UnitOfWork, namespace: str, name: str) -> Wire | None:
+        return self.load_locked(work, namespace, name)
 
     def page(
-        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
+        self, work: UnitOfWork, namespace: str, *, limit: int, after: tuple[str, str] | None
     ) -> list[dict[str, Any]]:
         wires = list_stream_wires(
             work.session, namespace=namespace or None, limit=limit, after=after
         )
-        return [self.show_stored(work.house, wire) for wire in wires]
+        return [self.show_stored(work.context, wire) for wire in wires]
 
-    def print_one(self, house: House, namespace: str, name: str) -> str | None:
-        with looking(house.engine) as connection:
-            text = read_stream_text(connection, namespace, name, _addresses(house))
-        return None if text is None else f"{_HEAD}{text}"
+    def get_json(self, context: ApiContext, namespace: str, name: str) -> str | None:
+        with read_connection(context.engine) as connection:
+            text = load_stream_text(connection, namespace, name, _address_resolver(context))
+        return None if text is None else f"{_STREAM_JSON_PREFIX}{text}"
 
-    def print_page(
-        self, work: Work, namespace: str, *, limit: int, after: tuple[str, str] | None
-    ) -> list[PrintedItem] | None:
+    def page_json(
+        self, work: UnitOfWork, namespace: str, *, limit: int, after: tuple[str, str] | None
+    ) -> list[JsonItem] | None:
         page = list_stream_texts(
             work.session.connection(),
             namespace=namespace or None,
             limit=limit,
             after=after,
-            addresses=_addresses(work.house),
+            addresses=_address_resolver(work.context),
         )
         if page is None:
             return None
         return [((each.namespace, each.name), f"{{{each.text}") for each in page]
 
-    def count(self, work: Work, namespace: str, *, after: tuple[str, str] | None) -> int:
+    def count(self, work: UnitOfWork, namespace: str, *, after: tuple[str, str] | None) -> int:
         return count_streams(work.session, namespace=namespace or None, after=after)
 
-    def check(self, work: Work, old: Wire | None, new: Wire) -> ImageStream:
+    def check(self, work: UnitOfWork, old: Wire | None, new: Wire) -> ImageStream:
         assert isinstance(new, ImageStream)
         assert old is None or isinstance(old, ImageStream)
-        return write_stream(work, old, new)
+        return prepare_stream_write(work, old, new)
 
-    def save(self, work: Work, old: Wire | None, new: Wire) -> ImageStream:
+    def save(self, work: UnitOfWork, old: Wire | None, new: Wire) -> ImageStream:
         assert isinstance(new, ImageStream)
         assert old is None or isinstance(old, ImageStream)
-        return store_stream(work, old, new)
+        return save_stream_and_enqueue(work, old, new)
 
-    def remove(self, work: Work, old: Wire) -> None:
+    def remove(self, work: UnitOfWork, old: Wire) -> None:
         assert isinstance(old, ImageStream)
         delete_stream(work.session, old.metadata.namespace, old.metadata.name, now=work.now)
 
@@ -115,67 +117,75 @@ class StreamKind(StoredKind):
         }
 
 
-class StatusKind(StreamKind):
-    """The stream seen through `/status`: what was observed may be written, the spec may not."""
+class StreamStatusKind(StreamKind):
+    """The stream through `/status`: the status may be written, the spec stays (api-23.5)."""
 
     info = STREAM_STATUS
     has_table = False
 
-    def check(self, work: Work, old: Wire | None, new: Wire) -> ImageStream:
+    def check(self, work: UnitOfWork, old: Wire | None, new: Wire) -> ImageStream:
         assert isinstance(old, ImageStream)
         assert isinstance(new, ImageStream)
-        kept = new.replace(spec=old.spec)
-        return apply_status_write(old, kept, rules=work.house.rules, usage=_usage(work, old))
+        with_old_spec = new.replace(spec=old.spec)
+        return apply_status_write(
+            old, with_old_spec, rules=work.context.rules, usage=_load_usage_of(work, old)
+        )
 
 
-def write_stream(
-    work: Work, old: ImageStream | None, new: ImageStream, *, keep_status: bool = False
+def prepare_stream_write(
+    work: UnitOfWork, old: ImageStream | None, new: ImageStream, *, accept_status: bool = False
 ) -> ImageStream:
-    """A user's write of a stream, by all the rules (`api.md` B3, B6)."""
-    mode = work.house.settings.default_import_mode
+    """Return a user's write of a stream with all rules applied (api-20.5, api-23.1).
+
+    With `accept_status` the status of `new` is stored too, for writes that the server derived from
+    the stored stream. Raises InvalidObjectError with all errors.
+    """
+    mode = work.context.settings.default_import_mode
     return apply_write(
         old,
         default_stream(new, mode=mode),
         now=work.now,
-        rules=work.house.rules,
-        keep_status=keep_status,
-        usage=_usage(work, old),
+        rules=work.context.rules,
+        accept_status=accept_status,
+        usage=_load_usage_of(work, old),
         lookup=lambda namespace, name: load_stream(
-            work.session, namespace, name, history=SHOWN_HISTORY
+            work.session, namespace, name, history=MAX_SHOWN_HISTORY
         ),
         review=partial(review_source, work.caller),
     )
 
 
-def store_stream(work: Work, old: ImageStream | None, new: ImageStream) -> ImageStream:
-    """Save a stream; what its spec makes due is put on the counter with it (`api.md` B13.6)."""
+def save_stream_and_enqueue(
+    work: UnitOfWork, old: ImageStream | None, new: ImageStream
+) -> ImageStream:
+    """Save a stream, and create the job of an import that its spec makes due (api-28.12)."""
     saved = save_stream(work.session, old, new, now=work.now)
     if saved is not old:
-        request_due(work, saved)
-    return decorate(saved, work.house.rules)
+        enqueue_due_import(work, saved)
+    return decorate(saved, work.context.rules)
 
 
-def request_due(work: Work, stream: ImageStream) -> None:
-    """The job that the stream's spec makes due, if any."""
-    request = due_import(stream)
-    if request is None or work.dry_run:
+def enqueue_due_import(work: UnitOfWork, stream: ImageStream) -> None:
+    """Create the job of the import that the stream's spec makes due, if any."""
+    import_request = build_due_import(stream)
+    if import_request is None or work.dry_run:
         return
-    wanted = JobRequest(
-        request,
-        asker=Asker.API,
-        lane=Lane.INTERACTIVE,
+    job_request = JobRequest(
+        import_request,
+        trigger=JobTrigger.API,
+        priority=Priority.INTERACTIVE,
         user=work.caller.user,
         coalesce=True,
         due=True,
     )
-    work.knocks.append(create_job(work.session, wanted, now=work.now))
+    work.jobs_to_publish.append(create_job(work.session, job_request, now=work.now))
 
 
-def _addresses(house: House) -> Addresses:
-    return partial(derive_addresses, house.rules)
+def _address_resolver(context: ApiContext) -> DeriveRepositories:
+    return partial(derive_repositories, context.rules)
 
 
-def _usage(work: Work, old: ImageStream | None) -> Any:
-    if old is None or not work.house.rules.max_images:
+def _load_usage_of(work: UnitOfWork, old: ImageStream | None) -> Any:
+    if old is None or not work.context.rules.max_images:
         return NO_USAGE
     return load_usage(work.session, old.metadata.namespace, old.metadata.name)

@@ -1,1 +1,1 @@
-"""OpenAPI for `kubectl`: what it validates, merges and explains with. Knows shapes, no values."""
+"""OpenAPI documents, by which `kubectl` validates, merges and explains. Knows types, not values."""

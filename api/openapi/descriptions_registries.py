@@ -1,80 +1,88 @@
-"""What `kubectl explain` says of registries."""
+"""The texts of `kubectl explain` for registries."""
 
 from __future__ import annotations
 
-from api.openapi.descriptions import OBJECT_META, Words
+from api.openapi.descriptions import OBJECT_META, FieldDescriptions
 
-REGISTRY_WORDS: Words = {
+REGISTRY_DESCRIPTIONS: FieldDescriptions = {
     "Registry": {
         "": (
-            "Registry is what the operator says of a registry, and how the registry is. Each one "
-            "that scheduled tags come from has an object by itself. A change counts from the next "
-            "import on; nothing is restarted. What the spec leaves out stays as the server's "
-            "settings have it."
+            "Registry is the policy of a registry, and its status. The server creates one for each "
+            "registry that scheduled tags come from. A change applies from the next import on; "
+            "nothing is restarted. The server's settings apply to fields that the spec omits."
         ),
         "metadata": OBJECT_META,
-        "spec": "How the registry is to be treated.",
+        "spec": "The policy of the registry.",
         "status": (
-            "How the registry is. Worked out when it is read and ignored when written; a change "
-            "of it gives the object no new version and wakes no watch."
+            "The observed state of the registry. Computed when it is read and ignored when "
+            "written; a change of it gives the object no new version and notifies no watch."
         ),
     },
     "RegistrySpec": {
-        "": "RegistrySpec is how a registry is to be treated.",
+        "": "RegistrySpec is the policy of a registry.",
         "host": (
             "The registry: host or host:port; a part of it: host/path; or many: *.domain. If "
-            "empty, the object's name. It never changes, and only one object speaks for it. Of "
-            "several that fit the narrowest counts."
+            "empty, the object's name. It never changes, and only one object may cover it. Of "
+            "several that match, the narrowest applies."
         ),
-        "blocked": "If true, nothing is asked there. If false, it is open in a blocked domain.",
+        "blocked": (
+            "If true, no request is sent to it. If false, it is allowed in a blocked domain."
+        ),
         "insecure": (
-            "If true, its certificate is not verified and plain http may be tried. If false, not "
+            "If true, its certificate is not verified and plain http may be used. If false, not "
             "even where a wider scope is insecure."
         ),
-        "mirrors": "Where its content is asked for first, in this order.",
-        "neverContactSource": "If true, only the mirrors are asked.",
-        "rate": "How many scheduled checks a second it gets at most; 0 for no limit.",
-        "concurrency": "How many requests may be in flight at most, from 1 to 32.",
-        "suspended": "If true, none of its tags is looked at by the clock. People may import.",
+        "mirrors": "The locations that are requested before it, in this order.",
+        "mirrorSourcePolicy": (
+            "AllowContactingSource: the registry is requested after its mirrors, also if omitted. "
+            "NeverContactSource: only the mirrors are."
+        ),
+        "rate": "The maximum number of scheduled checks a second; 0 for no limit.",
+        "concurrency": "The maximum number of requests in flight, from 1 to 32.",
+        "suspended": "If true, no scheduled check is sent to it. Users may import.",
         "interval": (
-            "How often its scheduled tags are looked at that ask for no interval themselves, such "
-            "as 30m or 6h."
+            "The check interval of its scheduled tags that request no interval themselves, such as "
+            "30m or 6h."
         ),
     },
     "RegistryMirror": {
-        "": "RegistryMirror is where a registry's content may be had as well.",
+        "": "RegistryMirror is a location that has a registry's content as well.",
         "location": "The mirror: host or host:port, with a path where the content lies below one.",
-        "kind": "What it is asked for: digest, tag, or both if empty.",
+        "kind": "The kind of reference that it serves: digest, tag, or both if empty.",
     },
     "RegistryStatus": {
-        "": "RegistryStatus is how a registry is, as the workers tell every few seconds.",
+        "": "RegistryStatus is the observed state of a registry, reported by workers.",
         "health": (
-            "Healthy; Limited, while it refuses us or its quota is nearly used up; Down, while it "
-            "does not answer; Unknown, if no worker has told of it for a minute."
+            "Healthy; RateLimited, while it limits requests or its quota is nearly used up; "
+            "Unreachable, while it does not respond; Unknown, if no worker has reported on it for "
+            "a minute."
         ),
-        "inFlight": "How many requests are in flight.",
-        "waiting": "How many requests wait for their turn.",
-        "limit": "How many requests may be in flight at the moment.",
-        "rate": "How many scheduled checks a second it gets at most; 0 for no limit.",
-        "breaker": "Whether requests are kept away because it does not answer.",
-        "quotas": "What it said of its quotas.",
-        "limitedUntil": "When the last of its refusals (429) is over.",
-        "tagsFollowed": "How many tags the calendar has of it.",
-        "tagsPending": "How many of those are due and were not looked at yet.",
-        "lastError": "The last failure that speaks against it.",
-        "lastSeen": "When a worker last told of it.",
+        "requestsInFlight": "The number of requests in flight.",
+        "requestsQueued": "The number of requests that wait for one of those to end.",
+        "concurrency": "The current limit of requests in flight.",
+        "rate": "The limit of scheduled checks a second; 0 for no limit.",
+        "circuitBreaker": "The state of the circuit breaker.",
+        "quotas": "The quotas that the registry reported.",
+        "cooldownEndTime": "When the last of its rate limits (429) ends.",
+        "tagsScheduled": "The number of scheduled tags that come from it.",
+        "tagsOverdue": "The number of those that are due and not checked yet.",
+        "lastError": "The last error of the registry.",
+        "lastReportTime": "When a worker last reported on it.",
         "conditions": "Healthy is True, False or Unknown, with the reason.",
     },
-    "RegistryBreaker": {
-        "": "RegistryBreaker is whether requests to a registry are kept away.",
-        "state": "closed; open, while they are; or half-open, while one is tried.",
-        "until": "When the next one is tried.",
+    "RegistryCircuitBreaker": {
+        "": "RegistryCircuitBreaker is the state of a registry's circuit breaker.",
+        "state": (
+            "Closed; Open, while no request is sent; or HalfOpen, while one request is sent to "
+            "probe the registry."
+        ),
+        "openUntilTime": "When the next probe is sent.",
     },
     "RegistryQuota": {
-        "": "RegistryQuota is what a registry said of a quota.",
-        "credential": "Whose quota: anonymous, or an opaque id of a pull secret.",
-        "limit": "How many pulls the quota has.",
-        "remaining": "How many of them are left.",
-        "resets": "When there are more, as far as it is known.",
+        "": "RegistryQuota is a quota that a registry reported.",
+        "credential": "The owner of the quota: anonymous, or an opaque id of a pull secret.",
+        "limit": "The number of pulls of the quota.",
+        "remaining": "The number of pulls that are left.",
+        "resetTime": "When the quota is reset, as far as it is known.",
     },
 }

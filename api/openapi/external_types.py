@@ -1,7 +1,7 @@
-"""Types that no model of ours stands behind: reviews, users, and the furniture of metadata.
+"""OpenAPI types that have no model: reviews, users, and the parts of object metadata.
 
-A field is a type, in the notation of `types.py`, and what `kubectl explain` says of it. `@Name`
-is a type of this list or the name of a model.
+A field is a type in the notation of `type_notation.py`, and its text for `kubectl explain`. `@Name`
+is a type of this module or the name of a model.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _META = ("@ObjectMeta", OBJECT_META)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A type made by hand. `package` is where its schema's name begins."""
+class ExternalType:
+    """A type without a model; `package` is the prefix of its schema's name."""
 
     package: str
-    about: str
+    description: str
     fields: Fields
     required: tuple[str, ...] = ()
 
 
-META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-CORE = "io.k8s.api.core.v1"
+META_PACKAGE = "io.k8s.apimachinery.pkg.apis.meta.v1"
+CORE_PACKAGE = "io.k8s.api.core.v1"
 _PACKAGES = {
     AUTHORIZATION: "io.k8s.api.authorization.v1",
     AUTHENTICATION: "io.k8s.api.authentication.v1",
@@ -35,280 +35,283 @@ _PACKAGES = {
     USER: "com.github.openshift.api.user.v1",
 }
 
-_MAY: Fields = {
-    "resourceAttributes": ("@ResourceAttributes", "What is to be done to which resource."),
-    "nonResourceAttributes": ("@NonResourceAttributes", "What is to be done to which path."),
+_ACCESS_ATTRIBUTES: Fields = {
+    "resourceAttributes": ("@ResourceAttributes", "A verb on a resource."),
+    "nonResourceAttributes": ("@NonResourceAttributes", "A verb on a path."),
 }
-_WHO: Fields = {
-    "user": ("string", "The user who would do it."),
-    "groups": ("[]string", "The groups that the user is in."),
-    "uid": ("string", "The user's uid."),
-    "extra": ("map[]string", "What else is known of the user."),
+_SUBJECT_FIELDS: Fields = {
+    "user": ("string", "The user whose access is reviewed."),
+    "groups": ("[]string", "The groups of the user."),
+    "uid": ("string", "The uid of the user."),
+    "extra": ("map[]string", "Additional attributes of the user."),
 }
 _ACCESS_REVIEW: Fields = {
     "metadata": _META,
-    "status": ("@SubjectAccessReviewStatus", "The answer. Set by the server."),
+    "status": ("@SubjectAccessReviewStatus", "The result of the review. Set by the server."),
 }
 
 
-def _review(about: str, spec: str) -> Made:
-    fields = {**_ACCESS_REVIEW, "spec": (f"@{spec}", "The question.")}
-    return Made(_PACKAGES[AUTHORIZATION], about, fields, required=("spec",))
+def _access_review(description: str, spec: str) -> ExternalType:
+    fields = {**_ACCESS_REVIEW, "spec": (f"@{spec}", "The access to review.")}
+    return ExternalType(_PACKAGES[AUTHORIZATION], description, fields, required=("spec",))
 
 
-_META_TYPES: dict[str, Made] = {
-    "OwnerReference": Made(
-        META,
-        "OwnerReference names an object that another one belongs to.",
+_META_TYPES: dict[str, ExternalType] = {
+    "OwnerReference": ExternalType(
+        META_PACKAGE,
+        "OwnerReference names an object that owns this one.",
         {
             "apiVersion": ("string", "The API version of the owner."),
             "kind": ("string", "The kind of the owner."),
             "name": ("string", "The name of the owner."),
             "uid": ("string", "The uid of the owner."),
             "controller": ("bool", "Whether the owner manages the object."),
-            "blockOwnerDeletion": ("bool", "Whether the owner waits for the object to go first."),
+            "blockOwnerDeletion": ("bool", "Whether the object must be deleted before its owner."),
         },
         required=("apiVersion", "kind", "name", "uid"),
     ),
-    "ManagedFieldsEntry": Made(
-        META,
-        "ManagedFieldsEntry says which fields one client wrote.",
+    "ManagedFieldsEntry": ExternalType(
+        META_PACKAGE,
+        "ManagedFieldsEntry lists the fields that one field manager owns.",
         {
-            "manager": ("string", "The name under which the client writes."),
+            "manager": ("string", "The name of the field manager."),
             "operation": ("string", "How it wrote: Apply or Update."),
-            "apiVersion": ("string", "The version that the fields are named in."),
+            "apiVersion": ("string", "The API version of the field names."),
             "time": ("time", "When it last wrote."),
-            "fieldsType": ("string", "The form of the fields; FieldsV1."),
+            "fieldsType": ("string", "The format of the fields; FieldsV1."),
             "fieldsV1": ("object", "The fields, as a tree of their names."),
-            "subresource": ("string", "The part of the object that was written to."),
+            "subresource": ("string", "The subresource that was written."),
         },
     ),
-    "StatusDetails": Made(
-        META,
-        "StatusDetails is which object a Status is about, and what exactly is wrong.",
+    "StatusDetails": ExternalType(
+        META_PACKAGE,
+        "StatusDetails names the object that a Status is about, and lists the causes.",
         {
             "name": ("string", "The name of the object."),
             "group": ("string", "The API group of the object."),
             "kind": ("string", "The resource or kind of the object."),
             "uid": ("string", "The uid of the object."),
-            "causes": ("[]@StatusCause", "Everything that is wrong, one by one."),
-            "retryAfterSeconds": ("int32", "When to try again."),
+            "causes": ("[]@StatusCause", "Every cause of the failure."),
+            "retryAfterSeconds": ("int32", "After how many seconds to retry."),
         },
     ),
-    "StatusCause": Made(
-        META,
-        "StatusCause is one thing that is wrong.",
+    "StatusCause": ExternalType(
+        META_PACKAGE,
+        "StatusCause is one cause of a failure.",
         {
-            "reason": ("string", "What is wrong, in one word."),
-            "message": ("string", "What is wrong, in a sentence."),
-            "field": ("string", "The field that it is wrong with."),
+            "reason": ("string", "What is wrong, as a CamelCase word."),
+            "message": ("string", "What is wrong, as a sentence."),
+            "field": ("string", "The field that is wrong."),
         },
     ),
-    "DeleteOptions": Made(
-        META,
-        "DeleteOptions says how, and on which conditions, an object is deleted.",
+    "DeleteOptions": ExternalType(
+        META_PACKAGE,
+        "DeleteOptions are the options of a DELETE request.",
         {
-            "gracePeriodSeconds": ("int64", "Taken and not acted on."),
-            "preconditions": ("@Preconditions", "What has to be so, or nothing is deleted."),
-            "orphanDependents": ("bool", "The old form of propagationPolicy."),
+            "gracePeriodSeconds": ("int64", "Accepted without effect."),
+            "preconditions": ("@Preconditions", "Conditions without which nothing is deleted."),
+            "orphanDependents": ("bool", "The deprecated form of propagationPolicy."),
             "propagationPolicy": (
                 "string",
-                "Foreground, Background or Orphan. All mean Background here.",
+                "Foreground, Background or Orphan. All have the effect of Background.",
             ),
             "dryRun": ("[]string", "All: everything is checked and nothing is deleted."),
         },
     ),
-    "Preconditions": Made(
-        META,
-        "Preconditions is what has to be so before an object is deleted.",
+    "Preconditions": ExternalType(
+        META_PACKAGE,
+        "Preconditions are the conditions on which an object is deleted.",
         {
-            "uid": ("string", "The uid that the object has to have."),
-            "resourceVersion": ("string", "The version that the object has to have."),
+            "uid": ("string", "The uid that the object must have."),
+            "resourceVersion": ("string", "The version that the object must have."),
         },
     ),
-    "Condition": Made(
-        META,
-        "Condition is something to know about an object's present state.",
+    "Condition": ExternalType(
+        META_PACKAGE,
+        "Condition is one aspect of the current state of an object.",
         {
-            "type": ("string", "What is judged."),
-            "status": ("string", "Whether it is so: True, False or Unknown."),
-            "observedGeneration": ("int64", "The generation that was judged."),
+            "type": ("string", "The type of the condition, as a CamelCase word."),
+            "status": ("string", "Whether the condition holds: True, False or Unknown."),
+            "observedGeneration": ("int64", "The generation that the condition is based on."),
             "lastTransitionTime": ("time", "When the status last changed."),
-            "reason": ("string", "Why, in one word."),
-            "message": ("string", "Why, in a sentence."),
+            "reason": ("string", "Why, as a CamelCase word."),
+            "message": ("string", "Why, as a sentence."),
         },
         required=("type", "status"),
     ),
-    "Patch": Made(META, "Patch is what of an object is to be changed.", {}),
-    "WatchEvent": Made(
-        META,
-        "WatchEvent is one line of a watch: what became of an object.",
+    "Patch": ExternalType(META_PACKAGE, "Patch describes the changes to an object.", {}),
+    "WatchEvent": ExternalType(
+        META_PACKAGE,
+        "WatchEvent is one event of a watch: a change of an object.",
         {
             "type": ("string", "ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."),
-            "object": ("object", "The object after the change, or before it was deleted."),
+            "object": ("object", "The object after the change, or its last state if deleted."),
         },
         required=("type", "object"),
     ),
-    "NamespaceCondition": Made(
-        CORE,
-        "NamespaceCondition is something to know about a namespace that is going away.",
+    "NamespaceCondition": ExternalType(
+        CORE_PACKAGE,
+        "NamespaceCondition is one aspect of the state of a namespace that is being deleted.",
         {
-            "type": ("string", "What is judged."),
-            "status": ("string", "Whether it is so: True, False or Unknown."),
+            "type": ("string", "The type of the condition, as a CamelCase word."),
+            "status": ("string", "Whether the condition holds: True, False or Unknown."),
             "lastTransitionTime": ("time", "When the status last changed."),
-            "reason": ("string", "Why, in one word."),
-            "message": ("string", "Why, in a sentence."),
+            "reason": ("string", "Why, as a CamelCase word."),
+            "message": ("string", "Why, as a sentence."),
         },
         required=("type", "status"),
     ),
 }
 
-_ACCESS_TYPES: dict[str, Made] = {
-    "SelfSubjectAccessReview": _review(
-        "SelfSubjectAccessReview asks whether the caller may do something.",
+_ACCESS_TYPES: dict[str, ExternalType] = {
+    "SelfSubjectAccessReview": _access_review(
+        "SelfSubjectAccessReview checks whether the caller may do something.",
         "SelfSubjectAccessReviewSpec",
     ),
-    "SubjectAccessReview": _review(
-        "SubjectAccessReview asks whether somebody may do something.", "SubjectAccessReviewSpec"
-    ),
-    "LocalSubjectAccessReview": _review(
-        "LocalSubjectAccessReview asks whether somebody may do something in one namespace.",
+    "SubjectAccessReview": _access_review(
+        "SubjectAccessReview checks whether a user or group may do something.",
         "SubjectAccessReviewSpec",
     ),
-    "SelfSubjectAccessReviewSpec": Made(
-        _PACKAGES[AUTHORIZATION],
-        "SelfSubjectAccessReviewSpec is a question with one of two kinds of attributes.",
-        _MAY,
+    "LocalSubjectAccessReview": _access_review(
+        "LocalSubjectAccessReview checks whether a user or group may do something in one "
+        "namespace.",
+        "SubjectAccessReviewSpec",
     ),
-    "SubjectAccessReviewSpec": Made(
+    "SelfSubjectAccessReviewSpec": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "SubjectAccessReviewSpec is a question about somebody, with one of two kinds of "
-        "attributes.",
-        _MAY | _WHO,
+        "SelfSubjectAccessReviewSpec describes the access: exactly one of resourceAttributes and "
+        "nonResourceAttributes.",
+        _ACCESS_ATTRIBUTES,
     ),
-    "SubjectAccessReviewStatus": Made(
+    "SubjectAccessReviewSpec": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "SubjectAccessReviewStatus is the answer to an access review.",
+        "SubjectAccessReviewSpec describes the subject and the access: exactly one of "
+        "resourceAttributes and nonResourceAttributes.",
+        _ACCESS_ATTRIBUTES | _SUBJECT_FIELDS,
+    ),
+    "SubjectAccessReviewStatus": ExternalType(
+        _PACKAGES[AUTHORIZATION],
+        "SubjectAccessReviewStatus is the result of an access review.",
         {
-            "allowed": ("bool", "Whether it may be done."),
-            "denied": ("bool", "Whether it is expressly forbidden."),
-            "reason": ("string", "Why."),
-            "evaluationError": ("string", "What could not be looked at."),
+            "allowed": ("bool", "Whether the access is allowed."),
+            "denied": ("bool", "Whether the access is explicitly denied."),
+            "reason": ("string", "Why the access is allowed or denied."),
+            "evaluationError": ("string", "An error during the evaluation."),
         },
         required=("allowed",),
     ),
-    "ResourceAttributes": Made(
+    "ResourceAttributes": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "ResourceAttributes is something done to a resource.",
+        "ResourceAttributes describe the access to a resource.",
         {
             "namespace": ("string", "The namespace; empty for all, or for none."),
-            "verb": ("string", "What is done, such as get, list or create; * for anything."),
+            "verb": ("string", "The verb, such as get, list or create; * for all."),
             "group": ("string", "The API group; * for all."),
             "version": ("string", "The API version; * for all."),
             "resource": ("string", "The resource, such as imagestreams; * for all."),
-            "subresource": ("string", "The part of the resource, such as status."),
+            "subresource": ("string", "The subresource, such as status."),
             "name": ("string", "The name; empty for all."),
-            "fieldSelector": ("object", "Which of them, by field."),
-            "labelSelector": ("object", "Which of them, by label."),
+            "fieldSelector": ("object", "A restriction by field."),
+            "labelSelector": ("object", "A restriction by label."),
         },
     ),
-    "NonResourceAttributes": Made(
+    "NonResourceAttributes": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "NonResourceAttributes is something done to a path that is no resource.",
+        "NonResourceAttributes describe the access to a path that is not a resource.",
         {
             "path": ("string", "The path."),
             "verb": ("string", "The method, such as get."),
         },
     ),
-    "SelfSubjectRulesReview": Made(
+    "SelfSubjectRulesReview": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "SelfSubjectRulesReview asks for everything that the caller may do in a namespace.",
+        "SelfSubjectRulesReview lists everything that the caller may do in a namespace.",
         {
             "metadata": _META,
-            "spec": ("@SelfSubjectRulesReviewSpec", "The question."),
-            "status": ("@SubjectRulesReviewStatus", "The answer. Set by the server."),
+            "spec": ("@SelfSubjectRulesReviewSpec", "The namespace to review."),
+            "status": ("@SubjectRulesReviewStatus", "The result of the review. Set by the server."),
         },
         required=("spec",),
     ),
-    "SelfSubjectRulesReviewSpec": Made(
+    "SelfSubjectRulesReviewSpec": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "SelfSubjectRulesReviewSpec is which namespace is asked about.",
+        "SelfSubjectRulesReviewSpec names the namespace to review.",
         {"namespace": ("string", "The namespace.")},
     ),
-    "SubjectRulesReviewStatus": Made(
+    "SubjectRulesReviewStatus": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "SubjectRulesReviewStatus is everything that somebody may do.",
+        "SubjectRulesReviewStatus lists everything that the subject may do.",
         {
-            "resourceRules": ("[]@ResourceRule", "What may be done to which resources."),
-            "nonResourceRules": ("[]@NonResourceRule", "What may be done to which paths."),
-            "incomplete": ("bool", "Whether there may be more."),
-            "evaluationError": ("string", "What could not be looked at."),
+            "resourceRules": ("[]@ResourceRule", "The allowed verbs on resources."),
+            "nonResourceRules": ("[]@NonResourceRule", "The allowed verbs on paths."),
+            "incomplete": ("bool", "Whether rules may be missing."),
+            "evaluationError": ("string", "An error during the evaluation."),
         },
         required=("resourceRules", "nonResourceRules", "incomplete"),
     ),
-    "ResourceRule": Made(
+    "ResourceRule": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "ResourceRule is what may be done to some resources.",
+        "ResourceRule lists the allowed verbs on some resources.",
         {
-            "verbs": ("[]string", "What may be done; * for anything."),
+            "verbs": ("[]string", "The verbs; * for all."),
             "apiGroups": ("[]string", "The API groups; * for all."),
             "resources": ("[]string", "The resources; * for all."),
             "resourceNames": ("[]string", "The names; empty for all."),
         },
         required=("verbs",),
     ),
-    "NonResourceRule": Made(
+    "NonResourceRule": ExternalType(
         _PACKAGES[AUTHORIZATION],
-        "NonResourceRule is what may be done to some paths.",
+        "NonResourceRule lists the allowed verbs on some paths.",
         {
             "verbs": ("[]string", "The methods; * for all."),
-            "nonResourceURLs": ("[]string", "The paths; a * at the end stands for any."),
+            "nonResourceURLs": ("[]string", "The paths; a trailing * matches any suffix."),
         },
         required=("verbs",),
     ),
-    "SelfSubjectReview": Made(
+    "SelfSubjectReview": ExternalType(
         _PACKAGES[AUTHENTICATION],
-        "SelfSubjectReview asks who the caller is.",
+        "SelfSubjectReview returns who the caller is.",
         {
             "metadata": _META,
-            "status": ("@SelfSubjectReviewStatus", "The answer. Set by the server."),
+            "status": ("@SelfSubjectReviewStatus", "The result of the review. Set by the server."),
         },
     ),
-    "SelfSubjectReviewStatus": Made(
+    "SelfSubjectReviewStatus": ExternalType(
         _PACKAGES[AUTHENTICATION],
         "SelfSubjectReviewStatus is who the caller is.",
         {"userInfo": ("@UserInfo", "The user.")},
     ),
-    "UserInfo": Made(
+    "UserInfo": ExternalType(
         _PACKAGES[AUTHENTICATION],
-        "UserInfo is what is known of a user.",
+        "UserInfo describes a user.",
         {
-            "username": ("string", "The name."),
-            "uid": ("string", "Tells this user from all others."),
-            "groups": ("[]string", "The groups that the user is in."),
-            "extra": ("map[]string", "What else is known."),
+            "username": ("string", "The name of the user."),
+            "uid": ("string", "The unique id of the user."),
+            "groups": ("[]string", "The groups of the user."),
+            "extra": ("map[]string", "Additional attributes of the user."),
         },
     ),
-    "User": Made(
+    "User": ExternalType(
         _PACKAGES[USER],
-        "User is whoever asks. Only the user named ~, the caller, can be read.",
+        "User is the caller. Only the user named ~ can be read.",
         {
             "metadata": _META,
             "fullName": ("string", "The user's full name."),
-            "identities": ("null|[]string", "Where the user is known from; none here."),
-            "groups": ("null|[]string", "The groups that the user is in."),
+            "identities": ("null|[]string", "The identities of the user; always null."),
+            "groups": ("null|[]string", "The groups of the user."),
         },
         required=("groups",),
     ),
-    "ProjectRequest": Made(
+    "ProjectRequest": ExternalType(
         _PACKAGES[PROJECT],
-        "ProjectRequest asks for a new project, of which the caller becomes admin.",
+        "ProjectRequest creates a project, of which the caller becomes admin.",
         {
-            "metadata": ("@ObjectMeta", "Names the project."),
-            "displayName": ("string", "A name for people."),
+            "metadata": ("@ObjectMeta", "The name of the project."),
+            "displayName": ("string", "The display name of the project."),
             "description": ("string", "What the project is for."),
         },
     ),
 }
 
-HANDMADE: dict[str, Made] = _META_TYPES | _ACCESS_TYPES
+EXTERNAL_TYPES: dict[str, ExternalType] = _META_TYPES | _ACCESS_TYPES

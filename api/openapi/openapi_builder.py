@@ -1,4 +1,4 @@
-"""The documents that are served below `/openapi/v3`, made once a process (`api.md` C18)."""
+"""The documents below `/openapi/v3`, built once per process (api-14.3)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from api.discovery import group_version, resources_of
+from api.discovery import group_version, list_group_resources
 from api.openapi.operations import Operations
-from api.openapi.parameters import build_refusals
-from api.openapi.schemas import Schemas
+from api.openapi.parameters import build_error_responses
+from api.openapi.schemas import SchemaBuilder
 from api.response.http_response import encode_json
 from api.served_resources import GROUPS
 
@@ -19,38 +19,41 @@ Document = tuple[bytes, str]
 
 @cache
 def build_index() -> Document:
-    """`/openapi/v3`: where each group's document is, with its hash; and the index's own hash."""
+    """Return the document of `/openapi/v3` and its hash: the URL of each group's document.
+
+    Each URL contains the hash of the document, so that clients can cache it forever.
+    """
     paths = {}
-    for place in sorted(_PLACES):
-        _, digest = _load_group(place)
-        paths[place] = {"serverRelativeURL": f"/openapi/v3/{place}?hash={digest}"}
+    for path in sorted(_GROUPS_BY_PATH):
+        _, digest = _encode_group(path)
+        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return _encode({"paths": paths})
 
 
-def build_group(place: str) -> Document | None:
-    """The document of `api/v1` or `apis/GROUP/v1` and its hash; None where there is no group."""
-    return _load_group(place) if place in _PLACES else None
+def build_group_document(path: str) -> Document | None:
+    """Return the document of `api/v1` or `apis/GROUP/v1` and its hash; None if unknown."""
+    return _encode_group(path) if path in _GROUPS_BY_PATH else None
 
 
 @cache
-def _load_group(place: str) -> Document:
-    return _encode(describe_group(_PLACES[place]))
+def _encode_group(path: str) -> Document:
+    return _encode(build_group_spec(_GROUPS_BY_PATH[path]))
 
 
-def describe_group(group: str) -> dict[str, Any]:
-    """The OpenAPI document of a group."""
-    resources = resources_of(group)
-    schemas = Schemas(group, "v1")
-    root = f"/{_place(group)}"
-    paths = Operations(root, _camel(group), schemas).build_paths(resources)
-    root_paths = {f"{root}/": _discovery(group)}
-    responses = build_refusals(schemas.refer("Status"))
+def build_group_spec(group: str) -> dict[str, Any]:
+    """Return the OpenAPI document of a group."""
+    resources = list_group_resources(group)
+    schemas = SchemaBuilder(group, "v1")
+    root = f"/{_group_path(group)}"
+    paths = Operations(root, _operation_prefix(group), schemas).build_paths(resources)
+    root_paths = {f"{root}/": _discovery_operation(group)}
+    responses = build_error_responses(schemas.refer("Status"))
     return {
         "openapi": "3.0.0",
         "info": {"title": "tagstream", "version": version("tagstream")},
         "paths": root_paths | paths,
         "components": {
-            "schemas": dict(sorted(schemas.found.items())),
+            "schemas": dict(sorted(schemas.definitions.items())),
             "responses": responses,
             "securitySchemes": {"BearerToken": {"type": "http", "scheme": "bearer"}},
         },
@@ -58,15 +61,15 @@ def describe_group(group: str) -> dict[str, Any]:
     }
 
 
-def _discovery(group: str) -> dict[str, Any]:
-    camel = _camel(group)
-    answer = {"application/json": {"schema": {"type": "object"}}}
+def _discovery_operation(group: str) -> dict[str, Any]:
+    prefix = _operation_prefix(group)
+    content = {"application/json": {"schema": {"type": "object"}}}
     operation = {
-        "tags": [f"{camel[0].lower()}{camel[1:]}"],
+        "tags": [f"{prefix[0].lower()}{prefix[1:]}"],
         "description": "get available resources",
-        "operationId": f"get{camel}APIResources",
+        "operationId": f"get{prefix}APIResources",
         "responses": {
-            "200": {"description": "OK", "content": answer},
+            "200": {"description": "OK", "content": content},
             "401": {"$ref": "#/components/responses/Status401"},
             "403": {"$ref": "#/components/responses/Status403"},
             "429": {"$ref": "#/components/responses/Status429"},
@@ -75,14 +78,14 @@ def _discovery(group: str) -> dict[str, Any]:
     return {"get": operation}
 
 
-def _place(group: str) -> str:
+def _group_path(group: str) -> str:
     return f"apis/{group_version(group)}" if group else "api/v1"
 
 
-def _camel(group: str) -> str:
-    """`ImageOpenshiftIoV1`; of the core group `CoreV1`."""
-    words = group.removesuffix(".k8s.io").split(".") if group else ["core"]
-    return "".join(word.capitalize() for word in words) + "V1"
+def _operation_prefix(group: str) -> str:
+    """Return `ImageOpenshiftIoV1`, or `CoreV1` for the core group."""
+    parts = group.removesuffix(".k8s.io").split(".") if group else ["core"]
+    return "".join(part.capitalize() for part in parts) + "V1"
 
 
 def _encode(document: dict[str, Any]) -> Document:
@@ -90,4 +93,4 @@ def _encode(document: dict[str, Any]) -> Document:
     return body, hashlib.sha256(body).hexdigest().upper()
 
 
-_PLACES = {_place(group): group for group in GROUPS}
+_GROUPS_BY_PATH = {_group_path(group): group for group in GROUPS}

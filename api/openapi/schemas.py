@@ -1,8 +1,8 @@
-"""The schemas of a group's kinds and of all they are made of (`api.md` C18).
+"""The OpenAPI schemas of a group's kinds and of all types that they use (api-14.4).
 
-Fields come from the models, words from the word lists, and what a strategic patch has to know from
-the table of C8. Where the models are vague, because we only pass something on, the tables here say
-what clients are told.
+Types come from the models, texts from the description modules. The schemas carry the merge keys of
+api-7.5, since kubectl computes strategic merge patches from them (clients-2.4). Where a model is
+less exact than the wire format, because we only pass a value on, the tables here declare it.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from api.openapi.descriptions import IMAGE_WORDS, IMPORT_WORDS
-from api.openapi.descriptions_core import JOB_WORDS, META_WORDS
-from api.openapi.descriptions_events import EVENT_WORDS
-from api.openapi.descriptions_registries import REGISTRY_WORDS
-from api.openapi.descriptions_schedule import SCHEDULE_WORDS
-from api.openapi.external_types import CORE, HANDMADE, META, Fields
+from api.openapi.descriptions import IMAGE_DESCRIPTIONS, IMPORT_DESCRIPTIONS
+from api.openapi.descriptions_core import JOB_DESCRIPTIONS, META_DESCRIPTIONS
+from api.openapi.descriptions_events import EVENT_DESCRIPTIONS
+from api.openapi.descriptions_registries import REGISTRY_DESCRIPTIONS
+from api.openapi.descriptions_schedule import SCHEDULE_DESCRIPTIONS
+from api.openapi.external_types import CORE_PACKAGE, EXTERNAL_TYPES, META_PACKAGE, Fields
 from api.openapi.type_notation import Schema, build_property
 from api.served_resources import RESOURCES, ResourceInfo
 from models.resources.meta import ListMeta, ObjectMeta, SecretList, Status
 from models.resources.wire import ALWAYS, Wire
 
-WORDS = (
-    IMAGE_WORDS
-    | IMPORT_WORDS
-    | META_WORDS
-    | JOB_WORDS
-    | SCHEDULE_WORDS
-    | EVENT_WORDS
-    | REGISTRY_WORDS
+DESCRIPTIONS = (
+    IMAGE_DESCRIPTIONS
+    | IMPORT_DESCRIPTIONS
+    | META_DESCRIPTIONS
+    | JOB_DESCRIPTIONS
+    | SCHEDULE_DESCRIPTIONS
+    | EVENT_DESCRIPTIONS
+    | REGISTRY_DESCRIPTIONS
 )
-IMAGE = "com.github.openshift.api.image.v1"
+IMAGE_PACKAGE = "com.github.openshift.api.image.v1"
 _PACKAGES = {
-    "models.resources.image": IMAGE,
-    "models.resources.stream": IMAGE,
-    "models.resources.imports": IMAGE,
-    "models.resources.meta": CORE,
-    "models.resources.core": CORE,
+    "models.resources.image": IMAGE_PACKAGE,
+    "models.resources.stream": IMAGE_PACKAGE,
+    "models.resources.imports": IMAGE_PACKAGE,
+    "models.resources.meta": CORE_PACKAGE,
+    "models.resources.core": CORE_PACKAGE,
     "models.resources.jobs": "io.tagstream.api.sync.v1",
     "models.resources.registries": "io.tagstream.api.sync.v1",
     "models.resources.schedule": "io.tagstream.api.sync.v1",
 }
-_ELSEWHERE = {
-    "ObjectMeta": META,
-    "ListMeta": META,
-    "Status": META,
-    "LocalObjectReference": CORE,
-    "SecretList": IMAGE,
+_PACKAGE_OVERRIDES = {
+    "ObjectMeta": META_PACKAGE,
+    "ListMeta": META_PACKAGE,
+    "Status": META_PACKAGE,
+    "LocalObjectReference": CORE_PACKAGE,
+    "SecretList": IMAGE_PACKAGE,
     "Project": "com.github.openshift.api.project.v1",
 }
-# Required by the published schemas, whatever decoding lets through (`api.md` B1.1).
-_REQUIRED: dict[str, tuple[str, ...]] = {
+# Fields that the published schemas require; decoding does not enforce them (api-14.5).
+_REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
     "ImageManifest": ("digest", "mediaType", "manifestSize", "architecture", "os"),
     "ImageLayer": ("name", "size", "mediaType"),
     "ImageSignature": ("type", "content"),
@@ -80,8 +80,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "ImportJob": ("spec",),
     "Event": ("metadata", "involvedObject"),
 }
-# What we pass on as plain text or as whole objects, told exactly.
-_EXACTLY = {
+# The exact types of values that our models pass on as strings or objects.
+_TYPE_OVERRIDES = {
     ("Image", "dockerImageMetadata"): "null|object",
     ("Image", "dockerImageSignatures"): "[]bytes",
     ("ImageSignature", "content"): "bytes",
@@ -97,10 +97,10 @@ _EXACTLY = {
     ("Event", "count"): "int32",
 }
 # Fields that clients may send and we do not model.
-_BESIDE: dict[str, Fields] = {
+_UNMODELLED_FIELDS: dict[str, Fields] = {
     "ObjectMeta": {
-        "deletionGracePeriodSeconds": ("int64", "How long a deleted object is kept; always 0."),
-        "selfLink": ("string", "No longer set."),
+        "deletionGracePeriodSeconds": ("int64", "The grace period of a deletion; always 0."),
+        "selfLink": ("string", "Deprecated; never set."),
     },
 }
 _ENUMS: dict[tuple[str, str], list[str]] = {
@@ -108,9 +108,9 @@ _ENUMS: dict[tuple[str, str], list[str]] = {
     ("TagReferencePolicy", "type"): ["", "Source", "Local"],
     ("RegistryMirror", "kind"): ["", "digest", "tag"],
 }
-# `Image.signatures` carries no merge key: upstream declares `name`, which its elements lack, and
-# kubectl would refuse every patch of an image that has some (quirk 20).
-_MERGED: dict[tuple[str, str], str] = {
+# `Image.signatures` has no merge key here: upstream declares `name`, which its elements lack, and
+# kubectl would reject every patch of an image that has signatures (api-7.7).
+_MERGE_KEYS: dict[tuple[str, str], str] = {
     ("ImageStreamSpec", "tags"): "name",
     ("ImageStreamStatus", "tags"): "tag",
     ("ImageSignature", "conditions"): "type",
@@ -118,115 +118,129 @@ _MERGED: dict[tuple[str, str], str] = {
     ("ObjectMeta", "finalizers"): "",
     ("NamespaceStatus", "conditions"): "type",
 }
-_REPLACED = {("Image", "dockerImageMetadata")}
-_ATOMIC = {"ObjectReference", "LocalObjectReference"}
-_OWN: Fields = {
-    "apiVersion": ("string", "The version of the API that the object is written in."),
-    "kind": ("string", "What kind of object this is."),
+_REPLACED_FIELDS = {("Image", "dockerImageMetadata")}
+_ATOMIC_TYPES = {"ObjectReference", "LocalObjectReference"}
+_TYPE_META_FIELDS: Fields = {
+    "apiVersion": ("string", "The API group and version of the object."),
+    "kind": ("string", "The kind of the object."),
 }
 
 
-class Schemas:
-    """Collects the schemas that are asked for, and all they refer to."""
+class SchemaBuilder:
+    """A builder that collects the requested schemas and all schemas they refer to."""
 
     def __init__(self, group: str, version: str) -> None:
-        self.found: dict[str, Schema] = {}
-        self._place = {"group": group, "version": version}
+        self.definitions: dict[str, Schema] = {}
+        self._group_version = {"group": group, "version": version}
         self._kinds = {
             info.kind for info in RESOURCES if (info.group, info.version) == (group, version)
         }
 
     def refer(self, name: str) -> str:
-        """The `$ref` of a type, whose schema is built if it is not there yet."""
+        """Return the `$ref` of a type; its schema is built if it is not there yet."""
         full = full_name(name)
-        if full not in self.found:
-            self.found[full] = {}  # types may lead back to themselves
-            self.found[full] = self._build(name)
+        if full not in self.definitions:
+            self.definitions[full] = {}  # a placeholder, because types may be recursive
+            self.definitions[full] = self._build(name)
         return f"#/components/schemas/{full}"
 
     def refer_list(self, info: ResourceInfo) -> str:
-        """The `$ref` of the list of a kind."""
+        """Return the `$ref` of the list of a kind."""
         full = f"{full_name(info.kind).rpartition('.')[0]}.{info.list_kind}"
-        if full not in self.found:
+        if full not in self.definitions:
             fields: Fields = {
-                "metadata": ("@ListMeta", "The version that the list is of, and where to go on."),
+                "metadata": ("@ListMeta", "The version and the continue token of the list."),
                 "items": (f"[]@{info.kind}", "The objects."),
             }
-            about = f"{info.list_kind} is some objects of kind {info.kind}."
-            self.found[full] = self._shape(info.list_kind, about, fields, ("items",), is_kind=True)
+            description = f"{info.list_kind} is a list of objects of kind {info.kind}."
+            self.definitions[full] = self._object_schema(
+                info.list_kind, description, fields, ("items",), is_kind=True
+            )
         return f"#/components/schemas/{full}"
 
     def _build(self, name: str) -> Schema:
-        made = HANDMADE.get(name)
-        if made is not None:
+        external_type = EXTERNAL_TYPES.get(name)
+        if external_type is not None:
             is_kind = name in self._kinds or name == "DeleteOptions"
-            schema = self._shape(name, made.about, made.fields, made.required, is_kind=is_kind)
+            schema = self._object_schema(
+                name,
+                external_type.description,
+                external_type.fields,
+                external_type.required,
+                is_kind=is_kind,
+            )
             if name == "WatchEvent":
-                self._name_kind(schema, name)
+                self._add_group_version_kind(schema, name)
             return schema
         model = _MODELS[name]
-        words = WORDS.get(name, {})
+        descriptions = DESCRIPTIONS.get(name, {})
         fields = {
             (field.alias or key): (
-                _EXACTLY.get((name, field.alias or key)) or _written(field),
-                words.get(field.alias or key, ""),
+                _TYPE_OVERRIDES.get((name, field.alias or key)) or _type_notation(field),
+                descriptions.get(field.alias or key, ""),
             )
             for key, field in model.model_fields.items()
         }
-        fields |= {key: each for key, each in _BESIDE.get(name, {}).items() if key not in fields}
+        fields |= {
+            key: each for key, each in _UNMODELLED_FIELDS.get(name, {}).items() if key not in fields
+        }
         is_kind = name in self._kinds or name in {"Status", "SecretList"}
-        required = _REQUIRED.get(name, ())
-        return self._shape(name, words.get("", ""), fields, required, is_kind=is_kind)
+        required = _REQUIRED_FIELDS.get(name, ())
+        return self._object_schema(
+            name, descriptions.get("", ""), fields, required, is_kind=is_kind
+        )
 
-    def _shape(
-        self, name: str, about: str, fields: Fields, required: Iterable[str], *, is_kind: bool
+    def _object_schema(
+        self, name: str, description: str, fields: Fields, required: Iterable[str], *, is_kind: bool
     ) -> Schema:
-        fields = _OWN | fields if is_kind else fields
-        schema: Schema = {"description": about, "type": "object"}
+        fields = _TYPE_META_FIELDS | fields if is_kind else fields
+        schema: Schema = {"description": description, "type": "object"}
         if fields:
             schema["properties"] = {
-                key: build_property(written, text, self.refer) | _extensions(name, key)
-                for key, (written, text) in sorted(fields.items())
+                key: build_property(notation, text, self.refer) | _extensions(name, key)
+                for key, (notation, text) in sorted(fields.items())
             }
         if required:
             schema["required"] = sorted(required)
-        if name in _ATOMIC:
+        if name in _ATOMIC_TYPES:
             schema["x-kubernetes-map-type"] = "atomic"
         if is_kind:
-            self._name_kind(schema, name)
+            self._add_group_version_kind(schema, name)
         return schema
 
-    def _name_kind(self, schema: Schema, name: str) -> None:
-        core = name == "Status"
-        place = {"group": "", "version": "v1"} if core else self._place
-        schema["x-kubernetes-group-version-kind"] = [{**place, "kind": name}]
-        own = schema["properties"]
-        if "kind" in own:
-            own["kind"]["enum"] = [name]
-            written = "/".join(each for each in place.values() if each)
-            # Options of a deletion may be written in the group's version or in the core's.
-            versions = dict.fromkeys([written, "v1"] if name == "DeleteOptions" else [written])
-            own["apiVersion"]["enum"] = list(versions)
+    def _add_group_version_kind(self, schema: Schema, name: str) -> None:
+        is_core = name == "Status"
+        group_version = {"group": "", "version": "v1"} if is_core else self._group_version
+        schema["x-kubernetes-group-version-kind"] = [{**group_version, "kind": name}]
+        properties = schema["properties"]
+        if "kind" in properties:
+            properties["kind"]["enum"] = [name]
+            api_version = "/".join(each for each in group_version.values() if each)
+            # DeleteOptions may have the apiVersion of the group or of the core group.
+            versions = dict.fromkeys(
+                [api_version, "v1"] if name == "DeleteOptions" else [api_version]
+            )
+            properties["apiVersion"]["enum"] = list(versions)
 
 
 def full_name(name: str) -> str:
-    """The name of a type's schema: `com.github.openshift.api.image.v1.ImageStream`."""
-    if name in HANDMADE:
-        return f"{HANDMADE[name].package}.{name}"
-    package = _ELSEWHERE.get(name) or _PACKAGES[_MODELS[name].__module__]
+    """Return the name of a type's schema: `com.github.openshift.api.image.v1.ImageStream`."""
+    if name in EXTERNAL_TYPES:
+        return f"{EXTERNAL_TYPES[name].package}.{name}"
+    package = _PACKAGE_OVERRIDES.get(name) or _PACKAGES[_MODELS[name].__module__]
     return f"{package}.{name}"
 
 
 def _extensions(owner: str, field: str) -> Schema:
-    """What a patch has to know of a field, and which values it may have."""
-    place = (owner, field)
+    """Return the merge key, the patch strategy and the allowed values of a field."""
+    field_key = (owner, field)
     extensions: Schema = {}
-    if place in _ENUMS:
-        extensions["enum"] = _ENUMS[place]
-    if place in _REPLACED:
+    if field_key in _ENUMS:
+        extensions["enum"] = _ENUMS[field_key]
+    if field_key in _REPLACED_FIELDS:
         extensions["x-kubernetes-patch-strategy"] = "replace"
-    if place in _MERGED:
-        key = _MERGED[place]
+    if field_key in _MERGE_KEYS:
+        key = _MERGE_KEYS[field_key]
         extensions["x-kubernetes-patch-strategy"] = "merge"
         extensions["x-kubernetes-list-type"] = "map" if key else "set"
         if key:
@@ -235,25 +249,25 @@ def _extensions(owner: str, field: str) -> Schema:
     return extensions
 
 
-def _written(field: FieldInfo) -> str:
-    """A field's type in the notation of `types.py`; null is told where it is printed."""
-    written = _type(field.annotation)
+def _type_notation(field: FieldInfo) -> str:
+    """Return a field's type in the notation of `type_notation.py`; null only if it is sent."""
+    notation = _annotation_notation(field.annotation)
     optional = type(None) in get_args(field.annotation)
-    shown = any(mark is ALWAYS for mark in field.metadata)
-    is_time = written == "time"  # clients that know no better send null
-    return f"null|{written}" if optional and (shown or is_time) else written
+    prints_null = any(annotation is ALWAYS for annotation in field.metadata)
+    is_time = notation == "time"  # clients send null for a time that is not set
+    return f"null|{notation}" if optional and (prints_null or is_time) else notation
 
 
-def _type(annotation: Any) -> str:
+def _annotation_notation(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type(arguments[0])
+        return _annotation_notation(arguments[0])
     if origin in {Union, UnionType}:
-        return _type(next(each for each in arguments if each is not type(None)))
+        return _annotation_notation(next(each for each in arguments if each is not type(None)))
     if origin is list:
-        return f"[]{_type(arguments[0])}"
+        return f"[]{_annotation_notation(arguments[0])}"
     if origin is dict:
-        return "object" if arguments[1] is Any else f"map{_type(arguments[1])}"
+        return "object" if arguments[1] is Any else f"map{_annotation_notation(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Wire):
         return f"@{annotation.__name__}"
     return _PLAIN.get(annotation, "any")
@@ -268,22 +282,22 @@ _PLAIN: dict[Any, str] = {
 }
 
 
-def _parts(model: type[Wire]) -> dict[str, type[Wire]]:
-    """The model and all models that its fields lead to, by name."""
+def _models_used_by(model: type[Wire]) -> dict[str, type[Wire]]:
+    """Return the model and all models that its fields use, by name."""
     found: dict[str, type[Wire]] = {}
-    waiting: list[Any] = [model]
-    while waiting:
-        annotation = waiting.pop()
-        waiting.extend(get_args(annotation))
+    pending: list[Any] = [model]
+    while pending:
+        annotation = pending.pop()
+        pending.extend(get_args(annotation))
         if not isinstance(annotation, type) or not issubclass(annotation, Wire):
             continue
         if annotation.__name__ not in found:
             found[annotation.__name__] = annotation
-            waiting.extend(field.annotation for field in annotation.model_fields.values())
+            pending.extend(field.annotation for field in annotation.model_fields.values())
     return found
 
 
 _MODELS: dict[str, type[Wire]] = {}
 for _model in (ObjectMeta, ListMeta, Status, SecretList, *(info.model for info in RESOURCES)):
     if _model is not None:
-        _MODELS |= _parts(_model)
+        _MODELS |= _models_used_by(_model)

@@ -1,4 +1,4 @@
-"""The small notation in which types of fields are written, and the schema each one becomes.
+"""The short notation for types of fields, and the OpenAPI schema of each type.
 
 `string bool int32 int64 double time bytes object any`; `@Name` another type; `[]T` a list of T;
 `mapT` an object whose members are T; `null|T` T or null.
@@ -24,22 +24,25 @@ _PLAIN: dict[str, Schema] = {
 }
 
 
-def build_type(written: str, refer: Callable[[str], str]) -> Schema:
-    """The schema of a type; `refer` gives the `$ref` of another type by its name."""
-    if written.startswith("null|"):
-        return build_type(written[5:], refer) | {"nullable": True}
-    if written.startswith("[]"):
-        return {"type": "array", "items": build_type(written[2:], refer)}
-    if written.startswith("map"):
-        return {"type": "object", "additionalProperties": build_type(written[3:], refer)}
-    if written.startswith("@"):
-        return {"$ref": refer(written[1:])}
-    return dict(_PLAIN[written])
+def build_type(notation: str, refer: Callable[[str], str]) -> Schema:
+    """Return the schema of a type; `refer` returns the `$ref` of another type by its name."""
+    if notation.startswith("null|"):
+        return build_type(notation[5:], refer) | {"nullable": True}
+    if notation.startswith("[]"):
+        return {"type": "array", "items": build_type(notation[2:], refer)}
+    if notation.startswith("map"):
+        return {"type": "object", "additionalProperties": build_type(notation[3:], refer)}
+    if notation.startswith("@"):
+        return {"$ref": refer(notation[1:])}
+    return dict(_PLAIN[notation])
 
 
-def build_property(written: str, text: str, refer: Callable[[str], str]) -> Schema:
-    """The schema of a field with its description; a reference cannot stand beside one."""
-    schema = build_type(written, refer)
+def build_property(notation: str, text: str, refer: Callable[[str], str]) -> Schema:
+    """Return the schema of a field with its description.
+
+    OpenAPI 3.0 ignores what stands beside a `$ref`, so a reference is wrapped in `allOf`.
+    """
+    schema = build_type(notation, refer)
     reference = schema.pop("$ref", None)
     if reference is not None:
         schema = {"allOf": [{"$ref": reference}], "default": {}} | schema

@@ -1,157 +1,169 @@
-"""Strategic merge: lists with keys merge element by element, and directives say the rest (C8)."""
+"""Strategic merge: keyed lists merge by element, directives do the rest (api-7.5, api-7.6)."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from api.codec.json_values import describe_json
-from api.patch.merge_keys import ANY, Shape
+from api.codec.json_values import json_type_name
+from api.patch.merge_keys import ANY_VALUE, MergeSchema
 from models.api_errors import BadRequestError
 
-_PATCH = "$patch"
-_RETAIN = "$retainKeys"
-_ORDER = "$setElementOrder/"
-_REMOVE = "$deleteFromPrimitiveList/"
+_PATCH_DIRECTIVE = "$patch"
+_RETAIN_KEYS_DIRECTIVE = "$retainKeys"
+_ORDER_DIRECTIVE = "$setElementOrder/"
+_REMOVE_DIRECTIVE = "$deleteFromPrimitiveList/"
 
 
 def merge_strategic(
-    current: dict[str, Any], patch: dict[str, Any], shape: Shape = ANY
+    current: dict[str, Any], patch: dict[str, Any], schema: MergeSchema = ANY_VALUE
 ) -> dict[str, Any]:
-    """The object that `current` becomes. Parts that the patch does not name are the same parts."""
-    directive = patch.get(_PATCH)
+    """Return the merged object. Values that the patch does not name are the same Python objects."""
+    directive = patch.get(_PATCH_DIRECTIVE)
     if directive == "replace":
-        return {name: value for name, value in patch.items() if name != _PATCH}
+        return {name: value for name, value in patch.items() if name != _PATCH_DIRECTIVE}
     if directive == "delete":
         return {}
     if directive is not None:
-        raise BadRequestError(f"unknown patch type found: {_shown(directive)}")
-    merged = _retained(current, patch)
+        raise BadRequestError(f"unknown patch type found: {_describe_value(directive)}")
+    merged = _retain_keys(current, patch)
     for name, value in patch.items():
-        if name.startswith(_REMOVE):
-            _remove_values(merged, name.removeprefix(_REMOVE), _listed(name, value))
+        if name.startswith(_REMOVE_DIRECTIVE):
+            _remove_values(merged, name.removeprefix(_REMOVE_DIRECTIVE), _require_list(name, value))
     for name, value in patch.items():
         if name.startswith("$"):
             _check_directive(name)
         elif value is None:
             merged.pop(name, None)
         else:
-            merged[name] = _merge_value(merged.get(name), value, shape.member(name))
+            merged[name] = _merge_value(merged.get(name), value, schema.member(name))
     for name, value in patch.items():
-        if name.startswith(_ORDER):
-            listed = name.removeprefix(_ORDER)
-            _order(merged, listed, _listed(name, value), shape.member(listed))
+        if name.startswith(_ORDER_DIRECTIVE):
+            field_name = name.removeprefix(_ORDER_DIRECTIVE)
+            _apply_element_order(
+                merged, field_name, _require_list(name, value), schema.member(field_name)
+            )
     return merged
 
 
-def _merge_value(current: Any, patch: Any, shape: Shape) -> Any:
+def _merge_value(current: Any, patch: Any, schema: MergeSchema) -> Any:
     if isinstance(patch, dict):
-        if shape.replaced:
+        if schema.replaced:
             return patch
-        return merge_strategic(current if isinstance(current, dict) else {}, patch, shape)
+        return merge_strategic(current if isinstance(current, dict) else {}, patch, schema)
     if isinstance(patch, list):
         existing = current if isinstance(current, list) else []
-        if shape.key:
-            return _merge_keyed(existing, patch, shape)
-        elements = [each for each in patch if not _replaces(each)]
-        return _united(elements, existing) if shape.is_set and elements == patch else elements
+        if schema.key:
+            return _merge_keyed(existing, patch, schema)
+        elements = [each for each in patch if not _is_replace_directive(each)]
+        return _union(elements, existing) if schema.is_set and elements == patch else elements
     return patch
 
 
-def _merge_keyed(current: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
-    """The elements of `current`, merged with those of the patch that share their key."""
+def _merge_keyed(current: list[Any], patch: list[Any], schema: MergeSchema) -> list[Any]:
+    """Return the elements of `current`, merged with those of the patch by their key."""
     for element in patch:
         if not isinstance(element, dict):
-            raise BadRequestError(f"expected an object with {shape.key}, got {_shown(element)}")
-    if any(_replaces(element) for element in patch):
+            raise BadRequestError(
+                f"expected an object with {schema.key}, got {_describe_value(element)}"
+            )
+    if any(_is_replace_directive(element) for element in patch):
         current = []
-        patch = [element for element in patch if not _replaces(element)]
+        patch = [element for element in patch if not _is_replace_directive(element)]
     merged: dict[object, Any] = {}
     for position, element in enumerate(current):
-        found = _key_of(element, shape.key)
+        found = _key_of(element, schema.key)
         merged[(position,) if found is None else found] = element
     for element in patch:
-        key = _key_of(element, shape.key)
+        key = _key_of(element, schema.key)
         if key is None:
             raise BadRequestError(
-                f"map: {_shown(element)} does not contain declared merge key: {shape.key}"
+                f"map: {_describe_value(element)} does not contain declared merge key: {schema.key}"
             )
-        if element.get(_PATCH) == "delete":
+        if element.get(_PATCH_DIRECTIVE) == "delete":
             merged.pop(key, None)
         else:
-            merged[key] = _merge_value(merged.get(key), element, shape.element)
+            merged[key] = _merge_value(merged.get(key), element, schema.element)
     return list(merged.values())
 
 
-def _replaces(element: Any) -> bool:
-    return isinstance(element, dict) and element.get(_PATCH) == "replace"
+def _is_replace_directive(element: Any) -> bool:
+    return isinstance(element, dict) and element.get(_PATCH_DIRECTIVE) == "replace"
 
 
 def _key_of(element: Any, key: str) -> str | None:
-    """A plain value as text, so that 1 and true stay two keys; None where there is no such key."""
+    """Return the key of an element as JSON text, so that 1 and true differ; None without a key."""
     for part in key.split("."):
         element = element.get(part) if isinstance(element, dict) else None
     return None if element is None or isinstance(element, dict | list) else json.dumps(element)
 
 
-def _retained(current: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    if _RETAIN not in patch:
+def _retain_keys(current: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    if _RETAIN_KEYS_DIRECTIVE not in patch:
         return dict(current)
-    kept = {each for each in _listed(_RETAIN, patch[_RETAIN]) if isinstance(each, str)}
-    return {name: value for name, value in current.items() if name in kept}
+    retained_names = {
+        each
+        for each in _require_list(_RETAIN_KEYS_DIRECTIVE, patch[_RETAIN_KEYS_DIRECTIVE])
+        if isinstance(each, str)
+    }
+    return {name: value for name, value in current.items() if name in retained_names}
 
 
 def _remove_values(merged: dict[str, Any], name: str, values: list[Any]) -> None:
     existing = merged.get(name)
     if isinstance(existing, list):
-        gone = {_text(value) for value in values}
-        merged[name] = [each for each in existing if _text(each) not in gone]
+        removed = {_json_text(value) for value in values}
+        merged[name] = [each for each in existing if _json_text(each) not in removed]
 
 
-def _united(first: list[Any], then: list[Any]) -> list[Any]:
-    return list({_text(each): each for each in (*first, *then)}.values())
+def _union(first: list[Any], second: list[Any]) -> list[Any]:
+    return list({_json_text(each): each for each in (*first, *second)}.values())
 
 
-def _order(merged: dict[str, Any], name: str, order: list[Any], shape: Shape) -> None:
-    """Elements that the patch orders come in that order, each run of others behind its predecessor.
+def _apply_element_order(
+    merged: dict[str, Any], name: str, order: list[Any], schema: MergeSchema
+) -> None:
+    """Sort a list by the order that the patch gives; other elements stay behind their predecessor.
 
-    Lists without keys are one piece: their order is their own.
+    Example: of `a x b y` the order `b a` makes `b y a x`. Atomic lists are left alone.
     """
     existing = merged.get(name)
-    if not isinstance(existing, list) or not (shape.key or shape.is_set):
+    if not isinstance(existing, list) or not (schema.key or schema.is_set):
         return
-    wanted = [_place(element, shape) for element in order]
-    ranks = {place: rank for rank, place in enumerate(wanted) if place is not None}
+    ordered_keys = [_element_key(element, schema) for element in order]
+    ranks = {key: rank for rank, key in enumerate(ordered_keys) if key is not None}
     rank, ranked = -1, []
     for element in existing:
-        place = _place(element, shape)
-        rank = rank if place is None else ranks.get(place, rank)
-        ranked.append((rank, place not in ranks, element))
+        key = _element_key(element, schema)
+        rank = rank if key is None else ranks.get(key, rank)
+        ranked.append((rank, key not in ranks, element))
     ranked.sort(key=lambda each: each[:2])
     merged[name] = [element for _, _, element in ranked]
 
 
-def _place(element: Any, shape: Shape) -> str | None:
-    return _key_of(element, shape.key) if shape.key else _text(element)
+def _element_key(element: Any, schema: MergeSchema) -> str | None:
+    return _key_of(element, schema.key) if schema.key else _json_text(element)
 
 
 def _check_directive(name: str) -> None:
-    if name not in {_PATCH, _RETAIN} and not name.startswith((_ORDER, _REMOVE)):
+    if name not in {_PATCH_DIRECTIVE, _RETAIN_KEYS_DIRECTIVE} and not name.startswith(
+        (_ORDER_DIRECTIVE, _REMOVE_DIRECTIVE)
+    ):
         raise BadRequestError(f"unknown directive in a strategic merge patch: {name[:80]}")
 
 
-def _listed(name: str, value: Any) -> list[Any]:
+def _require_list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise BadRequestError(f"{name[:80]} needs a list, got {_shown(value)}")
+        raise BadRequestError(f"{name[:80]} needs a list, got {_describe_value(value)}")
     return value
 
 
-def _text(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _shown(value: Any) -> str:
-    """What was sent, as Go prints it, without its values: they may be secrets."""
+def _describe_value(value: Any) -> str:
+    """Return what was sent, as Go prints it, but without the values, which may be secrets."""
     if isinstance(value, dict):
         return f"map[{' '.join(f'{name[:40]}:…' for name in [*value][:8])}]"
-    return describe_json(value)
+    return json_type_name(value)

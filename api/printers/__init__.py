@@ -1,1 +1,1 @@
-"""Table rows as `kubectl get` prints them. Knows columns and cells, never the store."""
+"""Printers: the Table rows of `kubectl get`. Know columns and cells, never the store."""

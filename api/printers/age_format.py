@@ -1,4 +1,4 @@
-"""How long ago, in the two ways that clients print it (`api.md` C16)."""
+"""Ages in the two formats that clients print (api-13.7, api-13.8)."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ _YEAR_HOURS = 365 * 24
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """A timestamp of a wire object; None where it is missing or is no time."""
+    """Return the time of a wire object's timestamp; None if it is missing or malformed."""
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def format_ago(text: str | None, now: datetime) -> str:
-    """`3 minutes ago`, or nothing where there is no time."""
-    moment = parse_time(text)
-    return "" if moment is None else f"{format_long(now - moment)} ago"
+    """Return `3 minutes ago`, or nothing if there is no time."""
+    time = parse_time(text)
+    return "" if time is None else f"{format_long(now - time)} ago"
 
 
 def format_age(text: str | None, now: datetime) -> str:
-    """`3m12s`, as the core kinds print their age."""
-    moment = parse_time(text)
-    return "<unknown>" if moment is None else format_short(now - moment)
+    """Return `3m12s`, the age of core kinds; `<unknown>` if there is no time."""
+    time = parse_time(text)
+    return "<unknown>" if time is None else format_short(now - time)
 
 
 def format_long(span: timedelta) -> str:
-    """The age of image kinds: hours are rounded half up, larger units are cut off."""
+    """Return the age of image kinds: hours are rounded half up, larger units are rounded down."""
     seconds = int(span.total_seconds())
     if seconds < _HOUR:
-        return _below_an_hour(seconds)
+        return _format_below_an_hour(seconds)
     hours = int(span.total_seconds() / _HOUR + 0.5)
     if hours == 1:
         return "About an hour"
@@ -52,7 +52,7 @@ def format_long(span: timedelta) -> str:
     return f"{hours // _YEAR_HOURS} years"
 
 
-def _below_an_hour(seconds: int) -> str:
+def _format_below_an_hour(seconds: int) -> str:
     if seconds < 1:
         return "Less than a second"
     if seconds < _MINUTE:
@@ -62,29 +62,29 @@ def _below_an_hour(seconds: int) -> str:
 
 
 def format_short(span: timedelta) -> str:
-    """The age of core kinds: two units where the first is small, one where it is not."""
+    """Return the age of core kinds: two units if the first is small, else one."""
     total = span.total_seconds()
     if total <= -2:
-        return "<invalid>"  # a clock two seconds ahead is no longer bad luck
+        return "<invalid>"  # kubectl accepts a clock that is less than two seconds ahead
     seconds = max(0, int(total))
     if seconds < 2 * _MINUTE:
         return f"{seconds}s"
     minutes, hours, days = seconds // _MINUTE, seconds // _HOUR, seconds // _DAY
     if minutes < 10:
-        return _pair(minutes, "m", seconds % _MINUTE, "s")
+        return _format_two_units(minutes, "m", seconds % _MINUTE, "s")
     if hours < 3:
         return f"{minutes}m"
     if hours < 8:
-        return _pair(hours, "h", minutes % 60, "m")
+        return _format_two_units(hours, "h", minutes % 60, "m")
     if hours < 48:
         return f"{hours}h"
     if days < 8:
-        return _pair(days, "d", hours % 24, "h")
+        return _format_two_units(days, "d", hours % 24, "h")
     years = days // 365
     if years < 2:
         return f"{days}d"
-    return _pair(years, "y", days % 365, "d") if years < 8 else f"{years}y"
+    return _format_two_units(years, "y", days % 365, "d") if years < 8 else f"{years}y"
 
 
-def _pair(large: int, large_unit: str, small: int, small_unit: str) -> str:
+def _format_two_units(large: int, large_unit: str, small: int, small_unit: str) -> str:
     return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"

@@ -1,4 +1,4 @@
-"""The row of an ImageTag: how the tag came to be, and where it stands (`api.md` C16)."""
+"""The Table row of an ImageTag: its origin and its state (api-13.5, api-13.6)."""
 
 from __future__ import annotations
 
@@ -10,68 +10,82 @@ from api.printers.age_format import format_ago
 
 
 def image_tag_cells(tag: Mapping[str, Any], now: datetime) -> list[Any]:
-    """Name, spec, status, number of events, age of the last of them or of the failure."""
+    """Return name, spec, status, number of events, and the age of the newest event or failure."""
     spec, status = tag.get("spec") or {}, tag.get("status") or {}
-    origin, source, standing = _wish(spec)
+    origin, source, status_text = _describe_spec(spec)
     items = status.get("items") or []
-    moments: list[str] = []
+    times: list[str] = []
     if items:
-        head = items[0]
-        moments.append(str(head.get("created") or ""))
-        if _is_older(head, spec):
-            standing = "Importing"
+        newest_event = items[0]
+        times.append(str(newest_event.get("created") or ""))
+        if _is_older_generation(newest_event, spec):
+            status_text = "Importing"
         else:
-            source = _seen(head)
-            origin = _origin(origin, source, head, spec)
+            source = _image_reference_of(newest_event)
+            origin = _resolve_origin(origin, source, newest_event, spec)
     for condition in status.get("conditions") or []:
         if condition.get("type") == "ImportSuccess" and condition.get("status") == "False":
             reason = condition.get("reason", "")
-            standing = f"ImportFailed ({reason})"
-            moments.append(str(condition.get("lastTransitionTime") or ""))
-    updated = format_ago(max(moments, default=""), now)
+            status_text = f"ImportFailed ({reason})"
+            times.append(str(condition.get("lastTransitionTime") or ""))
+    updated = format_ago(max(times, default=""), now)
     name = tag.get("metadata", {}).get("name", "")
-    return [name, origin, standing or source, len(items) or None, updated]
+    return [name, origin, status_text or source, len(items) or None, updated]
 
 
-def _wish(spec: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What the spec alone tells: the spec column, the source, and a status if the wish is odd."""
-    wanted = spec.get("from")
-    if not wanted:
+def _describe_spec(spec: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the spec column, the source and the status, as far as the spec determines them.
+
+    The status is empty if the spec is valid.
+    """
+    source_reference = spec.get("from")
+    if not source_reference:
         return "", "", ""
     origin = "Tag"
     if spec.get("reference"):
         origin = "Ref"
     if (spec.get("importPolicy") or {}).get("scheduled"):
         origin = "Scheduled"
-    kind, name = wanted.get("kind", ""), wanted.get("name", "")
+    kind, name = source_reference.get("kind", ""), source_reference.get("name", "")
     if kind == "DockerImage":
         return origin, name, ""
     if kind == "ImageStreamImage":
         _, at, image = name.partition("@")
         return (origin, f"image/{image}", "") if at else (origin, "", "InvalidRefName")
     if kind == "ImageStreamTag":
-        namespace = wanted.get("namespace", "")
+        namespace = source_reference.get("namespace", "")
         source = f"istag {namespace}/{name}" if namespace else f"istag/{name}"
         return (origin if ":" in name else "Track"), source, ""
     return origin, "", "InvalidRefKind"
 
 
-def _is_older(head: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
-    """Whether the newest event answers an older wish than the present one."""
-    seen, wished = head.get("generation") or 0, spec.get("generation") or 0
-    return 0 < seen < wished
+def _is_older_generation(newest_event: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    """Return whether the newest event belongs to an older generation of the spec tag."""
+    observed_generation, desired_generation = (
+        newest_event.get("generation") or 0,
+        spec.get("generation") or 0,
+    )
+    return 0 < observed_generation < desired_generation
 
 
-def _seen(head: Mapping[str, Any]) -> str:
-    image = head.get("image")
-    return f"image/{image}" if image else str(head.get("dockerImageReference", ""))
+def _image_reference_of(newest_event: Mapping[str, Any]) -> str:
+    image = newest_event.get("image")
+    return f"image/{image}" if image else str(newest_event.get("dockerImageReference", ""))
 
 
-def _origin(origin: str, source: str, head: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    """An image that nobody wished for was pushed; a tracking tag stays one."""
-    seen, wished = head.get("generation") or 0, spec.get("generation") or 0
+def _resolve_origin(
+    origin: str, source: str, newest_event: Mapping[str, Any], spec: Mapping[str, Any]
+) -> str:
+    """Return the spec column: an image without a matching spec tag was pushed.
+
+    A tag that tracks another one stays `Track`.
+    """
+    observed_generation, desired_generation = (
+        newest_event.get("generation") or 0,
+        spec.get("generation") or 0,
+    )
     if source and not origin:
         return "Push"
-    if origin != "Track" and seen > wished > 0:
+    if origin != "Track" and observed_generation > desired_generation > 0:
         return "Push"
     return origin

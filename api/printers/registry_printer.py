@@ -15,33 +15,39 @@ def registry_cells(registry: Mapping[str, Any], now: datetime) -> list[Any]:
     """Name, host, health, rate, in flight, quota, tags, breaker, age, last error."""
     metadata = registry.get("metadata") or {}
     spec, status = registry.get("spec") or {}, registry.get("status") or {}
-    breaker = status.get("breaker") or {}
+    circuit_breaker = status.get("circuitBreaker") or {}
     return [
         metadata.get("name", ""),
         spec.get("host", ""),
         status.get("health", ""),
-        _rate(spec, status),
-        f"{status.get('inFlight') or 0}/{status['limit']}" if status.get("limit") else NONE,
-        _quota(status),
-        _tags(status),
-        breaker.get("state") or NONE,
+        _format_rate(spec, status),
+        _format_requests(status),
+        _format_quota(status),
+        _format_tag_counts(status),
+        circuit_breaker.get("state") or NONE,
         format_age(metadata.get("creationTimestamp"), now),
         status.get("lastError", ""),
     ]
 
 
-def _rate(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+def _format_rate(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     """Scheduled checks a second, or why there are none."""
-    for word in ("blocked", "suspended"):
-        if spec.get(word):
-            return word
+    for flag in ("blocked", "suspended"):
+        if spec.get(flag):
+            return flag
     rate = status.get("rate")
     if rate is None:
         return NONE
     return f"{rate:g}/s" if rate else "unlimited"
 
 
-def _quota(status: Mapping[str, Any]) -> str:
+def _format_requests(status: Mapping[str, Any]) -> str:
+    """Return the requests in flight, and how many may be."""
+    concurrency = status.get("concurrency")
+    return f"{status.get('requestsInFlight') or 0}/{concurrency}" if concurrency else NONE
+
+
+def _format_quota(status: Mapping[str, Any]) -> str:
     """Of the quota that is the nearest to its end."""
     quotas = status.get("quotas") or ()
     if not quotas:
@@ -50,6 +56,6 @@ def _quota(status: Mapping[str, Any]) -> str:
     return f"{least['remaining']}/{least['limit']}"
 
 
-def _tags(status: Mapping[str, Any]) -> str:
-    followed, pending = status.get("tagsFollowed") or 0, status.get("tagsPending") or 0
-    return f"{followed} ({pending} due)" if pending else str(followed)
+def _format_tag_counts(status: Mapping[str, Any]) -> str:
+    scheduled, overdue = status.get("tagsScheduled") or 0, status.get("tagsOverdue") or 0
+    return f"{scheduled} ({overdue} overdue)" if overdue else str(scheduled)

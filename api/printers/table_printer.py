@@ -1,30 +1,35 @@
-"""Objects as clients print them: a Table's columns and rows, or metadata alone (`api.md` C16)."""
+"""Tables with columns and rows for clients to print, and objects reduced to their metadata.
+
+Rules: api-13.1, api-13.3, api-13.9. Without Tables kubectl prints NAME and AGE only (clients-3.1).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
-from api.printers.age_format import format_age, format_ago, format_short, parse_time
+from api.printers.age_format import format_age, format_ago
 from api.printers.event_printer import event_cells
 from api.printers.imagetag_printer import image_tag_cells
+from api.printers.importjob_printer import import_job_cells
 from api.printers.registry_printer import registry_cells
+from api.printers.scheduledtag_printer import scheduled_tag_cells
 from api.served_resources import RESOURCES
 from models.api_errors import BadRequestError
 
-Include = Literal["Metadata", "Object", "None"]
-Cells = Callable[[Mapping[str, Any], datetime], list[Any]]
+IncludeObject = Literal["Metadata", "Object", "None"]
+RowPrinter = Callable[[Mapping[str, Any], datetime], list[Any]]
 
 _API_VERSIONS = {info.kind: info.api_version for info in RESOURCES if info.model is not None}
-_TAGS_WIDTH = 40
-_TAGS_SLACK = 10
+_TAGS_COLUMN_WIDTH = 40
+_TAGS_COLUMN_OVERFLOW = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A heading; one with priority 1 shows only with `-o wide`."""
+class TableColumn:
+    """A column definition; one with priority 1 is shown by `-o wide` only."""
 
     name: str
     description: str
@@ -42,8 +47,8 @@ class Column:
         }
 
 
-def parse_include(text: str) -> Include:
-    """The `includeObject` parameter: what of each object goes with its row."""
+def parse_include(text: str) -> IncludeObject:
+    """Return the `includeObject` parameter: what of each object is sent with its row (api-13.2)."""
     match text:
         case "" | "Metadata":
             return "Metadata"
@@ -60,20 +65,20 @@ def build_table(
     objects: Iterable[Mapping[str, Any]],
     *,
     list_metadata: Mapping[str, Any],
-    include: Include = "Metadata",
+    include: IncludeObject = "Metadata",
     now: datetime,
     columns: bool = True,
     version: str = "v1",
 ) -> dict[str, Any]:
-    """The Table of some objects of one kind.
+    """Return the Table of some objects of one kind.
 
-    `list_metadata` is the list's, or of a single object its resourceVersion
-    (`single_metadata`). Later events of a watch leave the `columns` out. A kind without columns
-    of its own shows name and age.
+    `list_metadata` is the metadata of the list or, for a single object, its resourceVersion
+    (`single_metadata`). Later events of a watch have no `columns`. A kind without columns of its
+    own shows name and age.
     """
-    headings, cells = _TABLES.get(kind, _ANY)
+    headings, cells = _TABLES.get(kind, _DEFAULT_TABLE)
     rows = [
-        {"cells": cells(each, now), "object": _included(kind, each, include, version)}
+        {"cells": cells(each, now), "object": _row_object(kind, each, include, version)}
         for each in objects
     ]
     return {
@@ -86,13 +91,13 @@ def build_table(
 
 
 def single_metadata(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of a Table that shows one object."""
+    """Return the metadata of a Table that shows one object."""
     version = item.get("metadata", {}).get("resourceVersion")
     return {"resourceVersion": version} if version else {}
 
 
 def build_partial(item: Mapping[str, Any], *, version: str = "v1") -> dict[str, Any]:
-    """An object's metadata and nothing else."""
+    """Return the metadata of an object as PartialObjectMetadata."""
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",
@@ -106,7 +111,7 @@ def build_partial_list(
     *,
     version: str = "v1",
 ) -> dict[str, Any]:
-    """The metadata of some objects; here the items do carry kind and apiVersion."""
+    """Return the metadata of some objects; items carry kind and apiVersion here."""
     return {
         "kind": "PartialObjectMetadataList",
         "apiVersion": f"meta.k8s.io/{version}",
@@ -115,8 +120,8 @@ def build_partial_list(
     }
 
 
-def _included(
-    kind: str, item: Mapping[str, Any], include: Include, version: str
+def _row_object(
+    kind: str, item: Mapping[str, Any], include: IncludeObject, version: str
 ) -> dict[str, Any] | None:
     if include == "None":
         return None
@@ -126,37 +131,41 @@ def _included(
 
 
 def format_tags(tags: Iterable[Mapping[str, Any]]) -> str:
-    """The tags that fit, newest first, and how many more there are.
+    """Return the tags that fit, newest first, and the number of the others (api-13.4).
 
-    A line may run over its width by little, but only for a tag that leaves room behind it.
+    The text may exceed its width of 40 characters a little, but only by a tag that begins early
+    enough. Example: ten tags of four characters become eight of them and ` + 2 more...`.
     """
     newest = sorted(tags, key=lambda tag: str(tag.get("tag", "")))
-    newest.sort(key=lambda tag: _head(tag).get("created") or "", reverse=True)
+    newest.sort(key=lambda tag: _newest_event(tag).get("created") or "", reverse=True)
     names = [str(tag.get("tag", "")) for tag in newest]
-    shown = _fitting(names)
+    shown = _count_fitting(names)
     hidden = len(names) - shown
     return ",".join(names[:shown]) + (f" + {hidden} more..." if hidden else "")
 
 
-def _fitting(names: Sequence[str]) -> int:
-    """How many of the names a cell shows."""
-    room = _TAGS_WIDTH
+def _count_fitting(names: Sequence[str]) -> int:
+    """Return how many of the names a cell shows."""
+    remaining_width = _TAGS_COLUMN_WIDTH
     for index, name in enumerate(names):
-        room -= len(name) + 1
-        if room >= 0:
+        remaining_width -= len(name) + 1
+        if remaining_width >= 0:
             continue
         if index == 0:
             return 1
-        if not (room + len(name) > _TAGS_SLACK and -room <= _TAGS_SLACK):
+        if not (
+            remaining_width + len(name) > _TAGS_COLUMN_OVERFLOW
+            and -remaining_width <= _TAGS_COLUMN_OVERFLOW
+        ):
             return index
     return len(names)
 
 
-def _head(tag: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The newest event of a tag's history, or nothing."""
+def _newest_event(tag: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the newest event of a tag's history, or an empty mapping."""
     items = tag.get("items") or [{}]
-    head: Mapping[str, Any] = items[0]
-    return head
+    newest_event: Mapping[str, Any] = items[0]
+    return newest_event
 
 
 def _name(item: Mapping[str, Any]) -> str:
@@ -167,7 +176,7 @@ def _created(item: Mapping[str, Any]) -> str:
     return str(item.get("metadata", {}).get("creationTimestamp") or "")
 
 
-def _any_cells(item: Mapping[str, Any], now: datetime) -> list[Any]:
+def _default_cells(item: Mapping[str, Any], now: datetime) -> list[Any]:
     return [_name(item), format_age(_created(item), now)]
 
 
@@ -180,7 +189,7 @@ def _stream_cells(stream: Mapping[str, Any], now: datetime) -> list[Any]:
         or ""
     )
     tags = status.get("tags") or []
-    updated = max((str(_head(tag).get("created") or "") for tag in tags), default="")
+    updated = max((str(_newest_event(tag).get("created") or "") for tag in tags), default="")
     return [_name(stream), repository, format_tags(tags), format_ago(updated, now)]
 
 
@@ -212,164 +221,138 @@ def _secret_cells(secret: Mapping[str, Any], now: datetime) -> list[Any]:
 
 def _project_cells(project: Mapping[str, Any], now: datetime) -> list[Any]:  # noqa: ARG001 - as above
     annotations = project.get("metadata", {}).get("annotations") or {}
-    shown = annotations.get("openshift.io/display-name", "")
-    return [_name(project), shown, (project.get("status") or {}).get("phase", "")]
+    display_name = annotations.get("openshift.io/display-name", "")
+    return [_name(project), display_name, (project.get("status") or {}).get("phase", "")]
 
 
-def _job_cells(job: Mapping[str, Any], now: datetime) -> list[Any]:
-    status = job.get("status") or {}
-    done, total, failed = (int(status.get(key) or 0) for key in ("done", "total", "failed"))
-    started = parse_time(status.get("started"))
-    ended = parse_time(status.get("finished")) or now
-    return [
-        _name(job),
-        status.get("state", ""),
-        f"{100 * done // total}%" if total else "",
-        f"{done}/{failed}",
-        format_age(_created(job), now),
-        "" if started is None else format_short(ended - started),
-        status.get("reason", ""),
-    ]
+_NAME_COLUMN = TableColumn(
+    "Name", "The object's name, unique among its kind in its namespace.", format="name"
+)
+_UPDATED_COLUMN = TableColumn("Updated", "How long ago this last changed.")
+_AGE_COLUMN = TableColumn("Age", "How long ago the object was created.")
+_DEFAULT_TABLE: tuple[tuple[TableColumn, ...], RowPrinter] = (
+    (_NAME_COLUMN, _AGE_COLUMN),
+    _default_cells,
+)
 
-
-def _scheduled_tag_cells(tag: Mapping[str, Any], now: datetime) -> list[Any]:
-    spec, status = tag.get("spec") or {}, tag.get("status") or {}
-    checked, coming = parse_time(status.get("checked")), parse_time(status.get("nextLook"))
-    return [
-        _name(tag),
-        spec.get("registry", ""),
-        spec.get("interval") or "<none>",
-        "<never>" if checked is None else f"{format_short(now - checked)} ago",
-        "<none>" if coming is None else f"in {format_short(max(coming - now, _NOTHING))}",
-        status.get("decision", ""),
-        int(status.get("failures") or 0),
-        status.get("reason", ""),
-        status.get("message", ""),
-    ]
-
-
-_NOTHING = timedelta()
-_NAME = Column("Name", "The object's name, unique among its kind in its namespace.", format="name")
-_UPDATED = Column("Updated", "How long ago this last changed.")
-_AGE = Column("Age", "How long ago the object was created.")
-_ANY: tuple[tuple[Column, ...], Cells] = ((_NAME, _AGE), _any_cells)
-
-_TABLES: dict[str, tuple[tuple[Column, ...], Cells]] = {
+_TABLES: dict[str, tuple[tuple[TableColumn, ...], RowPrinter]] = {
     "Image": (
-        (_NAME, Column("Image Reference", "Where the image can be pulled from.")),
+        (_NAME_COLUMN, TableColumn("Image Reference", "Where the image can be pulled from.")),
         _image_cells,
     ),
     "ImageStream": (
         (
-            _NAME,
-            Column("Image Repository", "The repository that the stream stands for."),
-            Column("Tags", "The stream's tags, the newest first."),
-            _UPDATED,
+            _NAME_COLUMN,
+            TableColumn("Image Repository", "The repository of the stream."),
+            TableColumn("Tags", "The stream's tags, newest first."),
+            _UPDATED_COLUMN,
         ),
         _stream_cells,
     ),
     "ImageStreamTag": (
         (
-            _NAME,
-            Column("Image Reference", "Where the tag's image can be pulled from."),
-            _UPDATED,
-            Column("Image Name", "The digest of the tag's image.", priority=1),
+            _NAME_COLUMN,
+            TableColumn("Image Reference", "Where the tag's image can be pulled from."),
+            _UPDATED_COLUMN,
+            TableColumn("Image Name", "The digest of the tag's image.", priority=1),
         ),
         _stream_tag_cells,
     ),
     "ImageStreamImage": (
         (
-            _NAME,
-            _UPDATED,
-            Column("Image Reference", "Where the image can be pulled from.", priority=1),
-            Column("Image Name", "The digest of the image.", priority=1),
+            _NAME_COLUMN,
+            _UPDATED_COLUMN,
+            TableColumn("Image Reference", "Where the image can be pulled from.", priority=1),
+            TableColumn("Image Name", "The digest of the image.", priority=1),
         ),
         _stream_image_cells,
     ),
     "ImageTag": (
         (
-            _NAME,
-            Column("Spec", "How the tag came to be: Tag, Ref, Scheduled, Track or Push."),
-            Column("Status", "What the tag means now, or why it means nothing yet."),
-            Column("History", "How many images the tag has meant.", type="number"),
-            _UPDATED,
+            _NAME_COLUMN,
+            TableColumn("Spec", "The origin of the tag: Tag, Ref, Scheduled, Track or Push."),
+            TableColumn("Status", "What the tag points to, or why it points to nothing yet."),
+            TableColumn("History", "How many images the tag has pointed to.", type="number"),
+            _UPDATED_COLUMN,
         ),
         image_tag_cells,
     ),
     "Namespace": (
-        (_NAME, Column("Status", "The phase of the namespace."), _AGE),
+        (_NAME_COLUMN, TableColumn("Status", "The phase of the namespace."), _AGE_COLUMN),
         _namespace_cells,
     ),
     "Secret": (
         (
-            _NAME,
-            Column("Type", "What the secret is for."),
-            Column("Data", "How many keys the secret holds."),
-            _AGE,
+            _NAME_COLUMN,
+            TableColumn("Type", "What the secret is for."),
+            TableColumn("Data", "How many keys the secret holds."),
+            _AGE_COLUMN,
         ),
         _secret_cells,
     ),
     "Event": (
         (
-            Column("Last Seen", "How long ago it happened last."),
-            Column("Type", "Normal, or Warning where somebody should look."),
-            Column("Reason", "What happened, in one word."),
-            Column("Object", "What it happened to."),
-            Column("Subobject", "Which part of the object.", priority=1),
-            Column("Source", "Who told it.", priority=1),
-            Column("Message", "What happened."),
-            Column("First Seen", "How long ago it happened first.", priority=1),
-            Column("Count", "How often it happened.", type="integer", priority=1),
-            Column("Name", "The event's name.", format="name", priority=1),
+            TableColumn("Last Seen", "How long ago it happened last."),
+            TableColumn("Type", "Normal, or Warning for a problem."),
+            TableColumn("Reason", "What happened, as a CamelCase word."),
+            TableColumn("Object", "The object that the event is about."),
+            TableColumn("Subobject", "The part of the object.", priority=1),
+            TableColumn("Source", "The component that reported it.", priority=1),
+            TableColumn("Message", "What happened, as a sentence."),
+            TableColumn("First Seen", "How long ago it happened first.", priority=1),
+            TableColumn("Count", "How often it happened.", type="integer", priority=1),
+            TableColumn("Name", "The event's name.", format="name", priority=1),
         ),
         event_cells,
     ),
     "Project": (
         (
-            _NAME,
-            Column("Display Name", "The name that people gave the project."),
-            Column("Status", "The phase of the project."),
+            _NAME_COLUMN,
+            TableColumn("Display Name", "The display name of the project."),
+            TableColumn("Status", "The phase of the project."),
         ),
         _project_cells,
     ),
     "ImportJob": (
         (
-            _NAME,
-            Column("State", "Queued, Running, Succeeded, Failed or Cancelled."),
-            Column("Progress", "How much of the work is through."),
-            Column("Tags", "How many tags are through, and how many of those failed."),
-            _AGE,
-            Column("Duration", "How long the job has run, or took."),
-            Column("Reason", "Why the job failed.", priority=1),
+            _NAME_COLUMN,
+            TableColumn("Stream", "The stream to import into; <none> for a reimport."),
+            TableColumn("State", "Queued, Running, Succeeded, Failed or Cancelled."),
+            TableColumn("Progress", "The percentage of the work that is done."),
+            TableColumn("Imported", "How many tags were imported.", type="integer"),
+            TableColumn("Failed", "How many tags failed.", type="integer"),
+            TableColumn("Duration", "How long the job has been running, or ran."),
+            TableColumn("Created", "How long ago the job was created."),
+            TableColumn("Reason", "Why the job, or some of its tags, failed.", priority=1),
         ),
-        _job_cells,
+        import_job_cells,
     ),
     "ScheduledTag": (
         (
-            _NAME,
-            Column("Registry", "The registry that the tag comes from."),
-            Column("Interval", "How often the tag is looked at."),
-            Column("Last Check", "How long ago the registry was asked about the tag."),
-            Column("Next", "When the tag is looked at next."),
-            Column("Decision", "What was decided about the tag last."),
-            Column("Failures", "How many looks in a row failed.", type="integer"),
-            Column("Reason", "Why, in one word.", priority=1),
-            Column("Message", "Why, in a sentence.", priority=1),
+            _NAME_COLUMN,
+            TableColumn("Registry", "The registry that the tag comes from."),
+            TableColumn("Interval", "How often the tag is checked."),
+            TableColumn("Last Check", "How long ago the tag was last checked at its registry."),
+            TableColumn("Next Check", "When the tag is checked next."),
+            TableColumn("Outcome", "The outcome of the last check."),
+            TableColumn("Reason", "The present state of the tag, as a CamelCase word."),
+            TableColumn("Failures", "The number of consecutive failed checks.", type="integer"),
+            TableColumn("Message", "The present state of the tag, as a sentence.", priority=1),
         ),
-        _scheduled_tag_cells,
+        scheduled_tag_cells,
     ),
     "Registry": (
         (
-            _NAME,
-            Column("Host", "The registry, or the part of one, that it speaks for."),
-            Column("Health", "Healthy, Limited, Down, or Unknown where nobody asked lately."),
-            Column("Rate", "Scheduled checks a second, or why there are none."),
-            Column("In-Flight", "Requests in flight, and how many may be."),
-            Column("Quota", "What is left of the registry's own quota, and how much that is."),
-            Column("Tags", "How many tags are followed, and how many of those are due."),
-            Column("Breaker", "Whether requests are kept away: closed, open or half-open."),
-            _AGE,
-            Column("Last-Error", "The last failure that speaks against it.", priority=1),
+            _NAME_COLUMN,
+            TableColumn("Host", "The registry, or the part of one, that the object applies to."),
+            TableColumn("Health", "Healthy, RateLimited, Unreachable or Unknown."),
+            TableColumn("Rate", "Scheduled checks a second, or why there are none."),
+            TableColumn("In-Flight", "Requests in flight, and the current limit."),
+            TableColumn("Quota", "The rest of the registry's own quota, and its size."),
+            TableColumn("Tags", "How many tags are scheduled, and how many of those are overdue."),
+            TableColumn("Circuit", "The state of the circuit breaker: Closed, Open or HalfOpen."),
+            _AGE_COLUMN,
+            TableColumn("Last-Error", "The last failure of the registry.", priority=1),
         ),
         registry_cells,
     ),

@@ -1,3 +1,1 @@
-"""What an HTTP request asks for: path, query options, selectors, content negotiation. Never touches
-the store.
-"""
+"""HTTP requests: path, query options, selectors, content negotiation. Never accesses the store."""

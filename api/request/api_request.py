@@ -1,4 +1,4 @@
-"""One request while it is being answered: who asks for what, and how its body is read."""
+"""One API request in progress: caller, target, headers, query, and the reading of its body."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope
 
-from api.api_context import House
-from api.request.request_info import Target
+from api.api_context import ApiContext
+from api.request.request_info import RequestInfo
 from models.access.rbac import Caller
 from models.api_errors import BadRequestError, RequestTimeoutError, TooLargeError
 
-MOST_BYTES = 3 * 1024 * 1024
-BODY_SECONDS = 60.0
-MOST_PARAMETERS = 200
+MAX_BODY_BYTES = 3 * 1024 * 1024
+BODY_TIMEOUT_SECONDS = 60.0
+MAX_QUERY_PARAMETERS = 200
 
 
 @dataclass(slots=True)
-class Call:
-    """What a handler needs to know. `warnings` go out as headers."""
+class ApiRequest:
+    """One API request, as handlers get it; `warnings` are sent as `Warning` headers."""
 
-    house: House
+    context: ApiContext
     caller: Caller
-    target: Target
+    target: RequestInfo
     method: str
     headers: Mapping[str, str]
     query: Mapping[str, list[str]]
@@ -44,57 +44,67 @@ class Call:
         return self.headers.get("content-type", "")
 
     def parameter(self, name: str) -> str:
-        """The first value of a query parameter; empty where there is none."""
+        """Return the first value of a query parameter; empty if it is not given."""
         values = self.query.get(name)
         return values[0] if values else ""
 
     @property
     def wants_watch(self) -> bool:
-        """`?watch=` with anything but 0, false or nothing (`api.md` C15)."""
+        """Return whether `?watch=` is given and is not 0, false or empty (api-12.1)."""
         return self.target.watched or self.parameter("watch") not in {"", "0", "false"}
 
 
-def read_headers(scope: Scope) -> dict[str, str]:
-    """Header names in lower case; doubled headers are joined by a comma."""
-    found: dict[str, str] = {}
+def parse_headers(scope: Scope) -> dict[str, str]:
+    """Return the headers by name in lower case; repeated headers are joined by a comma."""
+    headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
-        found[key] = f"{found[key]},{text}" if key in found else text
-    return found
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
 
 
-def read_query(scope: Scope) -> dict[str, list[str]]:
-    """The query's parameters; empty values are kept."""
+def parse_query(scope: Scope) -> dict[str, list[str]]:
+    """Return the query parameters, including empty values. Raises BadRequestError if unparsable."""
     raw: bytes = scope.get("query_string", b"")
     try:
-        return parse_qs(raw.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        return parse_qs(
+            raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_QUERY_PARAMETERS
+        )
     except (UnicodeDecodeError, ValueError):
-        raise BadRequestError("the query cannot be read") from None
+        raise BadRequestError(
+            f"the query is not ASCII or has more than {MAX_QUERY_PARAMETERS} parameters"
+        ) from None
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str]) -> bytes:
-    """The whole body. TooLargeError past 3 MiB, RequestTimeoutError when it does not come."""
+    """Return the whole body.
+
+    Raises TooLargeError past 3 MiB, RequestTimeoutError after 60 seconds (api-2.2), BadRequestError
+    if the client disconnects.
+    """
     declared = headers.get("content-length", "")
-    if declared.isdigit() and (len(declared) > 12 or int(declared) > MOST_BYTES):
+    if declared.isdigit() and (len(declared) > 12 or int(declared) > MAX_BODY_BYTES):
         raise _too_large()
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise BadRequestError("the client went away before its body was complete")
+                    raise BadRequestError("the client disconnected before the body was complete")
                 part = message.get("body", b"")
                 size += len(part)
-                if size > MOST_BYTES:
+                if size > MAX_BODY_BYTES:
                     raise _too_large()
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
-        raise RequestTimeoutError("the request's body did not come in time") from None
+        raise RequestTimeoutError(
+            f"the request body was not complete after {BODY_TIMEOUT_SECONDS:g} s"
+        ) from None
 
 
 def _too_large() -> TooLargeError:
-    return TooLargeError(f"Request entity too large: limit is {MOST_BYTES}")
+    return TooLargeError(f"Request entity too large: limit is {MAX_BODY_BYTES}")

@@ -1,7 +1,8 @@
-"""From a raw path to what it names (`api.md` C2).
+"""The RequestInfo of a raw path: group, version, resource, namespace and name.
 
-The one table of routes is `api/served_resources.py`: every path of a resource is made from it here.
-Segments are split before they are decoded, so that `%2F`, `%3A` and `%40` stay inside a name.
+Rules: api-2.4, api-2.5, api-2.6. `api/served_resources.py` is the one table of routes: every
+resource path is derived from it. Segments are split before they are decoded, so that `%2F`, `%3A`
+and `%40` stay inside a name.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ from urllib.parse import unquote_to_bytes
 from api.served_resources import RESOURCES, ResourceInfo
 from models.api_errors import BadRequestError
 
-_BY_PLACE: dict[tuple[str, str], dict[str, ResourceInfo]] = {}
+_RESOURCES_BY_GROUP_VERSION: dict[tuple[str, str], dict[str, ResourceInfo]] = {}
 for _each in RESOURCES:
-    _BY_PLACE.setdefault((_each.group, _each.version), {})[_each.resource] = _each
+    _RESOURCES_BY_GROUP_VERSION.setdefault((_each.group, _each.version), {})[_each.resource] = _each
 
-_COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
-_ITEM = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
-_OTHER = {"PUT": "update", "PATCH": "patch", "HEAD": "get", "OPTIONS": "options"}
+_COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+_ITEM_VERBS = {
+    "GET": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+    "POST": "create",
+}
+_OTHER_VERBS = {"PUT": "update", "PATCH": "patch", "HEAD": "get", "OPTIONS": "options"}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What a path of a resource names. `info` is None where we serve no such resource.
+class RequestInfo:
+    """What a resource path names; `info` is None if no such resource is served.
 
     `watched` is set on the deprecated `/watch/` paths.
     """
@@ -38,13 +45,13 @@ class Target:
     info: ResourceInfo | None = None
 
     @property
-    def serves(self) -> bool:
-        """Whether the path exists, for whatever method."""
+    def is_served(self) -> bool:
+        """Return whether the path exists for any method."""
         if self.info is None:
             return False
         verbs = set(self.info.verbs)
         if self.info.namespaced and not self.namespace:
-            # Over all namespaces there are only lists.
+            # Across all namespaces only lists and watches exist.
             return not self.name and ("watch" if self.watched else "list") in verbs
         if not self.info.namespaced and self.namespace:
             return False
@@ -55,7 +62,11 @@ class Target:
         return bool({"list", "create", "deletecollection"} & verbs)
 
     def allows(self, method: str) -> bool:
-        """Whether a path that exists takes this method; a slip must not empty all namespaces."""
+        """Return whether an existing path allows this method.
+
+        Across all namespaces only GET is allowed: a DELETE without a namespace, sent by mistake,
+        must not delete the objects of all namespaces.
+        """
         assert self.info is not None
         verb = self.verb(method, watch=False)
         if self.watched or (self.info.namespaced and not self.namespace):
@@ -65,9 +76,9 @@ class Target:
         return verb in self.info.verbs and (bool(self.name) or verb not in {"update", "patch"})
 
     def verb(self, method: str, *, watch: bool) -> str:
-        """The word that rights are asked for."""
-        table = _ITEM if self.name else _COLLECTION
-        verb = table.get(method) or _OTHER.get(method, method.lower())
+        """Return the verb to authorize the request for, such as `list` or `deletecollection`."""
+        verbs = _ITEM_VERBS if self.name else _COLLECTION_VERBS
+        verb = verbs.get(method) or _OTHER_VERBS.get(method, method.lower())
         if method == "GET" and (self.watched or (watch and not self.name)):
             return "watch"
         return verb
@@ -78,7 +89,10 @@ class Target:
 
 
 def split_path(raw_path: bytes) -> list[str]:
-    """The decoded segments of a path; a slash at the end does not count."""
+    """Return the decoded segments of a path; a trailing slash is ignored (api-2.4, clients-1.3).
+
+    Raises BadRequestError for a path that is not UTF-8 or contains a NUL.
+    """
     segments = raw_path.partition(b"?")[0].split(b"/")[1:]
     while segments and segments[-1] == b"":
         segments.pop()
@@ -87,12 +101,12 @@ def split_path(raw_path: bytes) -> list[str]:
     except UnicodeDecodeError:
         raise BadRequestError("the path is not UTF-8") from None
     if any("\0" in segment for segment in decoded):
-        raise BadRequestError("the path holds a NUL")
+        raise BadRequestError("the path contains a NUL character")
     return decoded
 
 
-def find_target(segments: list[str]) -> Target | None:
-    """What a path below `/api/v1` or `/apis/GROUP/VERSION` names; None where it is no resource."""
+def parse_request_info(segments: list[str]) -> RequestInfo | None:
+    """Return what a path below `/api/v1` or `/apis/GROUP/VERSION` names; None if no resource."""
     if segments[:1] == ["api"] and len(segments) > 2:
         group, version, rest = "", segments[1], segments[2:]
     elif segments[:1] == ["apis"] and len(segments) > 3:
@@ -106,7 +120,7 @@ def find_target(segments: list[str]) -> Target | None:
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in {"status", "finalize"}:
         namespace, rest = rest[1], rest[2:]
     resource, name, subresource = (*rest, "", "", "")[:3]
-    known = _BY_PLACE.get((group, version), {})
+    resources = _RESOURCES_BY_GROUP_VERSION.get((group, version), {})
     full = f"{resource}/{subresource}" if subresource else resource
-    info = known.get(full) if len(rest) <= 3 and "" not in rest else None
-    return Target(group, version, resource, subresource, namespace, name, watched, info)
+    info = resources.get(full) if len(rest) <= 3 and "" not in rest else None
+    return RequestInfo(group, version, resource, subresource, namespace, name, watched, info)

@@ -1,3 +1,3 @@
-"""HTTP responses: encoding, representations (JSON, YAML, Table, metadata only). Never touches the
-store.
+"""HTTP responses: encoding and representations (JSON, YAML, Table, metadata only). Never accesses
+the store.
 """

@@ -1,4 +1,4 @@
-"""What goes back to the client: a code, a body in the form it asked for, and headers."""
+"""The HTTP response: status code, encoded body, headers; and the response of an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from starlette.types import Receive, Send
 
 from api.served_resources import ResourceInfo
-from api.serving.client_disconnect import while_present
+from api.serving.client_disconnect import cancel_on_disconnect
 from models.errors import TagstreamError, status_of
 
 JSON = "application/json"
@@ -19,8 +19,8 @@ YAML = "application/yaml"
 
 
 @dataclass(slots=True)
-class Reply:
-    """`body` is complete, or comes in pieces that are flushed one by one."""
+class HttpResponse:
+    """A response; `body` is complete, or an iterator of chunks that are flushed one by one."""
 
     code: int
     body: bytes | AsyncIterator[bytes] = b""
@@ -31,7 +31,7 @@ class Reply:
     async def send(
         self, send: Send, receive: Receive, *, audit_id: str, head: bool = False
     ) -> None:
-        """Write it out. ClientGoneError when a client goes away between two pieces."""
+        """Send the response. Raises ClientDisconnectedError if the client disconnects meanwhile."""
         headers = [
             (b"content-type", self.content_type.encode("latin-1")),
             (b"cache-control", b"no-cache, private"),
@@ -43,7 +43,7 @@ class Reply:
         )
         if "cache-control" in {name.lower() for name in self.headers}:
             headers.pop(1)
-        headers.extend((b"warning", _warning(text)) for text in self.warnings)
+        headers.extend((b"warning", _format_warning(text)) for text in self.warnings)
         if isinstance(self.body, bytes):
             headers.append((b"content-length", str(len(self.body)).encode()))
         start = {"type": "http.response.start", "status": self.code, "headers": headers}
@@ -52,37 +52,39 @@ class Reply:
             body = b"" if head else self.body
             await send({"type": "http.response.body", "body": body})
             return
-        async with while_present(receive):
-            async for piece in self.body:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with cancel_on_disconnect(receive):
+            async for chunk in self.body:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
 def encode_json(value: Any) -> bytes:
-    """Compact JSON with a newline at its end, as every answer is written (`api.md` C1)."""
-    return print_json(value) + b"\n"
+    """Return compact JSON with a newline at its end, the form of every JSON response (api-2.1)."""
+    return encode_compact_json(value) + b"\n"
 
 
-def print_json(value: Any) -> bytes:
-    """The same without a newline, as it stands in an event of a watch."""
+def encode_compact_json(value: Any) -> bytes:
+    """Return compact JSON without a newline, as a watch event embeds it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), check_circular=False)
     return text.encode("utf-8", "replace")
 
 
-def print_text(*parts: str) -> bytes:
-    """What is JSON already, as every answer is written."""
+def encode_json_text(*parts: str) -> bytes:
+    """Return JSON texts, joined and completed with a newline, as a response body."""
     return "".join((*parts, "\n")).encode("utf-8", "replace")
 
 
-def print_list(info: ResourceInfo, items: Sequence[str], metadata: Mapping[str, Any]) -> bytes:
-    """A list of objects that are JSON already."""
-    head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": dict(metadata)}
-    text = json.dumps(head, ensure_ascii=False, separators=(",", ":"))
-    return print_text(text[:-1], ',"items":[', ",".join(items), "]}")
+def encode_json_list(
+    info: ResourceInfo, items: Sequence[str], metadata: Mapping[str, Any]
+) -> bytes:
+    """Return the list of objects that are JSON texts already."""
+    list_head = {"kind": info.list_kind, "apiVersion": info.api_version, "metadata": dict(metadata)}
+    text = json.dumps(list_head, ensure_ascii=False, separators=(",", ":"))
+    return encode_json_text(text[:-1], ',"items":[', ",".join(items), "]}")
 
 
 def encode_yaml(value: Any) -> bytes:
-    """The same as YAML."""
+    """Return the value as a YAML document."""
     text = yaml.dump(
         value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, default_flow_style=False
     )
@@ -92,27 +94,32 @@ def encode_yaml(value: Any) -> bytes:
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-def refuse(error: BaseException, *, as_yaml: bool = False) -> Reply:
-    """The Status that a failure becomes, with the headers that clients act on."""
-    # A job that failed as a whole left its own Status.
+def error_response(error: BaseException, *, as_yaml: bool = False) -> HttpResponse:
+    """Return the Status of an error as a response, with the headers that clients act on.
+
+    Clients act on `reason` and `code` (clients-1.5). `Retry-After` is set for every error that
+    names a time, and is 1 for other transient errors (api-4.3). The body is YAML if `as_yaml`,
+    which is whether `Accept` begins with `application/yaml` (api-3.7).
+    """
+    # A job that failed as a whole has its own Status.
     found = getattr(error, "status", None) or status_of(error)
     status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", **found}
     status.setdefault("code", 500)
-    again = getattr(error, "again", "")
-    if again:
-        status["metadata"] = {"continue": again}
+    continue_token = getattr(error, "again", "")
+    if continue_token:
+        status["metadata"] = {"continue": continue_token}
     headers = {}
-    wait = getattr(error, "retry_after", None)
-    if wait is None and isinstance(error, TagstreamError) and error.transient:
-        wait = 1
-    if wait is not None:
-        headers["Retry-After"] = str(max(1, round(wait)))
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is None and isinstance(error, TagstreamError) and error.transient:
+        retry_after = 1
+    if retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(retry_after)))
     body = encode_yaml(status) if as_yaml else encode_json(status)
-    return Reply(status["code"], body, YAML if as_yaml else JSON, headers)
+    return HttpResponse(status["code"], body, YAML if as_yaml else JSON, headers)
 
 
-def status_success(details: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A Status that says Success (`api.md` C4)."""
+def build_success_status(details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a Status `Success` with optional details (api-4.6)."""
     status: dict[str, Any] = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -122,8 +129,8 @@ def status_success(details: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return status | {"details": dict(details)} if details else status
 
 
-def _warning(text: str) -> bytes:
-    """RFC 7234 warn-text; agent `-` (`api.md` C11)."""
+def _format_warning(text: str) -> bytes:
+    """Return a warning value as in RFC 7234 5.5, with agent `-` (api-9.7)."""
     plain = "".join(each if each.isprintable() else " " for each in text)
     quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{quoted}"'.encode("utf-8", "replace")

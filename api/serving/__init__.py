@@ -1,3 +1,3 @@
-"""The process around the application: server, TLS, lifespan, thread pool, health and metrics
-endpoints.
+"""The server process around the application: listening, TLS, lifespan, thread pool, health and
+metrics endpoints.
 """

@@ -1,4 +1,7 @@
-"""Serving the application: TLS, keep-alive, many connections, and a clean end."""
+"""The HTTP server: TLS, keep-alive, many connections, and a graceful shutdown.
+
+Clients send tokens over TLS only (clients-1.1).
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-KEEP_ALIVE = 90  # seconds that a silent connection is kept
-GRACE = 20  # seconds that running requests have at the end
-FAREWELL = 0.5  # seconds that a connection without a request has to close
-BACKLOG = 2048
-MOST_HEADERS = 64 * 1024
+KEEP_ALIVE_SECONDS = 90  # how long an idle connection stays open
+SHUTDOWN_GRACE_SECONDS = 20  # how long a shutdown waits for running requests
+IDLE_CLOSE_INTERVAL_SECONDS = 0.5  # how often a shutdown aborts connections without a request
+LISTEN_BACKLOG = 2048
+MAX_HEADER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """Where to listen, and with which certificate; without one it is plain http."""
+class ListenConfig:
+    """Host, port and certificate to listen with; without a certificate it is plain HTTP."""
 
     host: str
     port: int
@@ -33,39 +36,41 @@ class Listen:
     key: Path | None = None
 
 
-_ENDS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signals: it would end the process by the one that it got.
+class _UvicornServer(uvicorn.Server):
+    """A uvicorn server without its own signal handlers, which would end the process by the signal.
 
-    `before_end` is called when the end begins: watches would hold it up for as long as they may.
+    `on_shutdown` is called when the shutdown begins: open watches would delay it for as long as
+    they may run.
     """
 
-    def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[], None]) -> None:
         super().__init__(config)
-        self._before_end = before_end
+        self._on_shutdown = on_shutdown
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the watches, then what uvicorn ends."""
-        self._before_end()
-        hanging_up = asyncio.create_task(self._hang_up())
+        """End the watches, then do uvicorn's shutdown."""
+        self._on_shutdown()
+        closing_idle = asyncio.create_task(self._close_idle_connections())
         try:
             await super().shutdown(sockets)
         finally:
-            hanging_up.cancel()
+            closing_idle.cancel()
 
-    async def _hang_up(self) -> None:
-        """Drop connections without a request: a client that reads nothing hears no farewell.
+    async def _close_idle_connections(self) -> None:
+        """Abort connections without a request until cancelled.
 
-        TLS would wait for its answer to the end of the grace.
+        A client that reads nothing does not answer the closing handshake of TLS, which would
+        otherwise be waited for until the end of the grace period.
         """
         while True:
-            await asyncio.sleep(FAREWELL)
+            await asyncio.sleep(IDLE_CLOSE_INTERVAL_SECONDS)
             for connection in list(self.server_state.connections):
                 cycle = getattr(connection, "cycle", None)
                 if cycle is None or cycle.response_complete:
@@ -73,13 +78,13 @@ class _Server(uvicorn.Server):
 
 
 class ApiServer:
-    """One uvicorn server; `run` returns when it was asked to stop."""
+    """One uvicorn server; `run` returns after it was asked to stop."""
 
-    def __init__(self, app: Starlette, listen: Listen) -> None:
+    def __init__(self, app: Starlette, listen_config: ListenConfig) -> None:
         config = uvicorn.Config(
             app,
-            host=listen.host,
-            port=listen.port,
+            host=listen_config.host,
+            port=listen_config.port,
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -88,20 +93,20 @@ class ApiServer:
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=GRACE,
-            backlog=BACKLOG,
-            ssl_certfile=listen.certificate,
-            ssl_keyfile=listen.key,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
+            backlog=LISTEN_BACKLOG,
+            ssl_certfile=listen_config.certificate,
+            ssl_keyfile=listen_config.key,
             ssl_version=ssl.PROTOCOL_TLS_SERVER,
         )
-        self._server = _Server(config, app.state.before_end)
-        self._listen = listen
-        self._socket = _bind(listen)
+        self._server = _UvicornServer(config, app.state.on_shutdown)
+        self._listen_config = listen_config
+        self._socket = _bind_socket(listen_config)
 
     @property
     def port(self) -> int:
-        """The port that is listened on, also where 0 was asked for."""
+        """Return the port that is listened on; the actual one if port 0 was requested."""
         found: int = self._socket.getsockname()[1]
         return found
 
@@ -109,21 +114,23 @@ class ApiServer:
     def started(self) -> bool:
         return self._server.started
 
-    def run(self, *, ready: Callable[[], None] | None = None) -> bool:
-        """Serve until SIGTERM, SIGINT or `stop`; whether it ever got going."""
-        if ready is not None:
-            threading.Thread(target=self._tell, args=(ready,), daemon=True).start()
-        with self._heeding_signals():
+    def run(self, *, on_ready: Callable[[], None] | None = None) -> bool:
+        """Serve until SIGTERM, SIGINT or `stop`; return whether the server ever started."""
+        if on_ready is not None:
+            threading.Thread(
+                target=self._notify_when_started, args=(on_ready,), daemon=True
+            ).start()
+        with self._handle_signals():
             self._server.run(sockets=[self._socket])
         return self._server.started
 
     def stop(self) -> None:
-        """Let running requests end, take no new ones."""
+        """Stop accepting requests; running ones may finish."""
         self._server.should_exit = True
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Serve on a thread of its own, for as long as the block lasts."""
+    def serve_in_thread(self) -> Iterator[None]:
+        """Serve on another thread while the block runs."""
         thread = threading.Thread(target=self.run, name="api", daemon=True)
         thread.start()
         while not self._server.started and thread.is_alive():
@@ -132,46 +139,48 @@ class ApiServer:
             yield
         finally:
             self.stop()
-            thread.join(GRACE + 10)
+            thread.join(SHUTDOWN_GRACE_SECONDS + 10)
 
     @contextmanager
-    def _heeding_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT ask for the end; asked twice, it does not wait for anybody."""
+    def _handle_signals(self) -> Iterator[None]:
+        """Stop gracefully on SIGTERM and SIGINT; on a second one without waiting for requests."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def ask(_number: int, _frame: FrameType | None) -> None:
+        def request_stop(_number: int, _frame: FrameType | None) -> None:
             self._server.force_exit = self._server.should_exit
             self._server.should_exit = True
 
-        before = [(number, signal.signal(number, ask)) for number in _ENDS]
+        previous_handlers = [
+            (number, signal.signal(number, request_stop)) for number in _STOP_SIGNALS
+        ]
         try:
             yield
         finally:
-            for number, handler in before:
+            for number, handler in previous_handlers:
                 signal.signal(number, handler)
 
-    def _tell(self, ready: Callable[[], None]) -> None:
-        pause = threading.Event()
+    def _notify_when_started(self, on_ready: Callable[[], None]) -> None:
+        poll_timer = threading.Event()
         while not self._server.started:
             if self._server.should_exit:
                 return
-            pause.wait(0.02)
-        ready()
+            poll_timer.wait(0.02)
+        on_ready()
 
 
-def _bind(listen: Listen) -> socket.socket:
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bind_socket(listen_config: ListenConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen_config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((listen.host, listen.port))
+        listener.bind((listen_config.host, listen_config.port))
     except OSError as error:
-        found.close()
-        place = f"[{listen.host}]" if ":" in listen.host else listen.host
-        why = f"cannot listen on {place}:{listen.port}: {error.strerror}"
-        raise OSError(error.errno, why) from error
-    found.listen(BACKLOG)
-    found.setblocking(False)
-    return found
+        listener.close()
+        host = f"[{listen_config.host}]" if ":" in listen_config.host else listen_config.host
+        message = f"cannot listen on {host}:{listen_config.port}: {error.strerror}"
+        raise OSError(error.errno, message) from error
+    listener.listen(LISTEN_BACKLOG)
+    listener.setblocking(False)
+    return listener

@@ -1,4 +1,4 @@
-"""Whether a client is still there: nobody watches or waits for one who hung up."""
+"""Detection of disconnected clients, so that a watch or a wait without a client ends (api-12.9)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from contextlib import asynccontextmanager
 from starlette.types import Receive
 
 
-class ClientGoneError(Exception):
-    """The client hung up; there is nobody to answer."""
+class ClientDisconnectedError(Exception):
+    """The client disconnected; no response can be sent."""
 
 
 @asynccontextmanager
-async def while_present(receive: Receive) -> AsyncIterator[None]:
-    """Carry out the block; ClientGoneError in it as soon as the client hangs up.
+async def cancel_on_disconnect(receive: Receive) -> AsyncIterator[None]:
+    """Run the block, and raise ClientDisconnectedError in it as soon as the client disconnects.
 
-    The request's body has to be read before: whatever still comes is thrown away.
+    The request's body has to be read before: what arrives later is discarded.
     """
     task = asyncio.current_task()
     assert task is not None
-    gone = False
+    disconnected = False
 
-    async def listen() -> None:
-        nonlocal gone
+    async def wait_for_disconnect() -> None:
+        nonlocal disconnected
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone = True
+        disconnected = True
         task.cancel()
 
-    listening = asyncio.create_task(listen())
+    disconnect_task = asyncio.create_task(wait_for_disconnect())
     try:
         yield
     except asyncio.CancelledError:
-        if not gone or task.uncancel() > 0:
+        if not disconnected or task.uncancel() > 0:
             raise
-        raise ClientGoneError from None
+        raise ClientDisconnectedError from None
     finally:
-        listening.cancel()
+        disconnect_task.cancel()

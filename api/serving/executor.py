@@ -1,4 +1,4 @@
-"""Where async code waits for sync code: the one seam between handlers and the database."""
+"""The thread pool on which async handlers run sync code: the only bridge to the database."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-COUNT = 8
+THREAD_COUNT = 8
 
 
-class Threads:
-    """A few threads, as many as the database has connections for this process."""
+class ThreadExecutor:
+    """A pool of as many threads as this process has database connections."""
 
-    def __init__(self, count: int = COUNT) -> None:
+    def __init__(self, count: int = THREAD_COUNT) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="api")
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The result of `work`, carried out on a thread; its log lines name the same request."""
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of `function`, run on a thread with the log context of the request."""
         loop = asyncio.get_running_loop()
         context = copy_context()
-        return await loop.run_in_executor(self._pool, lambda: context.run(work, *args, **kwargs))
+        return await loop.run_in_executor(
+            self._pool, lambda: context.run(function, *args, **kwargs)
+        )
 
-    def later(self, work: Callable[[], None]) -> None:
-        """Have `work` done when a thread is free; not at all where the process ends before."""
+    def submit(self, function: Callable[[], None]) -> None:
+        """Run `function` when a thread is free; never if the process ends before."""
         with suppress(RuntimeError):  # closed
-            self._pool.submit(work)
+            self._pool.submit(function)
 
     def close(self) -> None:
-        """Let running work end; no more is taken."""
+        """Wait for running functions, and accept no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Whether the server lives and may be asked, what version it is, which paths it has (C19)."""
+"""Health checks, the version and the index of paths (api-14.7, api-14.8)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 
-from api.api_context import House
+from api.api_context import ApiContext
 from api.discovery import group_version
-from api.response.http_response import Reply
+from api.response.http_response import HttpResponse
 from api.served_resources import GROUPS
 from models.api_errors import NoSuchResourceError
 from models.errors import TagstreamError
@@ -22,35 +22,36 @@ from models.store.database.session import transaction
 
 log = structlog.get_logger()
 
-# The Kubernetes release whose API machinery we speak like. kubectl warns when it is more than one
-# minor release away: from here, 1.32 to 1.34 are content.
+# The Kubernetes release whose API machinery we implement. kubectl warns if it differs by more than
+# one minor version, so 1.32 to 1.34 do not warn (clients-2.1).
 _MAJOR, _MINOR, _PATCH = 1, 33, 0
-_PATIENCE = 5.0
-_CHECKS: dict[str, tuple[str, ...]] = {
+_DATABASE_TIMEOUT_SECONDS = 5.0
+_HEALTH_CHECKS: dict[str, tuple[str, ...]] = {
     "livez": ("ping",),
     "healthz": ("ping",),
     "readyz": ("ping", "database"),
 }
 
 
-async def answer_health(
-    house: House, segments: Sequence[str], query: Mapping[str, Sequence[str]]
-) -> Reply:
-    """`/healthz`, `/livez`, `/readyz`, or one check below them, as plain text.
+async def handle_health(
+    context: ApiContext, segments: Sequence[str], query: Mapping[str, Sequence[str]]
+) -> HttpResponse:
+    """Return `/healthz`, `/livez`, `/readyz`, or one check below them, as plain text.
 
-    Only readiness asks the database: a server without one is alive, and restarting it helps nobody.
+    Only readiness queries the database: without a database the server is still alive, and
+    restarting it would not help.
     """
     name, *rest = segments
-    wanted = tuple(check for check in _CHECKS[name] if not rest or rest == [check])
-    if not wanted:
+    requested = tuple(check for check in _HEALTH_CHECKS[name] if not rest or rest == [check])
+    if not requested:
         raise NoSuchResourceError
-    checks = {check: check == "ping" or await _can_reach_database(house) for check in wanted}
+    checks = {check: check == "ping" or await _can_reach_database(context) for check in requested}
     code, text = build_health("-".join(segments), checks, verbose="verbose" in query)
-    return Reply(code, text.encode(), "text/plain; charset=utf-8")
+    return HttpResponse(code, text.encode(), "text/plain; charset=utf-8")
 
 
 def build_health(name: str, checks: Mapping[str, bool], *, verbose: bool) -> tuple[int, str]:
-    """The code and the text of a health path; a failure always tells which check it was."""
+    """Return the code and the text of a health path; a failure always names the failed check."""
     passed = all(checks.values())
     if passed and not verbose:
         return 200, "ok"
@@ -62,16 +63,16 @@ def build_health(name: str, checks: Mapping[str, bool], *, verbose: bool) -> tup
     return 200 if passed else 500, "\n".join(lines) + "\n"
 
 
-async def _can_reach_database(house: House) -> bool:
-    """Whether a read comes back soon."""
+async def _can_reach_database(context: ApiContext) -> bool:
+    """Return whether a read succeeds within 5 seconds."""
 
-    def read() -> None:
-        with transaction(house.engine, write=False) as session:
+    def read_latest_version() -> None:
+        with transaction(context.engine, write=False) as session:
             latest_version(session)
 
     try:
-        async with asyncio.timeout(_PATIENCE):
-            await house.threads.run(read)
+        async with asyncio.timeout(_DATABASE_TIMEOUT_SECONDS):
+            await context.executor.run(read_latest_version)
     except (TagstreamError, TimeoutError) as error:
         log.warning("api.not_ready", error=str(error))
         return False
@@ -80,19 +81,19 @@ async def _can_reach_database(house: House) -> bool:
 
 @cache
 def build_version() -> dict[str, str]:
-    """`/version`: every value is text, and `gitVersion` is a semantic version."""
-    own = version("tagstream")
+    """Return the body of `/version`: all values are strings, `gitVersion` a semantic version."""
+    tagstream_version = version("tagstream")
     return {
         "major": str(_MAJOR),
         "minor": str(_MINOR),
-        "gitVersion": f"v{_MAJOR}.{_MINOR}.{_PATCH}+tagstream-{own}",
+        "gitVersion": f"v{_MAJOR}.{_MINOR}.{_PATCH}+tagstream-{tagstream_version}",
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "none",
         "compiler": platform.python_implementation().lower(),
         "platform": f"{platform.system().lower()}/{_MACHINES.get(_MACHINE, _MACHINE)}",
-        "tagstreamVersion": own,
+        "tagstreamVersion": tagstream_version,
     }
 
 
@@ -101,16 +102,16 @@ _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @cache
-def build_index() -> dict[str, Any]:
-    """`/`: every path that is no object."""
+def build_path_index() -> dict[str, Any]:
+    """Return the body of `/`: every path that is not an object."""
     groups = [group for group in GROUPS if group]
-    places = ["api/v1", *(f"apis/{group_version(group)}" for group in groups)]
+    group_paths = ["api/v1", *(f"apis/{group_version(group)}" for group in groups)]
     paths = [
         *("/api", "/api/v1", "/apis"),
         *(f"/apis/{group}" for group in groups),
-        *(f"/{place}" for place in places[1:]),
+        *(f"/{group_path}" for group_path in group_paths[1:]),
         *("/healthz", "/livez", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3"),
-        *(f"/openapi/v3/{place}" for place in places),
+        *(f"/openapi/v3/{group_path}" for group_path in group_paths),
         *("/readyz", "/readyz/database", "/readyz/ping", "/version"),
     ]
     return {"paths": sorted(paths)}

@@ -1,4 +1,4 @@
-"""Opens an API process: what it holds, and what runs beside it as long as it serves."""
+"""Startup and shutdown of an API process: its application context and its background work."""
 
 from __future__ import annotations
 
@@ -8,64 +8,71 @@ from celery import Celery
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 
-from api.api_context import House
+from api.api_context import ApiContext
 from api.app import build_api
-from api.auth.token_authenticator import Gatekeeper
-from api.codec.storage_conversion import opener
-from api.serving.executor import Threads
-from api.watch.change_reader import Feed, Follower
-from api.watch.reauthorization import WatchGuard
-from api.watch.watch_cache import Hub, Page
-from models.config.live_policies import LiveRules
+from api.auth.token_authenticator import TokenAuthenticator
+from api.codec.storage_conversion import build_change_converter
+from api.serving.executor import ThreadExecutor
+from api.watch.change_reader import ChangeReader, Reflector
+from api.watch.reauthorization import WatchReauthorizer
+from api.watch.watch_cache import WatchCache, WatchEventPage
+from models.config.live_policies import LivePolicies
 from models.config.settings import Settings
 from models.store.database.cipher import Cipher
 
 
-def open_house(
+def open_context(
     settings: Settings,
     engine: Engine,
     cipher: Cipher,
-    counter: Celery,
+    job_queue: Celery,
     *,
-    open_door: Callable[[Engine, Threads], Gatekeeper] = Gatekeeper,
-) -> House:
-    """What a process holds; `open_door` makes who decides whom to let in."""
-    live = LiveRules(settings, engine)
-    threads = Threads()
-    feed = Feed(engine, open_object=opener(live, cipher))
+    build_authenticator: Callable[
+        [Engine, ThreadExecutor], TokenAuthenticator
+    ] = TokenAuthenticator,
+) -> ApiContext:
+    """Return the application context of a process.
 
-    async def read_past(kind: str, after: int) -> Page:
-        return await threads.run(feed.read, kind, after)
+    `build_authenticator` is replaced by the CLI, whose in-process backend needs no tokens.
+    """
+    live_policies = LivePolicies(settings, engine)
+    executor = ThreadExecutor()
+    change_reader = ChangeReader(
+        engine, convert_change=build_change_converter(live_policies, cipher)
+    )
 
-    gatekeeper = open_door(engine, threads)
-    return House(
+    async def read_change_log(kind: str, after: int) -> WatchEventPage:
+        return await executor.run(change_reader.read, kind, after)
+
+    authenticator = build_authenticator(engine, executor)
+    return ApiContext(
         settings=settings,
         engine=engine,
-        live=live,
+        live_policies=live_policies,
         cipher=cipher,
-        counter=counter,
-        threads=threads,
-        gatekeeper=gatekeeper,
-        hub=Hub(read_past),
-        guard=WatchGuard(gatekeeper),
-        feed=feed,
+        job_queue=job_queue,
+        executor=executor,
+        authenticator=authenticator,
+        watch_cache=WatchCache(read_change_log),
+        watch_reauthorizer=WatchReauthorizer(authenticator),
+        change_reader=change_reader,
     )
 
 
-def open_api(settings: Settings, engine: Engine, cipher: Cipher, counter: Celery) -> Starlette:
-    """The application, ready to be served; the follower lives as long as it does."""
-    house = open_house(settings, engine, cipher, counter)
+def open_api(settings: Settings, engine: Engine, cipher: Cipher, job_queue: Celery) -> Starlette:
+    """Return the application, ready to be served. The reflector runs as long as the application."""
+    context = open_context(settings, engine, cipher, job_queue)
 
-    async def live() -> AsyncIterator[None]:
-        follower = Follower(engine, house.hub, house.feed)
-        follower.start()
+    async def run_lifespan() -> AsyncIterator[None]:
+        reflector = Reflector(engine, context.watch_cache, context.change_reader)
+        reflector.start()
         try:
             yield
         finally:
-            house.hub.close()
-            await house.threads.run(follower.stop)
-            house.threads.close()
+            context.watch_cache.close()
+            await context.executor.run(reflector.stop)
+            context.executor.close()
 
-    api = build_api(house, lifespan=live)
-    api.state.before_end = house.hub.close  # a server that stops ends its watches first
+    api = build_api(context, lifespan=run_lifespan)
+    api.state.on_shutdown = context.watch_cache.close  # a server that stops ends its watches first
     return api

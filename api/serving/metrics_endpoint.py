@@ -1,6 +1,7 @@
-"""`/metrics`, and what it tells of the API itself: what was asked, how it ended, who watches.
+"""`/metrics`, and the metrics of the API itself: requests, their results, open watches.
 
-The labels are words of ours: a path that names nothing we serve counts as `other`.
+The values of labels are a fixed set: a path that we do not serve counts as `other`, so that clients
+cannot create label values.
 """
 
 from __future__ import annotations
@@ -12,64 +13,71 @@ from time import perf_counter
 
 from starlette.types import Scope
 
-from api.api_context import House
-from api.request.request_info import find_target, split_path
-from api.response.http_response import Reply
-from models.access.builtin_roles import IMAGE
-from models.access.rbac import Caller, allowed
+from api.api_context import ApiContext
+from api.request.request_info import parse_request_info, split_path
+from api.response.http_response import HttpResponse
+from models.access.builtin_roles import IMAGE_API_GROUP
+from models.access.rbac import Caller, is_allowed
 from models.api_errors import BadRequestError, ForbiddenPathError, MethodNotAllowedError
-from models.telemetry.metric_labels import OTHER
-from models.telemetry.metrics import API_WATCHES, CONTENT_TYPE, count_api, render
+from models.telemetry.metric_labels import OTHER_LABEL
+from models.telemetry.metrics import API_WATCHES, CONTENT_TYPE, count_api_request, render_metrics
 
-CLIENT_GONE = 499  # what proxies call a client that did not wait
-LONGEST_KNOWN = 512  # bytes of a path that is remembered
-_HEALTH = frozenset({"healthz", "livez", "readyz"})
-_OPEN = frozenset({"api", "apis", "openapi", "version"})
+CLIENT_CLOSED_REQUEST = 499  # the code of proxies for a client that disconnected
+MAX_CACHED_PATH_BYTES = 512  # the longest path whose labels are cached
+_HEALTH_PATHS = frozenset({"healthz", "livez", "readyz"})
+_NON_RESOURCE_PATHS = frozenset({"api", "apis", "openapi", "version"})
 _VERBS = frozenset(
     {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 )
 
 
-async def answer_metrics(house: House, caller: Caller, method: str) -> Reply:
-    """Everything this process counts, for callers who may look at every namespace.
+async def handle_metrics(context: ApiContext, caller: Caller, method: str) -> HttpResponse:
+    """Return all metrics of this process, for callers that may list the streams of all namespaces.
 
-    ForbiddenPathError for the others: registries and their credentials are told of.
+    Raises ForbiddenPathError for other callers, because labels name registries and credentials.
     """
     if not _may_scrape(caller):
-        caller = await house.gatekeeper.renew(caller)
+        caller = await context.authenticator.refresh(caller)
         if not _may_scrape(caller):
             raise ForbiddenPathError(
                 f'forbidden: User "{caller.user}" cannot {method.lower()} path "/metrics"'
             )
     if method not in {"GET", "HEAD"}:
         raise MethodNotAllowedError
-    return Reply(200, await house.threads.run(render), CONTENT_TYPE)
+    return HttpResponse(200, await context.executor.run(render_metrics), CONTENT_TYPE)
 
 
 def _may_scrape(caller: Caller) -> bool:
-    return allowed(caller, verb="list", group=IMAGE, resource="imagestreams")
+    return is_allowed(caller, verb="list", group=IMAGE_API_GROUP, resource="imagestreams")
 
 
-class Asked:
-    """One request, from its coming in on."""
+class RequestMetrics:
+    """The metrics of one request, from the moment it arrived."""
 
-    __slots__ = ("_began", "resource", "verb")
+    __slots__ = ("_start_time", "resource", "verb")
 
     def __init__(self, scope: Scope) -> None:
-        raw = scope.get("raw_path") or scope["path"].encode()
-        watches = b"watch=" in scope.get("query_string", b"")
-        find = words_of if len(raw) <= LONGEST_KNOWN else words_of.__wrapped__
-        self.resource, self.verb = find(scope["method"], raw, watches=watches)
-        self._began = perf_counter()
+        raw_path = scope.get("raw_path") or scope["path"].encode()
+        is_watch = b"watch=" in scope.get("query_string", b"")
+        labels_of = (
+            metric_labels_of
+            if len(raw_path) <= MAX_CACHED_PATH_BYTES
+            else metric_labels_of.__wrapped__
+        )
+        self.resource, self.verb = labels_of(scope["method"], raw_path, is_watch=is_watch)
+        self._start_time = perf_counter()
 
-    def answered(self, code: int) -> None:
-        """Count it; a watch takes as long as it pleases, so it is not timed."""
-        seconds = None if self.verb == "watch" else perf_counter() - self._began
-        count_api(self.resource, self.verb, code, seconds)
+    def record_response(self, code: int) -> None:
+        """Count the request and its duration.
+
+        The duration of a watch is not recorded, because it is up to the client.
+        """
+        seconds = None if self.verb == "watch" else perf_counter() - self._start_time
+        count_api_request(self.resource, self.verb, code, seconds)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """A watch that is open as long as the block lasts."""
+    def track_watch(self) -> Iterator[None]:
+        """Count an open watch while the block runs."""
         gauge = API_WATCHES.labels(self.resource)
         gauge.inc()
         try:
@@ -79,21 +87,21 @@ class Asked:
 
 
 @lru_cache(4096)
-def words_of(method: str, raw_path: bytes, *, watches: bool) -> tuple[str, str]:
-    """The resource and the verb of a request, in words of ours."""
+def metric_labels_of(method: str, raw_path: bytes, *, is_watch: bool) -> tuple[str, str]:
+    """Return the resource and the verb of a request as label values."""
     try:
         segments = split_path(raw_path)
     except BadRequestError:
-        return OTHER, OTHER
-    target = find_target(segments)
+        return OTHER_LABEL, OTHER_LABEL
+    target = parse_request_info(segments)
     if target is not None:
-        verb = target.verb(method, watch=watches)
-        resource = OTHER if target.info is None else target.info.resource
-        return resource, verb if verb in _VERBS else OTHER
+        verb = target.verb(method, watch=is_watch)
+        resource = OTHER_LABEL if target.info is None else target.info.resource
+        return resource, verb if verb in _VERBS else OTHER_LABEL
     first = segments[0] if segments else "api"
-    known = {
+    known_labels = {
         "metrics": "metrics",
-        **dict.fromkeys(_HEALTH, "health"),
-        **dict.fromkeys(_OPEN, "api"),
+        **dict.fromkeys(_HEALTH_PATHS, "health"),
+        **dict.fromkeys(_NON_RESOURCE_PATHS, "api"),
     }
-    return known.get(first, OTHER), "get" if method in {"GET", "HEAD"} else OTHER
+    return known_labels.get(first, OTHER_LABEL), "get" if method in {"GET", "HEAD"} else OTHER_LABEL

@@ -1,7 +1,8 @@
-"""The certificates of a server that one person starts: a CA of its own, and a leaf it signed.
+"""Self-signed serving certificates: a CA of its own and a leaf certificate that it signed.
 
-RFC 5280. Keys are P-256 and readable by their owner alone. The leaf is made anew when it lacks a
-name that is needed or nears its end; the CA only when it ends.
+For a server without certificates from elsewhere (clients-1.1; RFC 5280). Keys are P-256 and
+readable by their owner only. The leaf is renewed if it lacks a required name or expires within 30
+days, the CA only if it expires.
 """
 
 from __future__ import annotations
@@ -18,52 +19,68 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from models.atomic_file import write_whole
+from models.atomic_file import write_atomically
 from models.errors import UsageError
 
 CA_DAYS = 3650
-LEAF_DAYS = 397  # more is refused by some clients
-RENEW_DAYS = 30
-PUBLIC = 0o644
+SERVING_CERT_DAYS = 397  # some clients reject more
+RENEW_BEFORE_DAYS = 30
+PUBLIC_FILE_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
-class ServingFiles:
-    """Where the certificates lie."""
+class CertificateFiles:
+    """The paths of the certificates and the key."""
 
     authority: Path
     certificate: Path
     key: Path
 
 
-def ensure_certificates(directory: Path, names: Collection[str]) -> ServingFiles:
-    """The files of a CA and of a leaf for `names` (hosts and addresses), made where missing."""
+def ensure_certificates(directory: Path, names: Collection[str]) -> CertificateFiles:
+    """Return the files of a CA and of a leaf for `names` (hosts and addresses).
+
+    Missing and expiring ones are created. Raises UsageError for a file that is not what its name
+    says.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (directory / ".lock").open("w") as lock:
-        # Several processes that share the directory agree on one CA.
+        # Several processes that share the directory must use one CA.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _ensure(directory, names)
+        return _ensure_files(directory, names)
 
 
-def _ensure(directory: Path, names: Collection[str]) -> ServingFiles:
-    """A certificate is gone before its key changes: what is there always belongs together."""
-    files = ServingFiles(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
+def _ensure_files(directory: Path, names: Collection[str]) -> CertificateFiles:
+    """Return the files, after creating or renewing what is missing or about to expire.
+
+    A certificate is removed before its key is replaced, so that existing files always match.
+    """
+    files = CertificateFiles(directory / "ca.crt", directory / "tls.crt", directory / "tls.key")
     authority_key = directory / "ca.key"
     now = datetime.now(UTC)
     authority = _read_certificate(files.authority)
-    if authority is None or not authority_key.exists() or _ends_soon(authority, now):
+    if authority is None or not authority_key.exists() or _expires_soon(authority, now):
         files.certificate.unlink(missing_ok=True)
         files.authority.unlink(missing_ok=True)
         authority, key = _make_authority(now)
-        write_whole(authority_key, _print_key(key))
-        write_whole(files.authority, _pem(authority), mode=PUBLIC)
+        write_atomically(authority_key, _encode_key(key))
+        write_atomically(files.authority, _encode_certificate(authority), mode=PUBLIC_FILE_MODE)
     leaf = _read_certificate(files.certificate)
-    if leaf is None or not files.key.exists() or _ends_soon(leaf, now) or not _has(leaf, names):
+    if (
+        leaf is None
+        or not files.key.exists()
+        or _expires_soon(leaf, now)
+        or not _covers_names(leaf, names)
+    ):
         files.certificate.unlink(missing_ok=True)
         signer = _read_key(authority_key)
         leaf, key = _make_leaf(authority, signer, names, now)
-        write_whole(files.key, _print_key(key))
-        write_whole(files.certificate, _pem(leaf) + _pem(authority), mode=PUBLIC)
+        write_atomically(files.key, _encode_key(key))
+        write_atomically(
+            files.certificate,
+            _encode_certificate(leaf) + _encode_certificate(authority),
+            mode=PUBLIC_FILE_MODE,
+        )
     return files
 
 
@@ -81,7 +98,7 @@ def _make_authority(now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePr
         encipher_only=False,
         decipher_only=False,
     )
-    builder = _builder(name, name, key, now, CA_DAYS)
+    builder = _certificate_builder(name, name, key, now, CA_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(usage, critical=True)
     subject_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -97,7 +114,7 @@ def _make_leaf(
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tagstream")])
-    builder = _builder(subject, authority.subject, key, now, LEAF_DAYS)
+    builder = _certificate_builder(subject, authority.subject, key, now, SERVING_CERT_DAYS)
     builder = builder.add_extension(
         x509.SubjectAlternativeName([_general_name(name) for name in sorted(names)]),
         critical=False,
@@ -111,7 +128,7 @@ def _make_leaf(
     return builder.sign(signer, hashes.SHA256()), key
 
 
-def _builder(
+def _certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
@@ -136,7 +153,7 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _has(leaf: x509.Certificate, names: Collection[str]) -> bool:
+def _covers_names(leaf: x509.Certificate, names: Collection[str]) -> bool:
     try:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -144,8 +161,8 @@ def _has(leaf: x509.Certificate, names: Collection[str]) -> bool:
     return set(found) >= {_general_name(name) for name in names}
 
 
-def _ends_soon(certificate: x509.Certificate, now: datetime) -> bool:
-    return certificate.not_valid_after_utc - now < timedelta(days=RENEW_DAYS)
+def _expires_soon(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_after_utc - now < timedelta(days=RENEW_BEFORE_DAYS)
 
 
 def _read_certificate(path: Path) -> x509.Certificate | None:
@@ -154,24 +171,24 @@ def _read_certificate(path: Path) -> x509.Certificate | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise UsageError(f"{path} is no certificate; remove it to have it made anew") from error
+        raise UsageError(f"{path} is not a certificate; remove it to create a new one") from error
 
 
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{path} is no key; remove it to have it made anew") from error
+        raise UsageError(f"{path} is not a key; remove it to create a new one") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise UsageError(f"{path} is not a P-256 key; remove it to have it made anew")
+        raise UsageError(f"{path} is not a P-256 key; remove it to create a new one")
     return key
 
 
-def _pem(certificate: x509.Certificate) -> bytes:
+def _encode_certificate(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _print_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _encode_key(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

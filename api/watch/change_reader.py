@@ -1,8 +1,9 @@
-"""One thread per process reads the log of changes and hands each event to the hub, once.
+"""The change reader, and the reflector: one thread per process that feeds the watch cache.
 
-It sleeps until a commit wakes it, whatever the number of watchers. A database that is away is
-asked again and again, ever more patiently; what was committed meanwhile is caught up with. Where
-the log has moved on without us, or the database is another one, every watcher is told to list anew.
+The thread sleeps until a commit wakes it, however many watches there are. If the database is
+unavailable it retries with growing pauses, and reads later what was committed meanwhile. If the
+change log no longer reaches back to its position, or the database is another one, every watch ends
+with the error 410 Expired, and the clients list again.
 """
 
 from __future__ import annotations
@@ -18,166 +19,185 @@ from functools import partial
 import structlog
 from sqlalchemy import Engine
 
-from api.watch.watch_cache import Hub, Page
-from api.watch.watch_event import OpenObject, open_event
+from api.watch.watch_cache import WatchCache, WatchEventPage
+from api.watch.watch_event import ConvertChange, build_watch_event
 from models.errors import TagstreamError
-from models.store.changes.change_log import floor_version, latest_version, load_feed
-from models.store.changes.change_notify import Waker
+from models.store.changes.change_events import load_change_events
+from models.store.changes.change_log import floor_version, latest_version
+from models.store.changes.change_notify import ChangeWaiter
 from models.store.database.session import transaction
 
 log = structlog.get_logger()
 
-BACKLOG = 1000  # changes read at the start, for clients that come back after a restart
-BATCH = 200
-BATCH_BYTES = 4 * 2**20  # large objects come in smaller batches
-BREATH = 0.05  # seconds between two looks while changes come thick and fast
-TICK = 0.5  # seconds until a wish to stop is heard
-SLOWEST_LOOK = 5.0  # seconds between two looks when nobody wakes us
-SHORTEST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
-LONGEST_STOP = 2.0  # a database that hangs must not hold up our end
+# Changes read at the start, so that clients that reconnect after a restart find their position.
+START_BACKLOG_CHANGES = 1000
+READ_BATCH_SIZE = 200
+MAX_BATCH_BYTES = 4 * 2**20  # large objects are read in smaller batches
+MIN_READ_INTERVAL_SECONDS = 0.05  # between two reads while changes are frequent
+STOP_POLL_SECONDS = 0.5  # how often `stop` is checked for
+MAX_READ_INTERVAL_SECONDS = 5.0  # between two reads if no commit wakes the thread
+MIN_RETRY_PAUSE_SECONDS = 0.1
+MAX_RETRY_PAUSE_SECONDS = 5.0
+STOP_TIMEOUT_SECONDS = 2.0  # an unresponsive database must not delay the shutdown
 
 
-class Feed:
-    """The log of changes, a page at a time. `open_object` makes shown objects of stored ones."""
+class ChangeReader:
+    """A reader of the change log, page by page; `convert_change` makes the shown objects."""
 
-    def __init__(self, engine: Engine, *, open_object: OpenObject) -> None:
+    def __init__(self, engine: Engine, *, convert_change: ConvertChange) -> None:
         self._engine = engine
-        self._open_object = open_object
+        self._convert_change = convert_change
 
-    def begin(self, backlog: int = BACKLOG) -> int:
-        """The version to follow from: a little before the newest, where the log reaches back."""
+    def start_version(self, backlog: int = START_BACKLOG_CHANGES) -> int:
+        """Return the version to start from: `backlog` changes before the newest, if logged."""
         with transaction(self._engine, write=False) as session:
             return max(floor_version(session), latest_version(session) - backlog, 0)
 
-    def latest(self) -> int:
-        """The newest version."""
+    def latest_version(self) -> int:
+        """Return the newest version."""
         with transaction(self._engine, write=False) as session:
             return latest_version(session)
 
-    def read(self, kind: str | None, after: int, *, limit: int = BATCH) -> Page:
-        """The next events above `after`, of one kind or of all."""
+    def read(self, kind: str | None, after: int, *, limit: int = READ_BATCH_SIZE) -> WatchEventPage:
+        """Return the next events above `after`, of one kind or of all."""
         kinds = None if kind is None else [kind]
         with transaction(self._engine, write=False) as session:
             floor, latest = floor_version(session, kind), latest_version(session)
             if after < floor or latest < after:
-                return Page((), latest, floor)
-            feed = load_feed(session, after=after, limit=limit, kinds=kinds)
-        more = len(feed) == limit
-        version = feed[-1].version if more else latest
-        return Page([open_event(each, self._open_object) for each in feed], version, floor, more)
+                return WatchEventPage((), latest, floor)
+            changes = load_change_events(session, after=after, limit=limit, kinds=kinds)
+        more = len(changes) == limit
+        version = changes[-1].version if more else latest
+        return WatchEventPage(
+            [build_watch_event(each, self._convert_change) for each in changes],
+            version,
+            floor,
+            more,
+        )
 
 
-class Follower:
-    """Keeps a hub up to date. `start` it on the hub's loop; `stop` it from anywhere.
+class Reflector:
+    """Keeps a watch cache up to date.
 
-    The three belong together like this:
+    `start` it on the loop of the cache; `stop` it from any thread. The parts are put together so:
 
-        feed = Feed(engine, open_object=open_object)
-        hub = Hub(partial(threads.run, feed.read))
-        follower = Follower(engine, hub, feed)
+        change_reader = ChangeReader(engine, convert_change=convert_change)
+        watch_cache = WatchCache(partial(executor.run, change_reader.read))
+        reflector = Reflector(engine, watch_cache, change_reader)
     """
 
     def __init__(
         self,
         engine: Engine,
-        hub: Hub,
-        feed: Feed,
+        watch_cache: WatchCache,
+        change_reader: ChangeReader,
         *,
-        open_waker: Callable[[Engine], Waker] = Waker,
+        open_waker: Callable[[Engine], ChangeWaiter] = ChangeWaiter,
     ) -> None:
         self._engine = engine
-        self._hub = hub
-        self._feed = feed
+        self._watch_cache = watch_cache
+        self._change_reader = change_reader
         self._open_waker = open_waker
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
-        self._at: int | None = None
-        self._limit = BATCH
+        self._thread = threading.Thread(target=self._run, name="reflector", daemon=True)
+        self._version: int | None = None
+        self._limit = READ_BATCH_SIZE
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start the thread."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     def stop(self) -> None:
-        """End, within a moment; the hub stays as it is."""
+        """Stop the thread within two seconds; the watch cache stays as it is."""
         self._stop.set()
-        if self.alive:
-            self._thread.join(LONGEST_STOP)
+        if self.is_alive:
+            self._thread.join(STOP_TIMEOUT_SECONDS)
 
     @property
-    def alive(self) -> bool:
-        """Whether it follows."""
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        pause = SHORTEST_PAUSE
+        pause = MIN_RETRY_PAUSE_SECONDS
         while not self._stop.is_set():
             try:
                 with closing(self._open_waker(self._engine)) as waker:
                     self._catch_up()
-                    pause = SHORTEST_PAUSE
+                    pause = MIN_RETRY_PAUSE_SECONDS
                     self._follow(waker)
             except TagstreamError as error:
-                log.warning("follower.away", error=str(error), pause=pause)
+                log.warning("reflector.database_unavailable", error=str(error), pause=pause)
             except Exception:
-                # Every watch of this process hangs on this thread: it must not end.
-                log.exception("follower.failed", pause=pause)
+                # Every watch of this process depends on this thread: it must not end.
+                log.exception("reflector.failed", pause=pause)
             self._stop.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_RETRY_PAUSE_SECONDS)
 
-    def _follow(self, waker: Waker) -> None:
-        looked = time.monotonic()
+    def _follow(self, waker: ChangeWaiter) -> None:
+        last_read = time.monotonic()
         while not self._stop.is_set():
-            # A look costs as much for one change as for ten.
-            self._stop.wait(max(0.0, looked + BREATH - time.monotonic()))
-            if waker.wait(TICK) or time.monotonic() - looked > SLOWEST_LOOK:
-                looked = time.monotonic()
+            # A read costs as much for one change as for ten, so frequent changes are batched.
+            self._stop.wait(max(0.0, last_read + MIN_READ_INTERVAL_SECONDS - time.monotonic()))
+            if (
+                waker.wait(STOP_POLL_SECONDS)
+                or time.monotonic() - last_read > MAX_READ_INTERVAL_SECONDS
+            ):
+                last_read = time.monotonic()
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Publish all that was committed until now."""
+        """Publish all changes that were committed until now."""
         while not self._stop.is_set():
-            if self._at is None:
-                at = self._feed.begin()
-                self._on_loop(partial(self._hub.restart, at))
-                self._at = at
-            elif not self._hub.watchers and self._skip(self._feed.latest()):
+            if self._version is None:
+                start_version = self._change_reader.start_version()
+                self._run_on_loop(partial(self._watch_cache.restart, start_version))
+                self._version = start_version
+            elif not self._watch_cache.subscription_count and self._skip(
+                self._change_reader.latest_version()
+            ):
                 return
-            page = self._feed.read(None, self._at, limit=self._limit)
-            if page.floor > self._at or page.version < self._at:
-                log.warning("follower.lost", at=self._at, floor=page.floor, version=page.version)
-                self._at = None
+            page = self._change_reader.read(None, self._version, limit=self._limit)
+            if page.floor > self._version or page.version < self._version:
+                log.warning(
+                    "reflector.position_expired",
+                    at=self._version,
+                    floor=page.floor,
+                    version=page.version,
+                )
+                self._version = None
                 continue
             self._publish(page)
-            self._at = page.version
+            self._version = page.version
             if not page.more:
                 return
 
     def _skip(self, version: int) -> bool:
-        """Leave the changes up to `version` unread where nobody would hear of them."""
-        done: list[bool] = []
-        self._on_loop(lambda: done.append(self._hub.skip(version)))
-        if done != [True]:
+        """Skip the changes up to `version` if the watch cache has had no watcher for a while."""
+        skipped: list[bool] = []
+        self._run_on_loop(lambda: skipped.append(self._watch_cache.skip(version)))
+        if skipped != [True]:
             return False
-        self._at = version
+        self._version = version
         return True
 
-    def _publish(self, page: Page) -> None:
-        self._on_loop(partial(self._hub.publish, page))
+    def _publish(self, page: WatchEventPage) -> None:
+        self._run_on_loop(partial(self._watch_cache.publish, page))
         size = sum(len(event.body) for event in page.events)
         if size:
-            fitting = BATCH_BYTES * len(page.events) // size
-            self._limit = max(1, min(BATCH, fitting))
+            fitting = MAX_BATCH_BYTES * len(page.events) // size
+            self._limit = max(1, min(READ_BATCH_SIZE, fitting))
 
-    def _on_loop(self, step: Callable[[], None]) -> None:
-        """Carry `step` out on the hub's loop, and wait for it: it must not pile up there."""
+    def _run_on_loop(self, step: Callable[[], None]) -> None:
+        """Run `step` on the loop of the watch cache, and wait for it, so that steps do not queue
+        up.
+        """
         assert self._loop is not None
         done: Future[None] = Future()
 
-        def carry_out() -> None:
+        def run_step() -> None:
             try:
                 step()
             except BaseException as error:
@@ -186,11 +206,11 @@ class Follower:
             done.set_result(None)
 
         try:
-            self._loop.call_soon_threadsafe(carry_out)
-        except RuntimeError:  # the loop is closed: nobody watches any more
+            self._loop.call_soon_threadsafe(run_step)
+        except RuntimeError:  # the loop is closed: no watch is left
             self._stop.set()
             return
         while not self._stop.is_set():
-            if wait([done], timeout=TICK).done:
+            if wait([done], timeout=STOP_POLL_SECONDS).done:
                 done.result()
                 return

@@ -1,6 +1,7 @@
-"""Ends a watch whose caller may no longer look: a token was revoked, or a role taken away.
+"""Reauthorization of open watches: a watch ends when its caller loses the right (api-12.6).
 
-One look for each credential every few seconds, however many watches hang on it.
+That is after the token was revoked or a role removed. Each credential is checked once every few
+seconds, however many watches it has.
 """
 
 from __future__ import annotations
@@ -8,73 +9,78 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from api.auth.token_authenticator import Gatekeeper
+from api.auth.token_authenticator import TokenAuthenticator
 from models.access.rbac import Caller
 from models.api_errors import UnauthorizedError
 from models.errors import ForbiddenError, TagstreamError
 
-EVERY = 4.0
+REAUTHORIZATION_INTERVAL_SECONDS = 4.0
 
-May = Callable[[Caller], bool]
+IsAllowed = Callable[[Caller], bool]
 
 
-class Lease:
-    """The right to go on with one watch. `wake` is how its watch hears of the end."""
+class WatchAuthorization:
+    """The authorization of one watch; `wake` wakes the watch after a revocation."""
 
-    __slots__ = ("may", "over", "wake")
+    __slots__ = ("is_allowed", "revoked", "wake")
 
-    def __init__(self, may: May) -> None:
-        self.may = may
-        self.over = False
+    def __init__(self, is_allowed: IsAllowed) -> None:
+        self.is_allowed = is_allowed
+        self.revoked = False
         self.wake: Callable[[], None] | None = None
 
-    def end(self) -> None:
-        """The watch ends as soon as it looks."""
-        self.over = True
+    def revoke(self) -> None:
+        """Revoke the authorization; the watch ends as soon as it wakes."""
+        self.revoked = True
         if self.wake is not None:
             self.wake()
 
 
-class WatchGuard:
-    """One per process; lives on the loop of the watches."""
+class WatchReauthorizer:
+    """The periodic check of one process; runs on the loop of the watches."""
 
-    def __init__(self, gatekeeper: Gatekeeper, *, every: float = EVERY) -> None:
-        self._gatekeeper = gatekeeper
-        self._every = every
-        self._leases: dict[Caller, set[Lease]] = {}
+    def __init__(
+        self,
+        authenticator: TokenAuthenticator,
+        *,
+        interval_seconds: float = REAUTHORIZATION_INTERVAL_SECONDS,
+    ) -> None:
+        self._authenticator = authenticator
+        self._interval_seconds = interval_seconds
+        self._authorizations: dict[Caller, set[WatchAuthorization]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def guard(
-        self, body: AsyncIterator[bytes], caller: Caller, lease: Lease
+    async def wrap(
+        self, body: AsyncIterator[bytes], caller: Caller, authorization: WatchAuthorization
     ) -> AsyncIterator[bytes]:
-        """The pieces of `body`; its lease ends with the caller's rights."""
-        self._leases.setdefault(caller, set()).add(lease)
+        """Yield the chunks of `body`; revoke `authorization` when the caller loses the right."""
+        self._authorizations.setdefault(caller, set()).add(authorization)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look())
+            self._task = asyncio.create_task(self._run())
         try:
-            async for piece in body:
-                yield piece
+            async for chunk in body:
+                yield chunk
         finally:
-            leases = self._leases.get(caller)
-            if leases is not None:
-                leases.discard(lease)
-                if not leases:
-                    del self._leases[caller]
+            authorizations = self._authorizations.get(caller)
+            if authorizations is not None:
+                authorizations.discard(authorization)
+                if not authorizations:
+                    del self._authorizations[caller]
 
-    async def _look(self) -> None:
-        while self._leases:
-            await asyncio.sleep(self._every)
-            for caller in list(self._leases):
-                await self._look_at(caller)
+    async def _run(self) -> None:
+        while self._authorizations:
+            await asyncio.sleep(self._interval_seconds)
+            for caller in list(self._authorizations):
+                await self._reauthorize(caller)
 
-    async def _look_at(self, caller: Caller) -> None:
-        now: Caller | None = None
+    async def _reauthorize(self, caller: Caller) -> None:
+        refreshed: Caller | None = None
         try:
-            now = await self._gatekeeper.renew(caller)
+            refreshed = await self._authenticator.refresh(caller)
         except (UnauthorizedError, ForbiddenError):
             pass
         except TagstreamError:
-            return  # the database is away: asked again in a moment
-        for lease in list(self._leases.get(caller, ())):
-            if now is None or not lease.may(now):
-                lease.end()
+            return  # the database is unavailable: the next round checks again
+        for authorization in list(self._authorizations.get(caller, ())):
+            if refreshed is None or not authorization.is_allowed(refreshed):
+                authorization.revoke()

@@ -1,4 +1,4 @@
-"""The documents of the corpora, as large as ordinary ones: manifest 2.4 KB, config 8 KB."""
+"""The documents of the corpora, of ordinary size: manifest 2.4 KB, config 8 KB."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 IN_TOTO = "application/vnd.in-toto+json"
-LAYERS = 11
-LAYER_NAMES = 40
+LAYERS_PER_IMAGE = 11
+DISTINCT_LAYERS = 40
 PLATFORMS = (
     ("amd64", ""),
     ("arm64", "v8"),
@@ -26,22 +26,24 @@ PLATFORMS = (
 
 
 def digest_of(content: bytes) -> str:
+    """Return the sha256 digest of the content."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def pack(document: object) -> bytes:
+def encode_document(document: object) -> bytes:
+    """Encode a document as indented JSON."""
     return json.dumps(document, indent=2).encode()
 
 
 @cache
-def layer(number: int) -> bytes:
-    """A layer's content; what is in it matters to nobody."""
+def layer_content(number: int) -> bytes:
+    """Return the content of a layer; it has no meaning, only a digest."""
     return f"layer {number}".encode()
 
 
 @cache
 def _layer_descriptor(number: int) -> dict[str, object]:
-    content = layer(number)
+    content = layer_content(number)
     return {"mediaType": LAYER, "digest": digest_of(content), "size": len(content)}
 
 
@@ -57,20 +59,24 @@ def _config_text() -> str:
             "Labels": {f"org.example.label.{each}": f"value {each} " * 4 for each in range(30)},
             "WorkingDir": "BUILD",
         },
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(b"%d" % n) for n in range(LAYERS)]},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [digest_of(b"%d" % n) for n in range(LAYERS_PER_IMAGE)],
+        },
         "history": [
             {
                 "created": "2026-01-01T00:00:00Z",
-                "created_by": f"RUN /bin/sh -c build --step {each} --with 'what a step has to say'",
+                "created_by": f"RUN /bin/sh -c build --step {each} --with 'arguments of that step'",
                 "comment": "buildkit.dockerfile.v0",
             }
-            for each in range(LAYERS + 8)
+            for each in range(LAYERS_PER_IMAGE + 8)
         ],
     }
     return json.dumps(document)
 
 
 def make_config(architecture: str, build: str, variant: str = "") -> bytes:
+    """Build the config of an image; `build` makes it unique."""
     text = _config_text().replace("ARCHITECTURE", architecture).replace("BUILD", f"/{build}")
     if variant:
         text = text.replace('"os": "linux"', f'"os": "linux", "variant": "{variant}"')
@@ -78,9 +84,11 @@ def make_config(architecture: str, build: str, variant: str = "") -> bytes:
 
 
 def make_manifest(config: bytes, number: int) -> bytes:
-    """An image's manifest: eleven of the forty layers there are."""
-    layers = [_layer_descriptor((number + each) % LAYER_NAMES) for each in range(LAYERS)]
-    return pack(
+    """Build the manifest of an image with eleven of the forty layers."""
+    layers = [
+        _layer_descriptor((number + each) % DISTINCT_LAYERS) for each in range(LAYERS_PER_IMAGE)
+    ]
+    return encode_document(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -91,8 +99,9 @@ def make_manifest(config: bytes, number: int) -> bytes:
 
 
 def make_attestation(config: bytes, number: int) -> bytes:
-    content = _layer_descriptor(number % LAYER_NAMES)
-    return pack(
+    """Build the manifest of an attestation."""
+    content = _layer_descriptor(number % DISTINCT_LAYERS)
+    return encode_document(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -108,18 +117,22 @@ def make_attestation(config: bytes, number: int) -> bytes:
     )
 
 
-def descriptor(content: bytes, platform: tuple[str, str]) -> dict[str, object]:
+def manifest_descriptor(content: bytes, platform: tuple[str, str]) -> dict[str, object]:
+    """Build the descriptor of a manifest in an index."""
     architecture, variant = platform
-    told = {"architecture": architecture, "os": "linux"} | ({"variant": variant} if variant else {})
+    platform_entry = {"architecture": architecture, "os": "linux"} | (
+        {"variant": variant} if variant else {}
+    )
     return {
         "mediaType": MANIFEST,
         "digest": digest_of(content),
         "size": len(content),
-        "platform": told,
+        "platform": platform_entry,
     }
 
 
 def attestation_descriptor(content: bytes, subject: bytes) -> dict[str, object]:
+    """Build the descriptor of an attestation of `subject` in an index."""
     return {
         "mediaType": MANIFEST,
         "digest": digest_of(content),

@@ -1,4 +1,4 @@
-"""Imports against the real registry, beside what that registry itself can serve."""
+"""Measures imports from docker-registry, relative to the rate of that registry alone."""
 
 from __future__ import annotations
 
@@ -14,79 +14,104 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bench.bench_environment import HOME, MULTI_TAGS, SAME_TAGS, Databases, open_wire
-from bench.bench_report import Table
+from bench.bench_environment import (
+    MULTI_TAGS,
+    PROJECT_ROOT,
+    REPEATED_TAGS,
+    DatabaseFactory,
+    open_latency_proxy,
+)
+from bench.bench_report import ResultTable
 
-TAGSTREAM = Path(sys.executable).with_name("tagstream")
-LEAST_REQUESTS = 1 + MULTI_TAGS * (1 + 8 + 8 + 8)
-FAR = 20  # milliseconds
-CEILING = 32  # requests in flight that an operator may allow
-MANY = 10_000
-ORIGINAL_FAR, ORIGINAL_NEAR = 82.0, 8.8  # seconds that the original takes (`engine.md` 2)
-# Job rows, the calendar and their like change with every import, whatever it finds.
-CONTENT = ("images", "image_layers", "image_manifests", "image_sources", "sources")
-STREAM = ("tags", "tag_events", "image_streams")  # a job's own steps are changes too
+TAGSTREAM_COMMAND = Path(sys.executable).with_name("tagstream")
+MIN_REQUESTS = 1 + MULTI_TAGS * (1 + 8 + 8 + 8)
+LATENCY_MS = 20
+MAX_IN_FLIGHT = 32  # the maximum that an operator may allow
+LARGE_TAG_COUNT = 10_000
+# The same import by OpenShift's importer on the same machine, at 20 and at 0 ms.
+OPENSHIFT_LATENCY_SECONDS, OPENSHIFT_LOCAL_SECONDS = 82.0, 8.8
+# Tables that an unchanged import must not write. Rows of jobs and of the schedule change with
+# every import, whatever it finds.
+IMAGE_TABLES = ("images", "image_layers", "image_manifests", "image_sources", "sources")
+STREAM_TABLES = ("tags", "tag_events", "image_streams")
 
 
-class Imports:
-    """The registry under `port`, and what is asked of it, once it was listened to."""
+class ImportBench:
+    """Measures imports from the registry at `port`. `record_requests` runs first: others replay
+    them.
+    """
 
-    def __init__(self, table: Table, port: int, directory: Path) -> None:
+    def __init__(self, table: ResultTable, port: int, directory: Path) -> None:
         self._table = table
         self._port = port
-        self._list = directory / "requests"
+        self._request_log = directory / "requests"
         self._directory = directory
 
-    def listen(self, databases: Databases) -> None:
-        """What an import of `multi` asks, and a second import of `same`, by kind."""
-        asked = self._recorded(databases.make(), "multi", 1)
-        self._list.write_text("\n".join(asked))
+    def record_requests(self, databases: DatabaseFactory) -> None:
+        """Record the requests of an import of `multi` and of a second import of `repeated`, and
+        count them.
+        """
+        requests = self._run_recorded(databases.create(), "multi", 1)
+        self._request_log.write_text("\n".join(requests))
         add = self._table.add
-        kinds = Counter(_kind(line) for line in asked)
-        add("multi, first import: requests", len(asked), "", most=LEAST_REQUESTS)
-        add("… asked twice", len(asked) - len(set(asked)), "", most=0)
+        kinds = Counter(_request_kind(line) for line in requests)
+        add("multi, first import: requests", len(requests), "", most=MIN_REQUESTS)
+        add("… sent twice", len(requests) - len(set(requests)), "", most=0)
         for kind in ("GET tags", "GET manifests", "GET blobs"):
             add(f"… {kind} (multi)", kinds.pop(kind, 0))
         add("… of other kinds", sum(kinds.values()), "", most=0)
-        both = self._recorded(databases.make(), "same", 2)
-        lists = [place for place, line in enumerate(both) if _kind(line) == "GET tags"]
-        again = both[lists[-1] :]
-        kinds = Counter(_kind(line) for line in again)
-        add("same, first import: requests", lists[-1])
-        add("same, unchanged: requests", len(again), "", most=1 + SAME_TAGS)
-        add("… GET tags (same)", kinds["GET tags"], "", most=1)
-        add("… HEAD manifests (same)", kinds["HEAD manifests"], "", most=SAME_TAGS)
-        add("… GET manifests (same)", kinds["GET manifests"], "", most=0)
-        add("… GET blobs (same)", kinds["GET blobs"], "", most=0)
+        recorded = self._run_recorded(databases.create(), "repeated", 2)
+        tag_list_indexes = [
+            index for index, line in enumerate(recorded) if _request_kind(line) == "GET tags"
+        ]
+        second_import = recorded[tag_list_indexes[-1] :]
+        kinds = Counter(_request_kind(line) for line in second_import)
+        add("repeated, first import: requests", tag_list_indexes[-1])
+        add("repeated, unchanged: requests", len(second_import), "", most=1 + REPEATED_TAGS)
+        add("… GET tags (repeated)", kinds["GET tags"], "", most=1)
+        add("… HEAD manifests (repeated)", kinds["HEAD manifests"], "", most=REPEATED_TAGS)
+        add("… GET manifests (repeated)", kinds["GET manifests"], "", most=0)
+        add("… GET blobs (repeated)", kinds["GET blobs"], "", most=0)
 
-    def _recorded(self, database: str, repository: str, times: int) -> list[str]:
-        """The requests of an import, as they went over a wire."""
+    def _run_recorded(self, database: str, repository: str, times: int) -> list[str]:
+        """Return the requests of an import, as a proxy recorded them."""
         record = self._directory / "record"
-        with open_wire(self._port, 0, record) as wire:
-            run_imports(database, f"127.0.0.1:{wire}/{repository}", times=times)
+        with open_latency_proxy(self._port, 0, record) as proxy_port:
+            run_imports(database, f"127.0.0.1:{proxy_port}/{repository}", times=times)
         lines = record.read_text().splitlines()
         return [" ".join(line.split()[:2]) for line in lines if line.endswith("HTTP/1.1")]
 
-    def first(self, kind: str, databases: Databases) -> None:
-        """`multi` at no distance and at 20 ms, each right after what the registry serves.
+    def measure_first_import(self, kind: str, databases: DatabaseFactory) -> None:
+        """Measure `multi` at 0 and at 20 ms, each right after a replay of the same requests.
 
-        At 20 ms also with the operator's ceiling of requests in flight, not just the default.
+        At 20 ms also with the maximum of requests in flight, not only the default.
         """
-        near = self._pair(self._port, f"multi at 0 ms, {kind}", databases.make())
-        self._table.add(
-            f"… to the original's {ORIGINAL_NEAR} s ({kind})", near / ORIGINAL_NEAR, "", most=0.6
+        local_seconds = self._measure_against_replay(
+            self._port, f"multi at 0 ms, {kind}", databases.create()
         )
-        with open_wire(self._port, FAR) as wire:
-            far = self._pair(wire, f"multi at {FAR} ms, {kind}", databases.make())
-            name = f"multi at {FAR} ms, {CEILING} in flight, {kind}"
-            widest = self._pair(wire, name, databases.make(), least=0.8, in_flight=CEILING)
-        original = f"to the original's {ORIGINAL_FAR:.0f} s ({kind})"
-        self._table.add(f"… {original}", far / ORIGINAL_FAR, "")
         self._table.add(
-            f"… with {CEILING} in flight {original}", widest / ORIGINAL_FAR, most=1 / 16
+            f"… ratio to OpenShift's {OPENSHIFT_LOCAL_SECONDS} s ({kind})",
+            local_seconds / OPENSHIFT_LOCAL_SECONDS,
+            "",
+            most=0.6,
+        )
+        with open_latency_proxy(self._port, LATENCY_MS) as proxy_port:
+            latency_seconds = self._measure_against_replay(
+                proxy_port, f"multi at {LATENCY_MS} ms, {kind}", databases.create()
+            )
+            name = f"multi at {LATENCY_MS} ms, {MAX_IN_FLIGHT} in flight, {kind}"
+            max_in_flight_seconds = self._measure_against_replay(
+                proxy_port, name, databases.create(), least=0.8, in_flight=MAX_IN_FLIGHT
+            )
+        label = f"ratio to OpenShift's {OPENSHIFT_LATENCY_SECONDS:.0f} s ({kind})"
+        self._table.add(f"… {label}", latency_seconds / OPENSHIFT_LATENCY_SECONDS, "")
+        self._table.add(
+            f"… with {MAX_IN_FLIGHT} in flight, {label}",
+            max_in_flight_seconds / OPENSHIFT_LATENCY_SECONDS,
+            most=1 / 16,
         )
 
-    def _pair(
+    def _measure_against_replay(
         self,
         port: int,
         name: str,
@@ -96,97 +121,124 @@ class Imports:
         in_flight: int = 16,
     ) -> float:
         add = self._table.add
-        own = min(replay(port, connections, self._list) for connections in (32, 64))
+        replay_seconds = min(
+            replay_requests(port, connections, self._request_log) for connections in (32, 64)
+        )
         record = run_imports(database, f"127.0.0.1:{port}/multi", in_flight=in_flight)[0]
-        add(f"{name}: the registry's own", own, "s")
+        add(f"{name}: registry alone", replay_seconds, "s")
         add(f"{name}: wall", record["wall"], "s")
-        add(f"{name}: of the registry's own rate", own / record["wall"], "", least=least)
+        rate_ratio = replay_seconds / record["wall"]
+        add(f"{name}: rate relative to registry alone", rate_ratio, "", least=least)
         add(f"{name}: CPU", record["cpu"], "s")
         add(f"{name}: peak memory", record["peak"], "MiB", most=150)
         return float(record["wall"])
 
-    def again(self, kind: str, databases: Databases) -> None:
-        """`same`, unchanged: what it writes and how long it takes."""
-        first, second = run_imports(databases.make(), f"127.0.0.1:{self._port}/same", times=2)
+    def measure_unchanged_import(self, kind: str, databases: DatabaseFactory) -> None:
+        """Measure a second import of `repeated`, where nothing changed: its writes and duration."""
+        first, second = run_imports(databases.create(), f"127.0.0.1:{self._port}/repeated", times=2)
         add = self._table.add
         writes = second["writes"]
-        add(f"same, first import, {kind}: wall", first["wall"], "s")
-        add(f"same, unchanged, {kind}: wall", second["wall"], "s")
-        add(f"… writes to images ({kind})", sum(writes.get(name, 0) for name in CONTENT), most=0)
-        add(f"… writes to streams ({kind})", sum(writes.get(name, 0) for name in STREAM), most=0)
+        add(f"repeated, first import, {kind}: wall", first["wall"], "s")
+        add(f"repeated, unchanged, {kind}: wall", second["wall"], "s")
+        add(
+            f"… writes to images ({kind})",
+            sum(writes.get(name, 0) for name in IMAGE_TABLES),
+            most=0,
+        )
+        add(
+            f"… writes to streams ({kind})",
+            sum(writes.get(name, 0) for name in STREAM_TABLES),
+            most=0,
+        )
 
-    def command(self) -> None:
-        """The command: its help, and one tag imported by it from nothing."""
-        help_times = [_timed("--help")[0] for _ in range(5)]
+    def measure_command(self) -> None:
+        """Measure the command: its help, and the import of one tag into an empty data directory."""
+        help_times = [_time_command("--help")[0] for _ in range(5)]
         add = self._table.add
         add("tagstream --help: wall", statistics.median(help_times), "s", most=0.3)
-        tag = self._directory / "tag"
-        with open_wire(self._port, 0, tag) as wire, tempfile.TemporaryDirectory() as home:
-            wall, _ = _timed("import", f"127.0.0.1:{wire}/single:v1.7", home=home)
-            lines = tag.read_text().splitlines()
-        asked = [" ".join(line.split()[:2]) for line in lines if line.endswith("HTTP/1.1")]
-        tag.write_text("\n".join(asked))
-        own = replay(self._port, 1, tag)
-        add("tagstream import of one tag, cold: beyond the registry", wall - own, "s", most=1.5)
+        tag_requests = self._directory / "tag"
+        with (
+            open_latency_proxy(self._port, 0, tag_requests) as proxy_port,
+            tempfile.TemporaryDirectory() as work_dir,
+        ):
+            wall, _ = _time_command(
+                "import", f"127.0.0.1:{proxy_port}/single:v1.7", data_dir=work_dir
+            )
+            lines = tag_requests.read_text().splitlines()
+        requests = [" ".join(line.split()[:2]) for line in lines if line.endswith("HTTP/1.1")]
+        tag_requests.write_text("\n".join(requests))
+        replay_seconds = replay_requests(self._port, 1, tag_requests)
+        add(
+            "tagstream import of one tag, cold: without the registry's time",
+            wall - replay_seconds,
+            "s",
+            most=1.5,
+        )
 
 
-def measure_memory(table: Table, stub: int, databases: Databases) -> None:
-    """A worker with very many tags, and one with many imports, against the stub."""
+def measure_memory(table: ResultTable, stub: int, databases: DatabaseFactory) -> None:
+    """Measure a worker that imports 10,000 tags, and one that runs 20 imports, against the stub."""
     host = f"127.0.0.1:{stub}"
-    large = run_imports(databases.make(), f"{host}/many-{MANY}")[0]
-    table.add(f"{MANY:,} tags: requests", large["requests"])
-    table.add(f"{MANY:,} tags: wall", large["wall"], "s")
-    table.add(f"{MANY:,} tags: CPU", large["cpu"], "s")
-    table.add(f"{MANY:,} tags: peak memory", large["peak"], "MiB", most=150)
-    small = run_imports(databases.make(), *(f"{host}/few{each}-200" for each in range(20)))
-    table.add("20 imports of 200 tags: memory after the 10th", small[9]["resident"], "MiB")
-    table.add("… after the 20th", small[19]["resident"], "MiB")
-    grown = small[19]["resident"] - small[9]["resident"]
+    large_import = run_imports(databases.create(), f"{host}/many-{LARGE_TAG_COUNT}")[0]
+    table.add(f"{LARGE_TAG_COUNT:,} tags: requests", large_import["requests"])
+    table.add(f"{LARGE_TAG_COUNT:,} tags: wall", large_import["wall"], "s")
+    table.add(f"{LARGE_TAG_COUNT:,} tags: CPU", large_import["cpu"], "s")
+    table.add(f"{LARGE_TAG_COUNT:,} tags: peak memory", large_import["peak"], "MiB", most=150)
+    small_imports = run_imports(
+        databases.create(), *(f"{host}/few{each}-200" for each in range(20))
+    )
+    table.add("20 imports of 200 tags: memory after the 10th", small_imports[9]["resident"], "MiB")
+    table.add("… after the 20th", small_imports[19]["resident"], "MiB")
+    grown = small_imports[19]["resident"] - small_imports[9]["resident"]
     table.add("… grown from the 10th to the 20th", grown, "MiB", most=2)
 
 
 def run_imports(
     database: str, *references: str, times: int = 1, in_flight: int = 16
 ) -> list[dict[str, Any]]:
-    more = ("--times", str(times), "--in-flight", str(in_flight))
-    told = _output("bench.importing.import_runner", database, *references, *more)
-    records: list[dict[str, Any]] = json.loads(told)
+    """Run imports in a process of their own and return its records."""
+    options = ("--times", str(times), "--in-flight", str(in_flight))
+    output = _run_module("bench.importing.import_runner", database, *references, *options)
+    records: list[dict[str, Any]] = json.loads(output)
     return records
 
 
-def replay(port: int, connections: int, requests: Path) -> float:
-    return float(_output("bench.importing.raw_client", str(port), str(connections), str(requests)))
+def replay_requests(port: int, connections: int, requests: Path) -> float:
+    """Replay recorded requests with the raw client and return the seconds that they took."""
+    return float(
+        _run_module("bench.importing.raw_client", str(port), str(connections), str(requests))
+    )
 
 
-def _output(module: str, *words: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=HOME,
+def _run_module(module: str, *arguments: str) -> str:
+    completed = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=PROJECT_ROOT,
         check=False,
         stdout=subprocess.PIPE,
         text=True,
     )
-    if ended.returncode:
-        raise SystemExit(f"bench: {module} {' '.join(words)} ended with {ended.returncode}")
-    return ended.stdout
+    if completed.returncode:
+        raise SystemExit(f"bench: {module} {' '.join(arguments)} ended with {completed.returncode}")
+    return completed.stdout
 
 
-def _timed(*words: str, home: str = "") -> tuple[float, float]:
-    """Wall and CPU seconds of the command."""
+def _time_command(*arguments: str, data_dir: str = "") -> tuple[float, float]:
+    """Return wall and CPU seconds of a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(
-        [TAGSTREAM, *words],
+        [TAGSTREAM_COMMAND, *arguments],
         check=True,
         capture_output=True,
-        env={**os.environ, "TAGSTREAM_DATA_DIR": home} if home else None,
+        env={**os.environ, "TAGSTREAM_DATA_DIR": data_dir} if data_dir else None,
     )
-    wall = time.perf_counter() - began
+    wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, spent
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, cpu
 
 
-def _kind(line: str) -> str:
+def _request_kind(line: str) -> str:
     method, target = line.split()
     return f"{method} {target.partition('?')[0].split('/')[-2]}"

@@ -1,10 +1,10 @@
-"""Imports in a process of their own, so that its time and memory are nobody else's.
+"""Runs imports in a process of their own, so that time and memory of that process are the imports'.
 
     python -m bench.importing.import_runner DATABASE_URL REFERENCE... [--times 1]
 
 Each reference is a whole repository, imported with all platforms into a stream of its name. The
-work is the worker's own, from the job's row to the committed transaction. Prints, as JSON, one
-record for each import.
+code is that of the worker, from the job's row to the committed transaction. Prints one record for
+each import, as JSON.
 """
 
 from __future__ import annotations
@@ -21,92 +21,96 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import Connection, event
 
-from cli.import_request import Wish, build_request
+from cli.import_request import ImportOptions, build_job_request
 from models.config.settings import Settings
-from models.job_types import Lane
-from models.store.database.session import open_engine, transaction, upgrade
+from models.job_types import Priority
+from models.store.database.session import open_engine, transaction, upgrade_database
 from models.store.jobs.job_store import create_job
-from models.telemetry.log_setup import configure_logs
-from worker.celery_app import build_app
+from models.telemetry.log_setup import configure_logging
+from worker.celery_app import build_celery_app
 from worker.imports.importer import run_import
-from worker.job_queue import read_job, utc_now
-from worker.worker_context import Runtime, open_runtime
+from worker.job_queue import load_existing_job, utc_now
+from worker.worker_context import WorkerContext, open_worker_context
 
-WRITES = ("INSERT", "UPDATE", "DELETE")
+WRITE_STATEMENTS = ("INSERT", "UPDATE", "DELETE")
 
 
 def main() -> None:
+    """Run the imports of the command line and print their records."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("database")
     parser.add_argument("references", nargs="+")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--in-flight", type=int, default=16)
-    chosen = parser.parse_args()
-    configure_logs("ERROR", "console", quiet=False)
-    with tempfile.TemporaryDirectory() as home:
+    args = parser.parse_args()
+    configure_logging("ERROR", "console", quiet=False)
+    with tempfile.TemporaryDirectory() as data_dir:
         settings = Settings(
-            data_dir=Path(home),
-            database_url=SecretStr(chosen.database),
-            registry_concurrency=chosen.in_flight,
+            data_dir=Path(data_dir),
+            database_url=SecretStr(args.database),
+            registry_concurrency=args.in_flight,
         )
-        build_app(settings)  # a worker has Celery in memory
+        build_celery_app(settings)  # a worker has Celery in memory, so this process has it too
         engine = open_engine(settings.effective_database_url)
-        upgrade(engine)
-        with open_runtime(settings, engine=engine) as runtime:
+        upgrade_database(engine)
+        with open_worker_context(settings, engine=engine) as context:
             records = [
-                run(runtime, reference)
-                for reference in chosen.references
-                for _ in range(chosen.times)
+                run_one(context, reference)
+                for reference in args.references
+                for _ in range(args.times)
             ]
     print(json.dumps(records))
 
 
-def run(runtime: Runtime, reference: str) -> dict[str, object]:
+def run_one(context: WorkerContext, reference: str) -> dict[str, object]:
+    """Run one import and return its measures: seconds, requests, writes by table, memory in MiB."""
     stream = reference.rpartition("/")[2]
-    wish = Wish(reference, to=stream, whole=True, import_mode="PreserveOriginal")
-    request = build_request(wish, user="bench")
-    assert request.lane is Lane.BULK
-    with transaction(runtime.engine) as session:
+    desired = ImportOptions(reference, to=stream, all_tags=True, import_mode="PreserveOriginal")
+    request = build_job_request(desired, user="bench")
+    assert request.priority is Priority.BULK
+    with transaction(context.engine) as session:
         job = create_job(session, request, now=utc_now())
-    sent, spent = runtime.client.exchange.sent, time.process_time()
-    writes, stop = count_writes(runtime)
-    began = time.perf_counter()
-    run_import(job.id, runtime)
-    wall, cpu = time.perf_counter() - began, time.process_time() - spent
-    stop()
-    job = read_job(runtime.engine, job.id)
+    sent, spent = context.client.exchange.sent_count, time.process_time()
+    writes, stop_counting = count_writes(context)
+    started = time.perf_counter()
+    run_import(job.id, context)
+    wall, cpu = time.perf_counter() - started, time.process_time() - spent
+    stop_counting()
+    job = load_existing_job(context.engine, job.id)
     assert job.result.error is None, job.result.error
     assert job.result.listing is None, job.result.listing
-    assert job.result.failed == 0, job.result
+    assert job.result.tags_failed == 0, job.result
     gc.collect()
     return {
         "wall": wall,
         "cpu": cpu,
-        "requests": runtime.client.exchange.sent - sent,
-        "imported": job.result.imported,
-        "changed": job.result.changed,
+        "requests": context.client.exchange.sent_count - sent,
+        "imported": job.result.tags_imported,
+        "changed": job.result.tags_changed,
         "writes": dict(writes),
-        "peak": read_status("VmHWM"),
-        "resident": read_status("VmRSS"),
+        "peak": read_process_status("VmHWM"),
+        "resident": read_process_status("VmRSS"),
     }
 
 
-def count_writes(runtime: Runtime) -> tuple[Counter[str], Callable[[], None]]:
-    """Statements that change a table, by table, until the second value is called."""
-    found: Counter[str] = Counter()
+def count_writes(context: WorkerContext) -> tuple[Counter[str], Callable[[], None]]:
+    """Count writing statements by table, until the returned function is called."""
+    counts: Counter[str] = Counter()
 
-    def note(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        words = statement.split(maxsplit=3)
-        if words[0] in WRITES:
-            table = words[1] if words[0] == "UPDATE" else words[2]
-            found[table.partition("(")[0]] += 1
+    def count_statement(
+        _connection: Connection, _cursor: object, statement: str, *_: object
+    ) -> None:
+        tokens = statement.split(maxsplit=3)
+        if tokens[0] in WRITE_STATEMENTS:
+            table = tokens[1] if tokens[0] == "UPDATE" else tokens[2]
+            counts[table.partition("(")[0]] += 1
 
-    event.listen(runtime.engine, "before_cursor_execute", note)
-    return found, lambda: event.remove(runtime.engine, "before_cursor_execute", note)
+    event.listen(context.engine, "before_cursor_execute", count_statement)
+    return counts, lambda: event.remove(context.engine, "before_cursor_execute", count_statement)
 
 
-def read_status(name: str) -> float:
-    """MiB, by the kernel's account of this process."""
+def read_process_status(name: str) -> float:
+    """Return a memory figure of this process in MiB, from /proc/self/status."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name):
             return int(line.split()[1]) / 1024

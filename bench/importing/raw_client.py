@@ -1,9 +1,9 @@
-"""The fastest client at hand, as the yardstick: it writes requests, skips over answers, and
-verifies, parses and keeps nothing.
+"""The fastest client, as the reference: it sends requests and skips over the responses.
 
     python -m bench.importing.raw_client PORT CONNECTIONS FILE
 
-FILE holds a request a line, "METHOD /path". Prints the seconds that all of them took.
+It verifies, parses and stores nothing. FILE has one request a line, "METHOD /path". Prints the
+seconds that all of them took.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import cast
 
 import uvloop
 
-ACCEPT = (
+ACCEPT_HEADER = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.docker.distribution.manifest.v2+json, */*"
 )
 
 
-class Connection(asyncio.Protocol):
-    """Keeps one request in flight until there are no more."""
+class ReplayConnection(asyncio.Protocol):
+    """A connection that keeps one request in flight until there are no more."""
 
     def __init__(self, requests: Iterator[bytes], done: asyncio.Future[None]) -> None:
         self._requests = requests
@@ -33,21 +33,21 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_head = False
         self._head = b""
-        self._left = 0
+        self._remaining_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._next()
+        self._send_next()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._done.done():
             self._done.set_exception(error or ConnectionError("closed early"))
 
     def data_received(self, data: bytes) -> None:
-        if self._left:
-            self._left -= len(data)
-            if self._left <= 0:
-                self._next()
+        if self._remaining_bytes:
+            self._remaining_bytes -= len(data)
+            if self._remaining_bytes <= 0:
+                self._send_next()
             return
         self._head += data
         end = self._head.find(b"\r\n\r\n")
@@ -60,11 +60,11 @@ class Connection(asyncio.Protocol):
         start = head.find(b"content-length:")
         length = int(head[start + 15 :].split(b"\r", 1)[0])
         self._head = b""
-        self._left = 0 if self._is_head else length - rest
-        if self._left <= 0:
-            self._next()
+        self._remaining_bytes = 0 if self._is_head else length - rest
+        if self._remaining_bytes <= 0:
+            self._send_next()
 
-    def _next(self) -> None:
+    def _send_next(self) -> None:
         assert self._transport is not None
         request = next(self._requests, None)
         if request is None:
@@ -77,22 +77,28 @@ class Connection(asyncio.Protocol):
 
 
 async def replay(port: int, connections: int, lines: list[str]) -> float:
-    """The seconds that these requests take."""
+    """Send the requests and return the seconds that they took."""
     requests = iter(
         [
-            f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {ACCEPT}\r\n\r\n".encode()
+            f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {ACCEPT_HEADER}\r\n\r\n".encode()
             for line in lines
         ]
     )
     loop = asyncio.get_running_loop()
-    ends = [loop.create_future() for _ in range(min(connections, len(lines)))]
-    began = time.perf_counter()
-    for end in ends:
-        await loop.create_connection(lambda end=end: Connection(requests, end), "127.0.0.1", port)
-    await asyncio.gather(*ends)
-    return time.perf_counter() - began
+    finished = [loop.create_future() for _ in range(min(connections, len(lines)))]
+    started = time.perf_counter()
+    for finished_future in finished:
+        await loop.create_connection(
+            lambda end=finished_future: ReplayConnection(requests, end), "127.0.0.1", port
+        )
+    await asyncio.gather(*finished)
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
-    where, number, file = sys.argv[1:]
-    print(uvloop.run(replay(int(where), int(number), Path(file).read_text().splitlines())))
+    port_arg, connections_arg, request_file = sys.argv[1:]
+    print(
+        uvloop.run(
+            replay(int(port_arg), int(connections_arg), Path(request_file).read_text().splitlines())
+        )
+    )

@@ -1,9 +1,9 @@
-"""What the store carries: images a second, a large stream saved, a long history opened.
+"""Measures the store: images saved a second, a large stream, and a long history.
 
     python -m bench.importing.store_bench [DATABASE_URL] [--images 5000] [--events 100000]
 
-Without a URL it measures SQLite in a temporary directory. A PostgreSQL database should be an
-empty one made for this. Each figure is the median of its rounds.
+Without a URL it measures SQLite in a temporary directory. A PostgreSQL database must be empty. Each
+figure is the median of its rounds.
 """
 
 from __future__ import annotations
@@ -31,102 +31,106 @@ from models.resources.stream import (
     TagEvent,
     TagReference,
 )
-from models.store.database.session import open_engine, transaction, upgrade
+from models.store.database.session import open_engine, transaction, upgrade_database
 from models.store.images.image_store import save_images
 from models.store.streams.stream_store import load_stream, save_stream
-from models.store.streams.tag_histories import event_at
+from models.store.streams.tag_histories import load_event_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LAYERS = 11  # with the image itself, twelve rows
+IMAGE_LAYERS = 11  # with the image itself, twelve rows
 ROUNDS = 5
 TAGS = 10
-OCI = "application/vnd.oci.image.manifest.v1+json"
-TAR = "application/vnd.oci.image.layer.v1.tar+gzip"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 def main() -> None:
+    """Measure the database of the command line and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("url", nargs="?")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--events", type=int, default=100_000)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        engine = open_engine(chosen.url or f"sqlite:///{Path(home) / 'bench.db'}")
-        upgrade(engine)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        engine = open_engine(args.url or f"sqlite:///{Path(directory) / 'bench.db'}")
+        upgrade_database(engine)
         print(f"{engine.dialect.name}")
-        measure_images(engine, chosen.images)
+        measure_images(engine, args.images)
         measure_large_stream(engine, 10_000)
-        measure_open(engine, chosen.events)
+        measure_history(engine, args.events)
         engine.dispose()
 
 
-def measure_images(engine: Engine, number: int) -> None:
-    """Images of twelve rows, in transactions as large as an import of that many tags."""
+def measure_images(engine: Engine, image_count: int) -> None:
+    """Measure saving images of twelve rows, in transactions as large as an import of that many
+    tags.
+    """
     names = count()
     rates = []
     for _ in range(ROUNDS):
-        batch = [make_image(next(names)) for _ in range(number // ROUNDS)]
-        seconds = timed(lambda batch=batch: store_images(engine, batch))
+        batch = [make_image(next(names)) for _ in range(image_count // ROUNDS)]
+        seconds = time_action(lambda batch=batch: save_bench_images(engine, batch))
         rates.append(len(batch) / seconds)
     print(f"  images stored a second        {statistics.median(rates):10,.0f}")
 
 
 def measure_large_stream(engine: Engine, tags: int) -> None:
-    """A stream of many tags: created, opened, and given an event for each tag."""
+    """Measure a stream of many tags: created, loaded, and given an event for each tag."""
     new = make_stream("large", tags, 1)
-    created = timed(lambda: store_stream(engine, None, new))
-    opened = timed_median(lambda: open_stream(engine, "large"))
-    old = open_stream(engine, "large")
-    moved = with_events(old)
-    updated = timed(lambda: store_stream(engine, old, moved))
+    created = time_action(lambda: save_bench_stream(engine, None, new))
+    loaded = median_time(lambda: load_bench_stream(engine, "large"))
+    old = load_bench_stream(engine, "large")
+    with_new_events = with_events(old)
+    updated = time_action(lambda: save_bench_stream(engine, old, with_new_events))
     print(f"  {tags:,} tags created, seconds  {created:10.3f}")
-    print(f"  … opened, seconds             {opened:10.3f}")
+    print(f"  … loaded, seconds             {loaded:10.3f}")
     print(f"  … an event for each, seconds  {updated:10.3f}")
 
 
-def measure_open(engine: Engine, events: int) -> None:
-    """Ten tags with one event each, and with very many: opening either should cost the same."""
-    store_stream(engine, None, make_stream("short", TAGS, 1))
-    first = make_stream("long", TAGS, 1)
-    store_stream(engine, None, first)
-    each = events // TAGS
-    for start in range(1, each, 10_000):
-        old = open_stream(engine, "long")
-        grown = with_events(old, min(10_000, each - start), start)
-        store_stream(engine, old, grown)
-    short = timed_median(lambda: open_stream(engine, "short"), 200)
-    long = timed_median(lambda: open_stream(engine, "long"), 200)
-    print(f"  opened with {TAGS} events, ms      {short * 1000:10.3f}")
-    print(f"  opened with {events:,} events, ms {long * 1000:10.3f}   ratio {long / short:.2f}")
-    moment = NOW + timedelta(seconds=each // 2)
-    then = timed_median(lambda: event_then(engine, moment), 200)
-    print(f"  what a tag meant then, ms     {then * 1000:10.3f}")
+def measure_history(engine: Engine, events: int) -> None:
+    """Measure loading ten tags with one event each and with very many: the cost should be equal."""
+    save_bench_stream(engine, None, make_stream("short", TAGS, 1))
+    base_stream = make_stream("long", TAGS, 1)
+    save_bench_stream(engine, None, base_stream)
+    events_per_tag = events // TAGS
+    for start in range(1, events_per_tag, 10_000):
+        old = load_bench_stream(engine, "long")
+        with_more_events = with_events(old, min(10_000, events_per_tag - start), start)
+        save_bench_stream(engine, old, with_more_events)
+    short_seconds = median_time(lambda: load_bench_stream(engine, "short"), 200)
+    long_seconds = median_time(lambda: load_bench_stream(engine, "long"), 200)
+    print(f"  loaded with {TAGS} events, ms      {short_seconds * 1000:10.3f}")
+    print(f"  loaded with {events:,} events, ms {long_seconds * 1000:10.3f}", end="")
+    print(f"   ratio {long_seconds / short_seconds:.2f}")
+    past_time = NOW + timedelta(seconds=events_per_tag // 2)
+    event_at_seconds = median_time(lambda: read_past_event(engine, past_time), 200)
+    print(f"  image of a tag at a time, ms  {event_at_seconds * 1000:10.3f}")
 
 
-def store_images(engine: Engine, images: list[PackedImage]) -> None:
+def save_bench_images(engine: Engine, images: list[PackedImage]) -> None:
     with transaction(engine) as session:
         save_images(session, images, now=NOW)
 
 
-def store_stream(engine: Engine, old: ImageStream | None, new: ImageStream) -> None:
+def save_bench_stream(engine: Engine, old: ImageStream | None, new: ImageStream) -> None:
     with transaction(engine) as session:
         save_stream(session, old, new, now=NOW)
 
 
-def open_stream(engine: Engine, name: str) -> ImageStream:
+def load_bench_stream(engine: Engine, name: str) -> ImageStream:
     with transaction(engine, write=False) as session:
         stream = load_stream(session, "bench", name)
     assert stream is not None
     return stream
 
 
-def event_then(engine: Engine, moment: datetime) -> None:
+def read_past_event(engine: Engine, past_time: datetime) -> None:
     with transaction(engine, write=False) as session:
-        assert event_at(session, "bench", "long", "tag-00003", moment) is not None
+        assert load_event_at(session, "bench", "long", "tag-00003", past_time) is not None
 
 
 def make_image(number: int, annotations: Mapping[str, str] | None = None) -> PackedImage:
-    """An image whose metadata has the size of an ordinary one's, some 3 KB."""
+    """Build an image with metadata of ordinary size, some 3 KB."""
     metadata = {
         "kind": "DockerImage",
         "apiVersion": "image.openshift.io/1.0",
@@ -139,8 +143,8 @@ def make_image(number: int, annotations: Mapping[str, str] | None = None) -> Pac
         },
     }
     layers = [
-        ImageLayer(name=digest(f"layer {number % 50} {each}"), size=10_000, media_type=TAR)
-        for each in range(LAYERS)
+        ImageLayer(name=digest(f"layer {number % 50} {each}"), size=10_000, media_type=LAYER_TYPE)
+        for each in range(IMAGE_LAYERS)
     ]
     name = digest(f"image {number}")
     return pack_image(
@@ -149,14 +153,14 @@ def make_image(number: int, annotations: Mapping[str, str] | None = None) -> Pac
             docker_image_reference=f"quay.io/bench/app@{name}",
             docker_image_metadata=metadata,
             docker_image_layers=layers,
-            docker_image_manifest_media_type=OCI,
+            docker_image_manifest_media_type=MANIFEST_TYPE,
         )
     )
 
 
 def make_stream(name: str, tags: int, events: int) -> ImageStream:
     names = [f"tag-{number:05}" for number in range(tags)]
-    wishes = [
+    spec_tags = [
         TagReference(
             name=tag,
             generation=1,
@@ -167,7 +171,7 @@ def make_stream(name: str, tags: int, events: int) -> ImageStream:
     histories = [NamedTagEventList(tag=tag, items=make_events(tag, events, 0)) for tag in names]
     return ImageStream(
         metadata=ObjectMeta(name=name, namespace="bench", generation=1),
-        spec=ImageStreamSpec(tags=wishes),
+        spec=ImageStreamSpec(tags=spec_tags),
         status=ImageStreamStatus(tags=histories),
     )
 
@@ -181,33 +185,33 @@ def with_events(stream: ImageStream, more: int = 1, start: int = 1) -> ImageStre
 
 
 def make_events(tag: str, number: int, start: int) -> list[TagEvent]:
-    """Newest first, a second apart."""
-    made = []
-    for place in range(start + number - 1, start - 1, -1):
-        image = digest(f"{tag} {place}")
-        made.append(
+    """Build events, newest first, one second apart."""
+    events = []
+    for position in range(start + number - 1, start - 1, -1):
+        image = digest(f"{tag} {position}")
+        events.append(
             TagEvent(
-                created=NOW + timedelta(seconds=place),
+                created=NOW + timedelta(seconds=position),
                 docker_image_reference=f"quay.io/bench/app@{image}",
                 image=image,
-                generation=place + 1,
+                generation=position + 1,
             )
         )
-    return made
+    return events
 
 
 def digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def time_action(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
     action()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
-def timed_median(action: Callable[[], object], rounds: int = ROUNDS) -> float:
-    return statistics.median(timed(action) for _ in range(rounds))
+def median_time(action: Callable[[], object], rounds: int = ROUNDS) -> float:
+    return statistics.median(time_action(action) for _ in range(rounds))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Unchanged checks from end to end: beat, Redis, one worker process, PostgreSQL, and a registry.
+"""Measures unchanged checks from end to end: beat, Redis, one worker process, PostgreSQL, a
+registry.
 
-Rows come due evenly, somewhat faster than they should be looked at; and once all at one moment, as
-after an outage. The rate is theirs from the first turn to the last row that was settled, so it
-holds ticks, claims, messages, requests and statements.
+Rows come due evenly, somewhat faster than the target rate, and once all at the same time, as after
+an outage. The rate counts from the first due time to the last settled row, so it includes ticks,
+claims, messages, requests and statements.
 """
 
 from __future__ import annotations
@@ -17,192 +18,224 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy import Engine, text
 
-from bench.bench_environment import Databases, Publisher, open_plain_registry, open_stub
-from bench.bench_report import Table
+from bench.bench_environment import CorpusPublisher, DatabaseFactory, open_empty_registry, open_stub
+from bench.bench_report import ResultTable
 from bench.importing import corpus_documents
-from bench.importing.import_bench import replay
-from bench.importing.stub_registry import HOSTS, config_of
-from bench.scheduling.role_processes import Roles, family_seconds
+from bench.importing.import_bench import replay_requests
+from bench.importing.stub_registry import HOST_COUNT, make_registered_config
+from bench.scheduling.role_processes import RoleProcesses, process_tree_cpu_seconds
 from bench.scheduling.schedule_rows import fill_sources
 from bench.serving.server_processes import cpu_seconds
 from models.reference import Reference
-from models.streams.imports.import_outcome import Target
-from worker.job_queue import moment
+from models.streams.imports.import_outcome import ImportTarget
+from worker.job_queue import precise_utc_now
 
-REAL, FREE, BACKLOG = 20_000, 90_000, 40_000
-IMAGES = 50
-LEAST_PART, LEAST_RATE = 0.85, 2500.0
-FASTER = 1.2  # than they should be looked at, rows come due
-PATIENCE = 300.0
+REGISTRY_ROWS, STUB_ROWS, BACKLOG_ROWS = 20_000, 90_000, 40_000
+DISTINCT_IMAGES = 50
+MIN_RATE_RATIO, MIN_CHECK_RATE = 0.85, 2500.0
+DUE_RATE_FACTOR = 1.2  # rows come due at this multiple of the target rate
+CHECKS_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How the looks at all rows went, in seconds of wall and of each one's processor."""
+class CheckRun:
+    """The checks of all rows: wall seconds, and CPU seconds of each process."""
 
     seconds: float
-    spent: dict[str, float]
-    others: int  # rows that came out otherwise than unchanged
+    cpu_seconds_by_process: dict[str, float]
+    not_unchanged: int  # rows with any outcome but unchanged
 
 
 def measure_checks(
-    table: Table, databases: Databases, home: Path, *, real: int = REAL, free: int = FREE
+    table: ResultTable,
+    databases: DatabaseFactory,
+    work_dir: Path,
+    *,
+    registry_rows: int = REGISTRY_ROWS,
+    stub_rows: int = STUB_ROWS,
 ) -> None:
-    _against_registry(table, databases, home, real)
-    _against_stub(table, databases, home, free, rate=FASTER * LEAST_RATE)
-    _against_stub(table, databases, home, min(free, BACKLOG), rate=0.0)
+    """Measure checks against docker-registry and against the stub: evenly due, and all at once."""
+    _measure_with_registry(table, databases, work_dir, registry_rows)
+    _measure_with_stub(table, databases, work_dir, stub_rows, rate=DUE_RATE_FACTOR * MIN_CHECK_RATE)
+    _measure_with_stub(table, databases, work_dir, min(stub_rows, BACKLOG_ROWS), rate=0.0)
 
 
-def _against_registry(table: Table, databases: Databases, home: Path, count: int) -> None:
-    with open_plain_registry() as registry:
-        digests = asyncio.run(_publish(registry.url, count))
+def _measure_with_registry(
+    table: ResultTable, databases: DatabaseFactory, work_dir: Path, count: int
+) -> None:
+    with open_empty_registry() as registry:
+        digests = asyncio.run(_publish_tags(registry.url, count))
         names = [f"check-{number:05}" for number in range(count)]
-        requests = home / "heads"
+        requests = work_dir / "heads"
         requests.write_text("\n".join(f"HEAD /v2/checks/manifests/{name}" for name in names))
         host = f"127.0.0.1:{registry.port}"
         sources = [
-            _source(f"{host}/checks:{name}", digests[number % IMAGES])
+            _build_source(f"{host}/checks:{name}", digests[number % DISTINCT_IMAGES])
             for number, name in enumerate(names)
         ]
-        own = min(replay(registry.port, connections, requests) for connections in (32, 64))
-        rate = FASTER * LEAST_PART * count / own
-        told = run_checks(databases, home, [host], sources, registry.pid, rate=rate)
-        own = min(own, replay(registry.port, 32, requests))
+        replay_seconds = min(
+            replay_requests(registry.port, connections, requests) for connections in (32, 64)
+        )
+        rate = DUE_RATE_FACTOR * MIN_RATE_RATIO * count / replay_seconds
+        run = run_checks(databases, work_dir, [host], sources, registry.pid, rate=rate)
+        replay_seconds = min(replay_seconds, replay_requests(registry.port, 32, requests))
     name = f"{count:,} unchanged tags in docker-registry"
-    table.add(f"{name}: the registry's own rate", count / own, "HEAD/s")
-    part = _add(table, name, told, count) * own / count
-    table.add(f"{name}: of the registry's own rate", part, "", least=LEAST_PART)
+    table.add(f"{name}: rate of registry alone", count / replay_seconds, "HEAD/s")
+    rate_ratio = _add_run(table, name, run, count) * replay_seconds / count
+    table.add(f"{name}: rate relative to registry alone", rate_ratio, "", least=MIN_RATE_RATIO)
 
 
-def _against_stub(
-    table: Table, databases: Databases, home: Path, count: int, *, rate: float
+def _measure_with_stub(
+    table: ResultTable, databases: DatabaseFactory, work_dir: Path, count: int, *, rate: float
 ) -> None:
     with open_stub() as port:
-        hosts = [f"127.0.0.{number}:{port}" for number in range(1, HOSTS + 1)]
+        hosts = [f"127.0.0.{number}:{port}" for number in range(1, HOST_COUNT + 1)]
         sources = []
         for number in range(count):
-            app, tag = divmod(number, 1000)
-            repository = f"team/app-{app}"
-            known = corpus_documents.digest_of(
-                corpus_documents.make_manifest(config_of(repository, tag), tag)
+            app_number, tag_number = divmod(number, 1000)
+            repository = f"team/app-{app_number}"
+            known_digest = corpus_documents.digest_of(
+                corpus_documents.make_manifest(
+                    make_registered_config(repository, tag_number), tag_number
+                )
             )
-            name = f"{hosts[number % HOSTS]}/{repository}:tag-{tag:05}"
-            sources.append(_source(name, known))
-        requests = home / "heads"
-        requests.write_text("\n".join(_head_line(source) for _, _, source, _ in sources))
-        own = min(replay(port, connections, requests) for connections in (32, 64))
-        told = run_checks(databases, home, hosts, sources, None, rate=rate)
-    name = f"{count:,} unchanged tags in {HOSTS} stubs, {f'{rate:,.0f}/s' if rate else 'at once'}"
-    table.add(f"{name}: the stub's own rate", count / own, "HEAD/s")
-    _add(table, name, told, count, least=LEAST_RATE if rate else None)
+            name = f"{hosts[number % HOST_COUNT]}/{repository}:tag-{tag_number:05}"
+            sources.append(_build_source(name, known_digest))
+        requests = work_dir / "heads"
+        requests.write_text("\n".join(_head_request(source) for _, _, source, _ in sources))
+        replay_seconds = min(
+            replay_requests(port, connections, requests) for connections in (32, 64)
+        )
+        run = run_checks(databases, work_dir, hosts, sources, None, rate=rate)
+    name = (
+        f"{count:,} unchanged tags in {HOST_COUNT} stubs, {f'{rate:,.0f}/s' if rate else 'at once'}"
+    )
+    table.add(f"{name}: rate of stub alone", count / replay_seconds, "HEAD/s")
+    _add_run(table, name, run, count, least=MIN_CHECK_RATE if rate else None)
 
 
-def _add(table: Table, name: str, told: Told, count: int, *, least: float | None = None) -> float:
-    rate = count / told.seconds
+def _add_run(
+    table: ResultTable, name: str, run: CheckRun, count: int, *, least: float | None = None
+) -> float:
+    rate = count / run.seconds
     table.add(f"{name}: checks", rate, "/s", least=least)
-    table.add(f"{name}: not unchanged", told.others, "", most=0)
-    for who, seconds in told.spent.items():
-        table.add(f"{name}: CPU of {who}", 1000 * seconds / count, "ms each")
+    table.add(f"{name}: not unchanged", run.not_unchanged, "", most=0)
+    for process, seconds in run.cpu_seconds_by_process.items():
+        table.add(f"{name}: CPU of {process}", 1000 * seconds / count, "ms each")
     return rate
 
 
 def run_checks(
-    databases: Databases,
-    home: Path,
+    databases: DatabaseFactory,
+    work_dir: Path,
     hosts: Sequence[str],
     sources: Sequence[tuple[str, str, str, str]],
     registry: int | None,
     *,
     rate: float = 0.0,
-) -> Told:
-    """Let rows come due, `rate` a second or all at once, until a worker has looked at each."""
-    place = home / f"checks-{len(list(home.iterdir()))}"
-    place.mkdir()
-    quick = {"TAGSTREAM_REGISTRY_RATE": "0", "TAGSTREAM_LOG_LEVEL": "WARNING"}
-    with Roles(databases.make(), place, hosts, **quick) as roles:
+) -> CheckRun:
+    """Let rows come due, `rate` a second or all at once, until a worker has checked them all."""
+    run_dir = work_dir / f"checks-{len(list(work_dir.iterdir()))}"
+    run_dir.mkdir()
+    settings = {"TAGSTREAM_REGISTRY_RATE": "0", "TAGSTREAM_LOG_LEVEL": "WARNING"}
+    with RoleProcesses(databases.create(), run_dir, hosts, **settings) as roles:
         fill_sources(roles.engine, sources)
         roles.start_beat()
-        time.sleep(4)  # everybody has started, and ticks
-        before = _spent(roles, databases, registry)
-        began = moment()
-        _let_come_due(roles.engine, began, rate)
-        last = _wait(roles, began, len(sources))
-        after = _spent(roles, databases, registry)
-        others = _others(roles.engine)
-    spent = {who: seconds - before.get(who, 0.0) for who, seconds in after.items()}
-    return Told((last - began).total_seconds(), spent, others)
+        time.sleep(4)  # until all processes have started
+        cpu_before = _cpu_seconds_by_process(roles, databases, registry)
+        started = precise_utc_now()
+        _spread_due_times(roles.engine, started, rate)
+        last_checked = _wait_for_checks(roles, started, len(sources))
+        cpu_after = _cpu_seconds_by_process(roles, databases, registry)
+        not_unchanged = _count_not_unchanged(roles.engine)
+    spent = {
+        process: seconds - cpu_before.get(process, 0.0) for process, seconds in cpu_after.items()
+    }
+    return CheckRun((last_checked - started).total_seconds(), spent, not_unchanged)
 
 
-def _let_come_due(engine: Engine, at: datetime, rate: float) -> None:
-    """So many a second from a moment on; at a rate of 0 all at once."""
-    turn = ":at + id * CAST(:gap AS double precision) * interval '1 second'"
-    gap = 1 / rate if rate else 0.0
+def _spread_due_times(engine: Engine, start: datetime, rate: float) -> None:
+    """Spread the due times from `start` on, `rate` a second; at a rate of 0 all are due at once."""
+    due_time_sql = ":at + id * CAST(:gap AS double precision) * interval '1 second'"
+    interval_seconds = 1 / rate if rate else 0.0
     with engine.begin() as connection:
         connection.execute(
-            text(f"UPDATE scheduled_tags SET due = {turn}, next_look = {turn}"),
-            {"at": at, "gap": gap},
+            text(
+                f"UPDATE scheduled_tags SET due_at = {due_time_sql}, next_check_at = {due_time_sql}"
+            ),
+            {"at": start, "gap": interval_seconds},
         )
 
 
-def _wait(roles: Roles, began: datetime, count: int) -> datetime:
-    """The moment at which the last row was settled."""
-    asked = text("SELECT count(*), max(checked) FROM scheduled_tags WHERE checked >= :began")
-    deadline = time.monotonic() + PATIENCE
+def _wait_for_checks(roles: RoleProcesses, started: datetime, count: int) -> datetime:
+    """Wait until every row is settled and return when the last one was."""
+    query = text(
+        "SELECT count(*), max(last_check_at) FROM scheduled_tags WHERE last_check_at >= :began"
+    )
+    deadline = time.monotonic() + CHECKS_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         time.sleep(0.5)
-        roles.check()
+        roles.check_alive()
         with roles.engine.connect() as connection:
-            done, last = connection.execute(asked, {"began": began}).one()
-        if done == count:
-            found: datetime = last
-            return found
-    raise SystemExit(f"bench: {done} of {count} checks in {PATIENCE} s\n{roles.output[-3000:]}")
+            checked_count, last_checked = connection.execute(query, {"began": started}).one()
+        if checked_count == count:
+            last_checked_time: datetime = last_checked
+            return last_checked_time
+    message = f"bench: only {checked_count} of {count} checks in {CHECKS_TIMEOUT_SECONDS} s"
+    raise SystemExit(f"{message}\n{roles.output[-3000:]}")
 
 
-def _others(engine: Engine) -> int:
+def _count_not_unchanged(engine: Engine) -> int:
     with engine.connect() as connection:
-        asked = text("SELECT count(*) FROM scheduled_tags WHERE decision <> 'same'")
-        return int(connection.execute(asked).scalar_one())
+        query = text("SELECT count(*) FROM scheduled_tags WHERE reason <> 'Unchanged'")
+        return int(connection.execute(query).scalar_one())
 
 
-def _spent(roles: Roles, databases: Databases, registry: int | None) -> dict[str, float]:
-    found = roles.spent()
+def _cpu_seconds_by_process(
+    roles: RoleProcesses, databases: DatabaseFactory, registry: int | None
+) -> dict[str, float]:
+    seconds = roles.cpu_seconds_by_process()
     if databases.pid is not None:
-        found["PostgreSQL"] = family_seconds(databases.pid)
+        seconds["PostgreSQL"] = process_tree_cpu_seconds(databases.pid)
     if registry is not None:
-        found["the registry"] = cpu_seconds(registry)
-    return found
+        seconds["the registry"] = cpu_seconds(registry)
+    return seconds
 
 
-def _source(text_: str, digest: str) -> tuple[str, str, str, str]:
-    key = Target(Reference.parse(text_)).key()
+def _build_source(text_: str, digest: str) -> tuple[str, str, str, str]:
+    key = ImportTarget(Reference.parse(text_)).key()
     return key.partition("/")[0], key, text_, digest
 
 
-def _head_line(source: str) -> str:
+def _head_request(source: str) -> str:
     name, _, tag = source.partition("/")[2].rpartition(":")
     return f"HEAD /v2/{name}/manifests/{tag}"
 
 
-async def _publish(url: str, count: int) -> list[str]:
-    """`count` tags of some images in the repository `checks`; the images' digests."""
+async def _publish_tags(url: str, count: int) -> list[str]:
+    """Publish `count` tags of some images in the repository `checks` and return the images'
+    digests.
+    """
     async with aiohttp.ClientSession(trust_env=False) as session:
-        publisher = Publisher(url, session)
+        publisher = CorpusPublisher(url, session)
         await asyncio.gather(
             *(
-                publisher.blob("checks", corpus_documents.layer(n))
-                for n in range(corpus_documents.LAYER_NAMES)
+                publisher.push_blob("checks", corpus_documents.layer_content(n))
+                for n in range(corpus_documents.DISTINCT_LAYERS)
             )
         )
         contents = []
-        for number in range(IMAGES):
+        for number in range(DISTINCT_IMAGES):
             config = corpus_documents.make_config("amd64", f"checks {number}")
-            await publisher.blob("checks", config)
+            await publisher.push_blob("checks", config)
             contents.append(corpus_documents.make_manifest(config, number))
         await asyncio.gather(
             *(
-                publisher.manifest(
-                    "checks", f"check-{each:05}", contents[each % IMAGES], corpus_documents.MANIFEST
+                publisher.push_manifest(
+                    "checks",
+                    f"check-{each:05}",
+                    contents[each % DISTINCT_IMAGES],
+                    corpus_documents.MANIFEST,
                 )
                 for each in range(count)
             )

@@ -1,7 +1,7 @@
-"""How soon a tag that has moved is noticed: real docker-registry, beat, Redis, a worker.
+"""Measures how soon an updated tag is detected: docker-registry, beat, Redis, a worker.
 
-The tag moves right before its turn comes. The seconds run from the turn to the moment at which the
-new image can be read from the stream's history.
+The tag is updated right before its due time. The seconds count from the due time until the new
+image can be read from the stream's history.
 """
 
 from __future__ import annotations
@@ -16,90 +16,103 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy import Engine, select, update
 
-from bench.bench_environment import Databases, Publisher, open_plain_registry
-from bench.bench_report import Table
+from bench.bench_environment import CorpusPublisher, DatabaseFactory, open_empty_registry
+from bench.bench_report import ResultTable
 from bench.importing import corpus_documents
-from bench.scheduling.role_processes import Roles
-from cli.import_request import Wish, build_request
+from bench.scheduling.role_processes import RoleProcesses
+from cli.import_request import ImportOptions, build_job_request
 from models.config.settings import Settings
 from models.store.database.session import transaction
-from models.store.tables.schedule import ScheduleRow
-from models.store.tables.streams import EventRow
-from worker.celery_app import build_app
-from worker.job_queue import enqueue, moment
+from models.store.tables.schedule import ScheduledTagRow
+from models.store.tables.streams import TagEventRow
+from worker.celery_app import build_celery_app
+from worker.job_queue import enqueue, precise_utc_now
 
-TRIES = 20
-MOST_SECONDS = 10.0
-PATIENCE = 60.0
+DETECTION_SAMPLES = 20
+MAX_DETECTION_SECONDS = 10.0
+DETECTION_TIMEOUT_SECONDS = 60.0
 
 
-def measure_noticed(table: Table, databases: Databases, home: Path, *, tries: int = TRIES) -> None:
-    place = home / "noticed"
-    place.mkdir()
-    with open_plain_registry() as registry:
+def measure_detection_latency(
+    table: ResultTable,
+    databases: DatabaseFactory,
+    work_dir: Path,
+    *,
+    samples: int = DETECTION_SAMPLES,
+) -> None:
+    """Measure the seconds from the due time of an updated tag to its event."""
+    run_dir = work_dir / "latency"
+    run_dir.mkdir()
+    with open_empty_registry() as registry:
         host = f"127.0.0.1:{registry.port}"
-        asyncio.run(_publish(registry.url, 0))
-        with Roles(databases.make(), place, [host]) as roles:
+        asyncio.run(_publish_image(registry.url, 0))
+        with RoleProcesses(databases.create(), run_dir, [host]) as roles:
             settings = Settings(
                 database_url=roles.variables["TAGSTREAM_DATABASE_URL"],
                 broker_url=roles.variables["TAGSTREAM_BROKER_URL"],
             )
-            app = build_app(settings)
-            wish = Wish(f"{host}/moving:now", scheduled=True)
-            enqueue(roles.engine, app, build_request(wish, user="bench"))
-            _wait(roles, _published(0))
+            app = build_celery_app(settings)
+            desired = ImportOptions(f"{host}/updated:latest", scheduled=True)
+            enqueue(roles.engine, app, build_job_request(desired, user="bench"))
+            _wait_for_image(roles, _published_digest(0))
             roles.start_beat()
             time.sleep(4)
-            dice = random.Random(5)
-            delays = []
-            for number in range(1, tries + 1):
-                asyncio.run(_publish(registry.url, number))
-                due = moment() + timedelta(seconds=dice.random())
-                _let_come_due(roles.engine, due)
-                delays.append((_wait(roles, _published(number)) - due).total_seconds())
+            rng = random.Random(5)
+            latencies = []
+            for number in range(1, samples + 1):
+                asyncio.run(_publish_image(registry.url, number))
+                due_time = precise_utc_now() + timedelta(seconds=rng.random())
+                _set_due_time(roles.engine, due_time)
+                latencies.append(
+                    (_wait_for_image(roles, _published_digest(number)) - due_time).total_seconds()
+                )
             app.close()
-    name = f"a tag that moved, noticed and imported ({tries} times)"
-    table.add(f"{name}: median", statistics.median(delays), "s")
-    table.add(f"{name}: least", min(delays), "s")
-    table.add(f"{name}: most", max(delays), "s", most=MOST_SECONDS)
+    name = f"an updated tag, detected and imported ({samples} times)"
+    table.add(f"{name}: median", statistics.median(latencies), "s")
+    table.add(f"{name}: minimum", min(latencies), "s")
+    table.add(f"{name}: maximum", max(latencies), "s", most=MAX_DETECTION_SECONDS)
 
 
-def _let_come_due(engine: Engine, due: datetime) -> None:
+def _set_due_time(engine: Engine, due_time: datetime) -> None:
     with transaction(engine) as session:
-        session.execute(update(ScheduleRow).values(due=due, next_look=due, fresh=False))
+        session.execute(
+            update(ScheduledTagRow).values(
+                due_at=due_time, next_check_at=due_time, needs_due_time=False
+            )
+        )
 
 
-def _wait(roles: Roles, image: str) -> datetime:
-    """The moment at which that image was there to be seen."""
-    asked = select(EventRow.image).order_by(EventRow.id.desc()).limit(1)
-    deadline = time.monotonic() + PATIENCE
+def _wait_for_image(roles: RoleProcesses, image: str) -> datetime:
+    """Wait until the newest event has that image and return when it was seen."""
+    query = select(TagEventRow.image).order_by(TagEventRow.id.desc()).limit(1)
+    deadline = time.monotonic() + DETECTION_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         with transaction(roles.engine, write=False) as session:
-            if session.scalar(asked) == image:
-                return moment()
-        roles.check()
+            if session.scalar(query) == image:
+                return precise_utc_now()
+        roles.check_alive()
         time.sleep(0.02)
-    raise SystemExit(f"bench: a tag that moved is not noticed\n{roles.output[-3000:]}")
+    raise SystemExit(f"bench: an updated tag is not detected\n{roles.output[-3000:]}")
 
 
-def _content(number: int) -> tuple[bytes, bytes]:
-    config = corpus_documents.make_config("amd64", f"moving {number}")
+def _config_and_manifest(number: int) -> tuple[bytes, bytes]:
+    config = corpus_documents.make_config("amd64", f"updated {number}")
     return config, corpus_documents.make_manifest(config, number)
 
 
-def _published(number: int) -> str:
-    return corpus_documents.digest_of(_content(number)[1])
+def _published_digest(number: int) -> str:
+    return corpus_documents.digest_of(_config_and_manifest(number)[1])
 
 
-async def _publish(url: str, number: int) -> None:
-    config, content = _content(number)
+async def _publish_image(url: str, number: int) -> None:
+    config, content = _config_and_manifest(number)
     async with aiohttp.ClientSession(trust_env=False) as session:
-        publisher = Publisher(url, session)
+        publisher = CorpusPublisher(url, session)
         await asyncio.gather(
             *(
-                publisher.blob("moving", corpus_documents.layer(each))
-                for each in range(corpus_documents.LAYER_NAMES)
+                publisher.push_blob("updated", corpus_documents.layer_content(each))
+                for each in range(corpus_documents.DISTINCT_LAYERS)
             )
         )
-        await publisher.blob("moving", config)
-        await publisher.manifest("moving", "now", content, corpus_documents.MANIFEST)
+        await publisher.push_blob("updated", config)
+        await publisher.push_manifest("updated", "latest", content, corpus_documents.MANIFEST)

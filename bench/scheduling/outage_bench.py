@@ -1,7 +1,7 @@
-"""Simulated hours twice: with registries that are all well, then with three that are not.
+"""Runs the simulation twice: with healthy registries, and with three failing ones.
 
-One hangs, one answers 429 with a Retry-After that it means, one comes and goes; all for an hour,
-from the second one on (or for a quarter of a shorter run, from its second quarter on).
+One hangs, one responds with 429 and a Retry-After, one flaps; all for an hour from the second one
+on (in a shorter run for a quarter, from its second quarter on).
 """
 
 from __future__ import annotations
@@ -15,107 +15,126 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from bench.bench_environment import Scratch, Server
-from bench.bench_report import Table
-from bench.scheduling.simulated_registries import Trouble
-from bench.scheduling.simulation import STEP, Scale, Story, quantiles, simulate
+from bench.bench_environment import PostgresFactory, ScratchPostgres
+from bench.bench_report import ResultTable
+from bench.scheduling.simulated_registries import Fault
+from bench.scheduling.simulation import simulate
+from bench.scheduling.simulation_types import (
+    BIN_SECONDS,
+    SimulationResult,
+    SimulationScale,
+    quantiles,
+)
 from bench.svg_chart import Panel, draw
-from models.store.database.session import open_engine, upgrade
+from models.store.database.session import open_engine, upgrade_database
 
-MOST_LATE, MOST_MORE, MOST_OFF = 60.0, 1.05, 5.0
-KINDS = ("hung", "limited", "flapping")
+MAX_LATENESS_SECONDS, MAX_REQUEST_RATIO, MAX_LATENESS_CHANGE_PERCENT = 60.0, 1.05, 5.0
+OUTAGE_KINDS = ("hung", "limited", "flapping")
 INTERVAL = 900
 
 
-def measure_simulation(table: Table, scale: Scale, plots: Path) -> list[Path]:
-    """Both runs, and the files of their curves."""
+def measure_simulation(table: ResultTable, scale: SimulationScale, plots: Path) -> list[Path]:
+    """Run both simulations and return the files of their plots."""
     start = min(3600.0, scale.hours * 900)
-    troubles = tuple(Trouble(kind, start, 2 * start) for kind in KINDS)
-    scales = [scale, replace(scale, troubles=troubles)]
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as both:
-        calm, storm = both.map(_run, scales)  # each waits for its database half of the time
-    _tell(table, "calm", scale, calm)
-    _tell(table, "three in trouble", scale, storm)
-    _compare(table, calm, storm)
+    faults = tuple(Fault(kind, start, 2 * start) for kind in OUTAGE_KINDS)
+    scales = [scale, replace(scale, faults=faults)]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        # Two processes fit on two cores: each waits for its database half of the time.
+        normal, outage = executor.map(_run_simulation, scales)
+    _report(table, "all healthy", scale, normal)
+    _report(table, "three failing", scale, outage)
+    _compare(table, normal, outage)
     plots.parent.mkdir(exist_ok=True)
     files = []
-    for name, story in (("calm", calm), ("trouble", storm)):
+    for name, result in (("healthy", normal), ("outage", outage)):
         file = plots.with_name(f"{plots.name}-{name}.svg")
-        file.write_text(_curves(story))
+        file.write_text(_draw_result(result))
         files.append(file)
     return files
 
 
-def _run(scale: Scale) -> Story:
-    with _database() as engine:
+def _run_simulation(scale: SimulationScale) -> SimulationResult:
+    with _scratch_database() as engine:
         return simulate(engine, scale)
 
 
 @contextmanager
-def _database() -> Iterator[Engine]:
-    with Scratch() as server:
-        engine = open_engine(Server(server).make())
-        upgrade(engine)
+def _scratch_database() -> Iterator[Engine]:
+    with ScratchPostgres() as server:
+        engine = open_engine(PostgresFactory(server).create())
+        upgrade_database(engine)
         with engine.begin() as connection:
-            for name in ("scheduled_places", "scheduled_tags"):
+            for name in ("schedule_lookup", "scheduled_tags"):
                 connection.execute(text(f"ALTER TABLE {name} SET UNLOGGED"))
         yield engine
         engine.dispose()
 
 
-def _tell(table: Table, name: str, scale: Scale, story: Story) -> None:
+def _report(
+    table: ResultTable, name: str, scale: SimulationScale, result: SimulationResult
+) -> None:
     add = table.add
     name = f"{scale.tags:,} tags, {scale.registries:,} registries, {scale.hours:g} h, {name}"
-    p50, p95, p99, last = quantiles(story.late, 0.5, 0.95, 0.99, 1.0)
+    p50, p95, p99, longest = quantiles(result.lateness, 0.5, 0.95, 0.99, 1.0)
     add(f"{name}: lateness p50", p50, "s")
-    add(f"{name}: lateness p95", p95, "s", most=MOST_LATE)
+    add(f"{name}: lateness p95", p95, "s", most=MAX_LATENESS_SECONDS)
     add(f"{name}: lateness p99", p99, "s")
-    add(f"{name}: lateness at most", last, "s")
-    add(f"{name}: turns lost", story.lost, "", most=0)
-    add(f"{name}: fewest turns of a row", story.least)
-    add(f"{name}: most turns of a row", story.most)
-    add(f"{name}: requests", story.looks)
-    add(f"{name}: requests to the least", story.looks / story.turns, "", most=MOST_MORE)
-    add(f"{name}: it took", story.seconds / 60, "min")
-    for what, seconds in story.spent.items():
-        add(f"{name}: {what}", 1e6 * seconds / story.rows, "µs a row")
+    add(f"{name}: lateness, maximum", longest, "s")
+    add(f"{name}: missed checks", result.missed_checks, "", most=0)
+    add(f"{name}: fewest checks of a row", result.fewest_checks)
+    add(f"{name}: most checks of a row", result.most_checks)
+    add(f"{name}: requests", result.checks)
+    add(
+        f"{name}: requests relative to the minimum",
+        result.checks / result.due_checks,
+        "",
+        most=MAX_REQUEST_RATIO,
+    )
+    add(f"{name}: duration", result.seconds / 60, "min")
+    for step, seconds in result.seconds_by_step.items():
+        add(f"{name}: {step}", 1e6 * seconds / result.rows, "µs a row")
 
 
-def _compare(table: Table, calm: Story, storm: Story) -> None:
-    parts = (0.5, 0.95, 0.99)
-    before, after = quantiles(calm.late, *parts), quantiles(storm.late, *parts)
-    for part, one, other in zip(parts, before, after, strict=True):
-        off = 100 * abs(other / one - 1)
+def _compare(table: ResultTable, normal: SimulationResult, outage: SimulationResult) -> None:
+    quantile_levels = (0.5, 0.95, 0.99)
+    before, after = (
+        quantiles(normal.lateness, *quantile_levels),
+        quantiles(outage.lateness, *quantile_levels),
+    )
+    for quantile, normal_lateness, outage_lateness in zip(
+        quantile_levels, before, after, strict=True
+    ):
+        change_percent = 100 * abs(outage_lateness / normal_lateness - 1)
         name = (
-            f"registries that are well beside three that are not: lateness p{100 * part:g} off by"
+            f"healthy registries beside three failing: difference of p{100 * quantile:g} lateness"
         )
-        table.add(name, off, "%", most=MOST_OFF)
-    for kind, registry in zip(KINDS, storm.troubled, strict=True):
-        table.add(f"the {kind} registry: requests in its trouble", registry.troubled)
+        table.add(name, change_percent, "%", most=MAX_LATENESS_CHANGE_PERCENT)
+    for kind, registry in zip(OUTAGE_KINDS, outage.faulty_registries, strict=True):
+        table.add(f"the {kind} registry: requests during its fault", registry.requests_in_fault)
         if kind == "limited":
             name = f"the {kind} registry: requests before the end of its Retry-After"
-            table.add(name, registry.too_soon, most=0)
+            table.add(name, registry.requests_before_retry_after, most=0)
 
 
-def _curves(story: Story) -> str:
-    hours = [number * STEP / 3600 for number in range(len(story.late) - 2)]
-    late = {
+def _draw_result(result: SimulationResult) -> str:
+    hours = [number * BIN_SECONDS / 3600 for number in range(len(result.lateness) - 2)]
+    lateness = {
         name: [
-            (hour, quantiles([story.late[number]], part)[0])
+            (hour, quantiles([result.lateness[number]], quantile)[0])
             for number, hour in enumerate(hours)
-            if story.late[number]
+            if result.lateness[number]
         ]
-        for name, part in (("p50", 0.5), ("p95", 0.95), ("at most", 1.0))
+        for name, quantile in (("p50", 0.5), ("p95", 0.95), ("maximum", 1.0))
     }
-    rate = [(hour, story.requests[number] / STEP) for number, hour in enumerate(hours)]
+    rate = [(hour, result.requests[number] / BIN_SECONDS) for number, hour in enumerate(hours)]
     panels = [
-        Panel("Lateness, in seconds", late),
-        Panel("Requests a second", {"all registries that are well": rate}),
+        Panel("Lateness, in seconds", lateness),
+        Panel("Requests a second", {"all healthy registries": rate}),
     ]
-    if story.troubled:
-        asked = {
-            kind: [(hour, registry.minutes[number]) for number, hour in enumerate(hours)]
-            for kind, registry in zip(KINDS, story.troubled, strict=True)
+    if result.faulty_registries:
+        requests = {
+            kind: [(hour, registry.requests_by_minute[number]) for number, hour in enumerate(hours)]
+            for kind, registry in zip(OUTAGE_KINDS, result.faulty_registries, strict=True)
         }
-        panels.append(Panel("Requests a minute at registries in trouble", asked))
-    return draw(panels, across="hours")
+        panels.append(Panel("Requests a minute at failing registries", requests))
+    return draw(panels, x_label="hours")

@@ -1,12 +1,12 @@
-"""Hours of a schedule in minutes: a clock of ours, and registries that exist on paper.
+"""Simulates hours of a schedule in minutes, with a simulated clock and simulated registries.
 
     python -m bench --only simulation [--tags 1000000] [--registries 2000] [--hours 4]
 
-The rows are in a real PostgreSQL, and every step that they take is the product's own: `claim_round`
-with its spreading, `take_checks`, `keep_checks`, `is_same`, `must_wait`, `wait_for`,
-`next_turn`, `retry_turn`, `settle_checks`, `put_off_checks`. Only moments and answers are made up.
-Workers have as many threads as real ones, and each look costs its process some time. What they
-know of a registry they share, as they do by way of Redis.
+The rows are in a real PostgreSQL, and every step is the product's own: `claim_round` with its
+pacing, `claim_checks`, `renew_checks`, `is_unchanged`, `must_postpone`, `postpone_check`,
+`next_due_time`, `retry_due_time`, `settle_checks`, `defer_checks`. Only times and responses are
+made up. Workers have as many threads as real ones, and each check costs its process some time. They
+share their knowledge of a registry, as real workers do through Redis.
 """
 
 from __future__ import annotations
@@ -16,360 +16,363 @@ import itertools
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Engine
 
-from bench.scheduling.schedule_rows import BASE, KNOWN, Agenda, fill_agenda, host_of
-from bench.scheduling.simulated_registries import LATENCY, Known, Registry, Trouble
+from bench.scheduling.schedule_rows import BASE, KNOWN_DIGEST, fill_schedule, host_of
+from bench.scheduling.simulated_registries import (
+    LATENCY_SECONDS,
+    RegistryState,
+    SimulatedRegistry,
+)
+from bench.scheduling.simulation_types import BIN_SECONDS, SimulationResult, SimulationScale
 from models.errors import TagstreamError
 from models.store.database.session import transaction
-from models.store.schedule.schedule_claims import (
-    Check,
-    Settled,
-    count_claimed,
-    keep_checks,
-    put_off_checks,
+from models.store.schedule.claimed_checks import (
+    ClaimedCheck,
+    SettledCheck,
+    claim_checks,
+    defer_checks,
+    renew_checks,
     settle_checks,
-    take_checks,
 )
+from models.store.schedule.schedule_claims import count_claimed
 from models.streams.schedule.check_schedule import (
     Cadence,
-    Decision,
-    again_after,
-    next_turn,
-    retry_turn,
+    ScheduleReason,
+    classify_failure,
+    next_due_time,
+    retry_due_time,
 )
-from scheduler.dispatch import CLAIM, Rules, claim_round
-from scheduler.pacing import Pace
-from worker.checks.check_batch import FLUSH_AFTER, is_same, must_wait, wait_for
-from worker.registry.tag_check import Checked
+from scheduler.dispatch import CLAIM_LIMIT, DispatchConfig, claim_round
+from scheduler.pacing import CheckRatePolicy
+from worker.checks.check_batch import (
+    FLUSH_INTERVAL_SECONDS,
+    is_unchanged,
+    must_postpone,
+    postpone_check,
+)
+from worker.registry.tag_check import TagCheckResult
 
-SAME = Checked(KNOWN, unchanged=True)
-LEASE = timedelta(seconds=30)
-STEP = 60  # seconds of a bin of the plots
-SHOW = 900.0  # simulated seconds after which one is told how far it is
-LATE = 60.0  # a turn that comes later than that after the longest interval is lost
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What is simulated. `followers` rows share each source."""
-
-    tags: int = 100_000
-    registries: int = 200
-    hours: float = 4.0
-    followers: int = 2
-    workers: int = 2
-    threads: int = 8
-    tick: float = 2.0
-    cost: float = 0.0004  # seconds of a worker process for each look
-    rate: float = 50.0
-    troubles: tuple[Trouble, ...] = ()  # of the first registries
-
-    @property
-    def agenda(self) -> Agenda:
-        within = float(Cadence().default)
-        return Agenda(self.tags, self.registries, within, self.tags // self.followers, known=True)
+UNCHANGED = TagCheckResult(KNOWN_DIGEST, unchanged=True)
+SIMULATED_LEASE = timedelta(seconds=30)
+PROGRESS_INTERVAL_SECONDS = 900.0  # simulated time between two lines of progress
+# A check that comes later than this after the longest interval counts as missed.
+MAX_EXTRA_LATENESS_SECONDS = 60.0
 
 
 @dataclass(slots=True)
-class Story:
-    """What came of it. Lateness is in seconds; `troubled` registries are counted by themselves."""
-
-    late: list[Counter[float]] = field(default_factory=list)  # rows by lateness, minute by minute
-    requests: list[int] = field(default_factory=list)  # at registries without trouble, likewise
-    looks: int = 0  # all of them
-    turns: int = 0  # turns of their sources that had come
-    lost: int = 0
-    least: int = 0
-    most: int = 0
-    troubled: list[Registry] = field(default_factory=list)
-    seconds: float = 0.0
-    rows: int = 0
-    spent: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """A message in the queue, and then the looks of it that are not over."""
+class _QueuedBatch:
+    """A message in the queue, and then its checks that are not finished."""
 
     claim: UUID
     ids: list[int]
     worker: int = -1
-    open: int = 0
+    open_checks: int = 0
 
 
 class Simulation:
-    """One run. Events are in a heap, by their moments in seconds from `BASE` on."""
+    """One run. Events are in a heap, ordered by their time in seconds from `BASE` on."""
 
-    def __init__(self, engine: Engine, scale: Scale) -> None:
+    def __init__(self, engine: Engine, scale: SimulationScale) -> None:
         self._engine = engine
         self._scale = scale
-        self._story = Story()
+        self._result = SimulationResult()
         self._cadence = Cadence()
-        self._rules = Rules(self._cadence, LEASE, lambda _host: Pace(scale.rate))
+        self._rules = DispatchConfig(
+            self._cadence, SIMULATED_LEASE, lambda _host: CheckRatePolicy(scale.rate)
+        )
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
-        self._numbers = itertools.count()
-        self._queue: deque[_Batch] = deque()
-        self._free = [scale.threads] * scale.workers
-        self._ready = [0.0] * scale.workers  # until when a worker's processor is taken
-        self._held: list[set[int]] = [set() for _ in range(scale.workers)]
-        self._last = array("d", [0.0]) * (scale.tags + 1)
-        self._counts = array("H", [0]) * (scale.tags + 1)
+        self._sequence = itertools.count()
+        self._queue: deque[_QueuedBatch] = deque()
+        self._free_threads = [scale.threads] * scale.workers
+        self._busy_until = [0.0] * scale.workers  # until when the CPU of a worker is busy
+        self._claimed: list[set[int]] = [set() for _ in range(scale.workers)]
+        self._last_checked = array("d", [0.0]) * (scale.tags + 1)
+        self._check_counts = array("H", [0]) * (scale.tags + 1)
         self._registries = {
-            host_of(number): Registry(trouble) for number, trouble in enumerate(scale.troubles)
+            host_of(number): SimulatedRegistry(fault) for number, fault in enumerate(scale.faults)
         }
-        self._known = {host: Known(registry) for host, registry in self._registries.items()}
+        self._registry_states = {
+            host: RegistryState(registry) for host, registry in self._registries.items()
+        }
         self._end = scale.hours * 3600
 
-    def run(self) -> Story:
-        """Everything up to the end, and what is out then."""
-        began = time.perf_counter()
-        story = self._story
-        steps = int(self._end / STEP) + 2
-        story.requests, story.late = [0] * steps, [Counter() for _ in range(steps)]
-        self._later(self._scale.tick, self._tick)
-        self._later(LEASE.total_seconds() / 3, self._keep)
-        shown = 0.0
+    def run(self) -> SimulationResult:
+        """Run all events up to the end, and the checks that are open then."""
+        started = time.perf_counter()
+        result = self._result
+        bins = int(self._end / BIN_SECONDS) + 2
+        result.requests, result.lateness = [0] * bins, [Counter() for _ in range(bins)]
+        self._schedule_event(self._scale.tick, self._tick)
+        self._schedule_event(SIMULATED_LEASE.total_seconds() / 3, self._renew_leases)
+        reported = 0.0
         while self._events:
-            now, _, act = heapq.heappop(self._events)
-            act(now)
-            if now >= shown + SHOW:
-                shown = now
-                name = "in trouble" if self._registries else "calm"
-                seconds = time.perf_counter() - began
+            now, _, action = heapq.heappop(self._events)
+            action(now)
+            if now >= reported + PROGRESS_INTERVAL_SECONDS:
+                reported = now
+                name = "three failing" if self._registries else "all healthy"
+                seconds = time.perf_counter() - started
                 print(f"  {name}: {now / 3600:.2f} h after {seconds:.0f} s", flush=True)
-        story.seconds = time.perf_counter() - began
-        story.troubled = list(self._registries.values())
-        self._count_turns()
-        return story
+        result.seconds = time.perf_counter() - started
+        result.faulty_registries = list(self._registries.values())
+        self._count_checks()
+        return result
 
-    def _later(self, at: float, act: Callable[[float], None]) -> None:
-        heapq.heappush(self._events, (at, next(self._numbers), act))
+    def _schedule_event(self, at: float, action: Callable[[float], None]) -> None:
+        heapq.heappush(self._events, (at, next(self._sequence), action))
 
     # -- the scheduler --
 
     def _tick(self, now: float) -> None:
-        began = time.perf_counter()
+        started = time.perf_counter()
         with transaction(self._engine, write=False) as session:
-            self._rules.flow.look(count_claimed(session, now=_moment(now)))
+            self._rules.claim_limiter.adjust(count_claimed(session, now=_simulated_time(now)))
         while True:
             with transaction(self._engine) as session:
-                claim, batches, ticked = claim_round(session, self._rules, now=_moment(now))
-            self._queue.extend(_Batch(claim, ids) for ids in batches)
-            self._story.rows += ticked.claimed
-            if ticked.claimed < CLAIM:
+                claim, batches, claimed = claim_round(
+                    session, self._rules, now=_simulated_time(now)
+                )
+            self._queue.extend(_QueuedBatch(claim, ids) for ids in batches)
+            self._result.rows += claimed.claimed
+            if claimed.claimed < CLAIM_LIMIT:
                 break
-        self._spend("claim", began)
-        self._start(now)
+        self._add_time("claim", started)
+        self._start_batches(now)
         if now + self._scale.tick <= self._end:
-            self._later(now + self._scale.tick, self._tick)
+            self._schedule_event(now + self._scale.tick, self._tick)
 
     # -- workers --
 
-    def _start(self, now: float) -> None:
-        """Every free thread takes a batch; those of one claim are taken together."""
-        begun: dict[tuple[UUID, int], list[_Batch]] = {}
-        while self._queue and any(self._free):
+    def _start_batches(self, now: float) -> None:
+        """Give a batch to every free thread; batches of one claim are claimed together."""
+        batches_by_claim: dict[tuple[UUID, int], list[_QueuedBatch]] = {}
+        while self._queue and any(self._free_threads):
             batch = self._queue.popleft()
-            batch.worker = max(range(len(self._free)), key=self._free.__getitem__)
-            self._free[batch.worker] -= 1
-            begun.setdefault((batch.claim, batch.worker), []).append(batch)
-        for (claim, worker), batches in begun.items():
-            self._carry(claim, worker, batches, now)
+            batch.worker = max(range(len(self._free_threads)), key=self._free_threads.__getitem__)
+            self._free_threads[batch.worker] -= 1
+            batches_by_claim.setdefault((batch.claim, batch.worker), []).append(batch)
+        for (claim, worker), batches in batches_by_claim.items():
+            self._run_batches(claim, worker, batches, now)
 
-    def _carry(self, claim: UUID, worker: int, batches: Sequence[_Batch], now: float) -> None:
-        began = time.perf_counter()
+    def _run_batches(
+        self, claim: UUID, worker: int, batches: Sequence[_QueuedBatch], now: float
+    ) -> None:
+        started = time.perf_counter()
         batch_of = {each: batch for batch in batches for each in batch.ids}
         with transaction(self._engine) as session:
-            checks = take_checks(
+            checks = claim_checks(
                 session,
                 claim,
                 list(batch_of),
                 worker=f"w{worker}",
-                now=_moment(now),
-                until=_moment(now) + LEASE,
+                now=_simulated_time(now),
+                until=_simulated_time(now) + SIMULATED_LEASE,
             )
-        self._spend("take", began)
-        plain: dict[str, list[Check]] = {}
-        troubled: dict[str, list[Check]] = {}
+        self._add_time("worker claim", started)
+        healthy: dict[str, list[ClaimedCheck]] = {}
+        faulty: dict[str, list[ClaimedCheck]] = {}
         for check in checks:
-            into = troubled if check.host in self._registries else plain
-            into.setdefault(check.source, []).append(check)
-        self._held[worker].update(check.id for check in checks)
+            by_source = faulty if check.host in self._registries else healthy
+            by_source.setdefault(check.source, []).append(check)
+        self._claimed[worker].update(check.id for check in checks)
         for batch in batches:
-            batch.open = 1
-        for some in _handfuls(list(plain.values()), max(1, int(FLUSH_AFTER / self._scale.cost))):
-            self._ready[worker] = max(self._ready[worker], now) + self._scale.cost * len(some)
-            over = self._ready[worker] + LATENCY
-            self._story.requests[self._step_of(over)] += len(some)
-            self._story.looks += len(some)
-            same = list(itertools.chain.from_iterable(some))
-            self._later(over, partial(self._settle, claim, worker, same, None))
-        over = max(self._ready[worker], now) + LATENCY
+            batch.open_checks = 1
+        for group in _batched(
+            list(healthy.values()),
+            max(1, int(FLUSH_INTERVAL_SECONDS / self._scale.check_cost_seconds)),
+        ):
+            self._busy_until[worker] = max(
+                self._busy_until[worker], now
+            ) + self._scale.check_cost_seconds * len(group)
+            end = self._busy_until[worker] + LATENCY_SECONDS
+            self._result.requests[self._bin_of(end)] += len(group)
+            self._result.checks += len(group)
+            unchanged = list(itertools.chain.from_iterable(group))
+            self._schedule_event(end, partial(self._settle, claim, worker, unchanged, None))
+        end = max(self._busy_until[worker], now) + LATENCY_SECONDS
         for batch in batches:
-            self._later(over, partial(self._leave, batch))
-        for mine in troubled.values():
-            batch = batch_of[mine[0].id]
-            batch.open += 1
-            look = self._known[mine[0].host].look(now)
-            self._step(now, look, None, partial(self._end_one, batch, mine))
+            self._schedule_event(end, partial(self._release_batch, batch))
+        for source_checks in faulty.values():
+            batch = batch_of[source_checks[0].id]
+            batch.open_checks += 1
+            registry_check = self._registry_states[source_checks[0].host].check(now)
+            self._advance_check(
+                now, registry_check, None, partial(self._finish_check, batch, source_checks)
+            )
 
-    def _step(
+    def _advance_check(
         self,
         now: float,
-        look: Generator[float, float, TagstreamError | None],
-        sent: float | None,
-        done: Callable[[float, TagstreamError | None], None],
+        registry_check: Generator[float, float, TagstreamError | None],
+        resumed_at: float | None,
+        on_done: Callable[[float, TagstreamError | None], None],
     ) -> None:
-        """Let a look at a registry in trouble go on."""
+        """Resume the check of a failing registry."""
         try:
-            until = next(look) if sent is None else look.send(sent)
+            resume_at = (
+                next(registry_check) if resumed_at is None else registry_check.send(resumed_at)
+            )
         except StopIteration as end:
             error: TagstreamError | None = end.value
-            self._later(now, lambda at: done(at, error))
+            self._schedule_event(now, lambda at: on_done(at, error))
             return
-        self._later(until, lambda at: self._step(at, look, at, done))
+        self._schedule_event(
+            resume_at, lambda at: self._advance_check(at, registry_check, at, on_done)
+        )
 
-    def _end_one(
-        self, batch: _Batch, checks: Sequence[Check], now: float, error: TagstreamError | None
+    def _finish_check(
+        self,
+        batch: _QueuedBatch,
+        checks: Sequence[ClaimedCheck],
+        now: float,
+        error: TagstreamError | None,
     ) -> None:
         self._settle(batch.claim, batch.worker, checks, error, now)
-        self._leave(batch, now)
+        self._release_batch(batch, now)
 
-    def _leave(self, batch: _Batch, now: float) -> None:
-        batch.open -= 1
-        if not batch.open:
-            self._free[batch.worker] += 1
-            self._start(now)
+    def _release_batch(self, batch: _QueuedBatch, now: float) -> None:
+        batch.open_checks -= 1
+        if not batch.open_checks:
+            self._free_threads[batch.worker] += 1
+            self._start_batches(now)
 
     def _settle(
         self,
         claim: UUID,
         worker: int,
-        checks: Sequence[Check],
+        checks: Sequence[ClaimedCheck],
         error: TagstreamError | None,
         now: float,
     ) -> None:
-        """As `worker.checks.check_batch` does it; a failure is settled, nothing is fetched."""
+        """Settle checks as `worker.checks.check_batch` does; nothing is fetched after a failure."""
         if not checks:
             return
-        began = time.perf_counter()
-        at = _moment(now)
-        settled, later = [], []
+        started = time.perf_counter()
+        at = _simulated_time(now)
+        settled, deferred = [], []
         for check in checks:
-            interval = self._cadence.interval(check.asked)
-            if error is not None and must_wait(check, error, at, interval):
-                later.append(wait_for(check, error, now=at))
+            interval = self._cadence.interval(check.requested_interval)
+            if error is not None and must_postpone(check, error, at, interval):
+                deferred.append(postpone_check(check, error, now=at))
                 continue
-            settled.append(_settled(check, error, at, interval))
-            self._note(check, now, in_trouble=check.host in self._registries)
-        self._spend("decide", began)
-        began = time.perf_counter()
+            settled.append(_build_settled(check, error, at, interval))
+            self._record_check(check, now, is_faulty=check.host in self._registries)
+        self._add_time("decide", started)
+        started = time.perf_counter()
         with transaction(self._engine) as session:
             done = settle_checks(session, claim, settled)
-            done += put_off_checks(session, claim, later)
-        assert done == len(checks), "rows were taken from a worker that lives"
-        self._held[worker].difference_update(check.id for check in checks)
-        self._spend("settle", began)
+            done += defer_checks(session, claim, deferred)
+        assert done == len(checks), "a live worker lost its claim of rows"
+        self._claimed[worker].difference_update(check.id for check in checks)
+        self._add_time("settle", started)
 
-    def _keep(self, now: float) -> None:
-        """Renew the leases of what is out, as `worker.checks.lease_renewer` does."""
-        for worker, ids in enumerate(self._held):
+    def _renew_leases(self, now: float) -> None:
+        """Renew the leases of open checks, as `worker.checks.lease_renewer` does."""
+        for worker, ids in enumerate(self._claimed):
             if ids:
                 with transaction(self._engine) as session:
-                    until = _moment(now) + LEASE
-                    keep_checks(session, f"w{worker}", sorted(ids), until=until)
-        if now < self._end or any(self._held):
-            self._later(now + LEASE.total_seconds() / 3, self._keep)
+                    until = _simulated_time(now) + SIMULATED_LEASE
+                    renew_checks(session, f"w{worker}", sorted(ids), until=until)
+        if now < self._end or any(self._claimed):
+            self._schedule_event(now + SIMULATED_LEASE.total_seconds() / 3, self._renew_leases)
 
-    # -- the story --
+    # -- results --
 
-    def _note(self, check: Check, now: float, *, in_trouble: bool) -> None:
-        self._counts[check.id] += 1
-        if in_trouble:
+    def _record_check(self, check: ClaimedCheck, now: float, *, is_faulty: bool) -> None:
+        self._check_counts[check.id] += 1
+        if is_faulty:
             return
-        story = self._story
-        late = round(now - (check.due - BASE).total_seconds(), 2)
-        story.late[self._step_of(now)][late] += 1
-        last = self._last[check.id]
-        longest = self._cadence.default * 1.1 + LATE
-        story.lost += bool(last) and now - last > longest
-        self._last[check.id] = now
+        result = self._result
+        lateness = round(now - (check.due_at - BASE).total_seconds(), 2)
+        result.lateness[self._bin_of(now)][lateness] += 1
+        last_checked = self._last_checked[check.id]
+        max_gap = self._cadence.default * 1.1 + MAX_EXTRA_LATENESS_SECONDS
+        result.missed_checks += bool(last_checked) and now - last_checked > max_gap
+        self._last_checked[check.id] = now
 
-    def _step_of(self, now: float) -> int:
-        return min(int(now / STEP), len(self._story.late) - 1)
+    def _bin_of(self, now: float) -> int:
+        return min(int(now / BIN_SECONDS), len(self._result.lateness) - 1)
 
-    def _count_turns(self) -> None:
-        """The least and most turns of a row of a registry without trouble, and all its sources'."""
-        scale, story = self._scale, self._story
+    def _count_checks(self) -> None:
+        """Count the fewest and most checks of a row at healthy registries, and those of all
+        sources.
+        """
+        scale, result = self._scale, self._result
         sources = scale.tags // scale.followers
-        well = [
+        healthy = [
             number
             for number in range(scale.tags)
-            if number % sources % scale.registries >= len(scale.troubles)
+            if number % sources % scale.registries >= len(scale.faults)
         ]
-        counts = [self._counts[number + 1] for number in well]
-        story.least, story.most = min(counts), max(counts)
-        story.turns = sum(self._counts[number + 1] for number in well if number < sources)
+        counts = [self._check_counts[number + 1] for number in healthy]
+        result.fewest_checks, result.most_checks = min(counts), max(counts)
+        result.due_checks = sum(
+            self._check_counts[number + 1] for number in healthy if number < sources
+        )
 
-    def _spend(self, what: str, began: float) -> None:
-        spent = self._story.spent
-        spent[what] = spent.get(what, 0.0) + time.perf_counter() - began
-
-
-def _handfuls(looks: Sequence[list[Check]], most: int) -> Iterator[Sequence[list[Check]]]:
-    for start in range(0, len(looks), most):
-        yield looks[start : start + most]
+    def _add_time(self, step: str, started: float) -> None:
+        seconds_by_step = self._result.seconds_by_step
+        seconds_by_step[step] = seconds_by_step.get(step, 0.0) + time.perf_counter() - started
 
 
-def _settled(check: Check, error: TagstreamError | None, now: datetime, interval: float) -> Settled:
-    waited = max(0, int((now - check.due).total_seconds()))
+def _batched(
+    checks: Sequence[list[ClaimedCheck]], size: int
+) -> Iterator[Sequence[list[ClaimedCheck]]]:
+    for start in range(0, len(checks), size):
+        yield checks[start : start + size]
+
+
+def _build_settled(
+    check: ClaimedCheck, error: TagstreamError | None, now: datetime, interval: float
+) -> SettledCheck:
+    wait_seconds = max(0, int((now - check.due_at).total_seconds()))
     if error is None:
-        assert is_same(replace(check, failures=0), SAME)
-        due = next_turn(check.key, check.due, now, interval)
-        return Settled(check.id, due, due, Decision.SAME, now, checked=now, waited=waited)
-    failures = check.failures + 1
-    again = again_after(error.code)
-    due = retry_turn(check.key, again, failures=failures, now=now, interval=interval)
-    return Settled(
+        assert is_unchanged(replace(check, consecutive_failures=0), UNCHANGED)
+        due_time = next_due_time(check.key, check.due_at, now, interval)
+        return SettledCheck(
+            check.id,
+            due_time,
+            due_time,
+            ScheduleReason.UNCHANGED,
+            now,
+            last_check_at=now,
+            wait_seconds=wait_seconds,
+        )
+    consecutive_failures = check.consecutive_failures + 1
+    retry_class = classify_failure(error.code)
+    due_time = retry_due_time(
+        check.key,
+        retry_class,
+        consecutive_failures=consecutive_failures,
+        now=now,
+        interval=interval,
+    )
+    return SettledCheck(
         check.id,
-        due,
-        due,
-        Decision.FAILED,
+        due_time,
+        due_time,
+        ScheduleReason.FAILED,
         now,
-        checked=now,
-        failures=failures,
-        reason=error.code,
+        last_check_at=now,
+        consecutive_failures=consecutive_failures,
+        error_code=error.code,
         message=error.message,
-        waited=waited,
+        wait_seconds=wait_seconds,
     )
 
 
-def _moment(seconds: float) -> datetime:
+def _simulated_time(seconds: float) -> datetime:
     return BASE + timedelta(seconds=seconds)
 
 
-def simulate(engine: Engine, scale: Scale) -> Story:
-    """Fill an empty database, and let the hours pass."""
-    fill_agenda(engine, scale.agenda)
+def simulate(engine: Engine, scale: SimulationScale) -> SimulationResult:
+    """Fill an empty database and run the simulation."""
+    fill_schedule(engine, scale.schedule_size)
     return Simulation(engine, scale).run()
-
-
-def quantiles(counts: Iterable[Counter[float]], *parts: float) -> list[float]:
-    """The values that so much of everything that was counted lies below."""
-    whole: Counter[float] = Counter()
-    for each in counts:
-        whole.update(each)
-    total, seen = whole.total(), 0
-    found: list[float] = []
-    for value, count in sorted(whole.items()):
-        seen += count
-        while len(found) < len(parts) and seen >= parts[len(found)] * total:
-            found.append(value)
-    return found

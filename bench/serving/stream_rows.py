@@ -1,4 +1,4 @@
-"""Streams by the ten thousand, put into the tables directly: POSTs would take too long."""
+"""Inserts tens of thousands of streams into the tables directly: POSTs would take too long."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import psycopg
 from sqlalchemy import Engine, func, select
 
 from bench.importing.store_bench import digest, make_image
-from models.images.image_builder import ASCENDING
+from models.images.image_builder import LAYERS_ASCENDING
 from models.store.access.namespace_store import ensure_namespace
-from models.store.changes.change_log import next_versions, raise_floor
+from models.store.changes.change_log import allocate_versions
+from models.store.changes.change_pruning import raise_floor
 from models.store.database.session import transaction
 from models.store.images.image_store import save_images
-from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.tables.streams import StreamRow, TagEventRow, TagRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-IMAGES = 2000
+FILLED_IMAGES = 2000
 CHUNK = 5000
-_STREAM = [
+_STREAM_COLUMNS = [
     "id",
     "namespace",
     "name",
@@ -36,11 +37,11 @@ _STREAM = [
     "status_repository",
     "public_repository",
 ]
-_TAG = [
+_TAG_COLUMNS = [
     "id",
     "stream_id",
     "name",
-    "wanted",
+    "in_spec",
     "spec_annotations",
     "from_kind",
     "from_namespace",
@@ -51,15 +52,15 @@ _TAG = [
     "scheduled",
     "import_mode",
     "reference_policy",
-    "seen",
+    "in_status",
     "head_id",
 ]
-_EVENT = ["id", "tag_id", "created", "image", "reference", "generation"]
+_EVENT_COLUMNS = ["id", "tag_id", "created", "image", "reference", "generation"]
 
 
 @dataclass(frozen=True, slots=True)
-class Lot:
-    """Streams `app-00000`, `app-00001`, … of one namespace, all of the same size."""
+class StreamSet:
+    """Streams `app-000000`, `app-000001`, … of one namespace, all of the same size."""
 
     namespace: str
     streams: int
@@ -67,29 +68,35 @@ class Lot:
     events: int = 5
 
 
-def fill_images(engine: Engine, count: int = IMAGES) -> None:
-    """Images of twelve rows, for the events to name."""
+def fill_images(engine: Engine, count: int = FILLED_IMAGES) -> None:
+    """Save images of twelve rows, which the events refer to."""
     for start in range(0, count, 500):
         with transaction(engine) as session:
-            batch = [make_image(number, ASCENDING) for number in range(start, start + 500)]
+            batch = [make_image(number, LAYERS_ASCENDING) for number in range(start, start + 500)]
             save_images(session, batch, now=NOW)
 
 
-def fill_streams(engine: Engine, lot: Lot) -> None:
-    """All of a lot, as if it had been imported long ago: nothing of it is in the log."""
+def fill_streams(engine: Engine, stream_set: StreamSet) -> None:
+    """Insert the streams as if they had been imported long ago: the change log has no entries of
+    them.
+    """
     with transaction(engine) as session:
-        ensure_namespace(session, lot.namespace, now=NOW)
-        first = next_versions(session, lot.streams)
-        raise_floor(session, first + lot.streams - 1)
+        ensure_namespace(session, stream_set.namespace, now=NOW)
+        first = allocate_versions(session, stream_set.streams)
+        raise_floor(session, first + stream_set.streams - 1)
         ids = [
             (session.scalar(select(func.max(row.id))) or 0) + 1
-            for row in (StreamRow, TagRow, EventRow)
+            for row in (StreamRow, TagRow, TagEventRow)
         ]
     stream_id, tag_id, event_id = ids
-    _put(engine, "image_streams", _STREAM, _streams(engine, lot, stream_id, first))
-    _put(engine, "tags", _TAG, _tags(lot, stream_id, tag_id, event_id))
-    _put(engine, "tag_events", _EVENT, _events(engine, lot, tag_id, event_id))
-    _settle(engine)
+    _copy_rows(
+        engine, "image_streams", _STREAM_COLUMNS, _stream_rows(engine, stream_set, stream_id, first)
+    )
+    _copy_rows(engine, "tags", _TAG_COLUMNS, _tag_rows(stream_set, stream_id, tag_id, event_id))
+    _copy_rows(
+        engine, "tag_events", _EVENT_COLUMNS, _event_rows(engine, stream_set, tag_id, event_id)
+    )
+    _refresh_statistics(engine)
 
 
 def stream_name(number: int) -> str:
@@ -100,17 +107,19 @@ def tag_name(number: int) -> str:
     return f"v1.{number}"
 
 
-def _streams(engine: Engine, lot: Lot, first: int, version: int) -> Iterator[Sequence[object]]:
-    for number in range(lot.streams):
+def _stream_rows(
+    engine: Engine, stream_set: StreamSet, first: int, version: int
+) -> Iterator[Sequence[object]]:
+    for number in range(stream_set.streams):
         uid = UUID(int=(first + number) << 64)
         yield (
             first + number,
-            lot.namespace,
+            stream_set.namespace,
             stream_name(number),
             uid.hex if engine.dialect.name == "sqlite" else uid,
             version + number,
             1,
-            _moment(engine, NOW),
+            _database_time(engine, NOW),
             '{"app":"bench"}',
             '{"openshift.io/image.dockerRepositoryCheck":"2026-01-01T00:00:00Z"}',
             False,
@@ -120,13 +129,15 @@ def _streams(engine: Engine, lot: Lot, first: int, version: int) -> Iterator[Seq
         )
 
 
-def _tags(lot: Lot, stream: int, first: int, event: int) -> Iterator[Sequence[object]]:
-    for number in range(lot.streams * lot.tags):
-        place, tag = divmod(number, lot.tags)
-        name = tag_name(tag)
+def _tag_rows(
+    stream_set: StreamSet, stream: int, first: int, event: int
+) -> Iterator[Sequence[object]]:
+    for number in range(stream_set.streams * stream_set.tags):
+        stream_index, tag_number = divmod(number, stream_set.tags)
+        name = tag_name(tag_number)
         yield (
             first + number,
-            stream + place,
+            stream + stream_index,
             name,
             True,
             None,
@@ -140,30 +151,41 @@ def _tags(lot: Lot, stream: int, first: int, event: int) -> Iterator[Sequence[ob
             "Legacy",
             "Source",
             True,
-            event + (number + 1) * lot.events - 1,
+            event + (number + 1) * stream_set.events - 1,
         )
 
 
-def _events(engine: Engine, lot: Lot, tag: int, first: int) -> Iterator[Sequence[object]]:
-    images = [digest(f"image {number}") for number in range(IMAGES)]
-    moments = [_moment(engine, NOW + timedelta(hours=hour)) for hour in range(lot.events)]
-    for number in range(lot.streams * lot.tags * lot.events):
-        place, event = divmod(number, lot.events)
-        image = images[(place * 7 + event) % IMAGES]
+def _event_rows(
+    engine: Engine, stream_set: StreamSet, tag: int, first: int
+) -> Iterator[Sequence[object]]:
+    images = [digest(f"image {number}") for number in range(FILLED_IMAGES)]
+    times = [
+        _database_time(engine, NOW + timedelta(hours=hour)) for hour in range(stream_set.events)
+    ]
+    for number in range(stream_set.streams * stream_set.tags * stream_set.events):
+        tag_index, event_number = divmod(number, stream_set.events)
+        image = images[(tag_index * 7 + event_number) % FILLED_IMAGES]
         reference = f"quay.io/bench/app@{image}"
-        yield first + number, tag + place, moments[event], image, reference, event + 1
+        yield (
+            first + number,
+            tag + tag_index,
+            times[event_number],
+            image,
+            reference,
+            event_number + 1,
+        )
 
 
-def _moment(engine: Engine, moment: datetime) -> object:
+def _database_time(engine: Engine, time: datetime) -> object:
     if engine.dialect.name == "postgresql":
-        return moment
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+        return time
+    return time.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def _put(
+def _copy_rows(
     engine: Engine, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> None:
-    """COPY, or SQLite's many inserts in one transaction."""
+    """Insert rows by COPY, or on SQLite by one large transaction."""
     pooled = engine.raw_connection()
     try:
         driver = pooled.driver_connection
@@ -175,16 +197,16 @@ def _put(
             driver.commit()
             return
         assert driver is not None
-        marks = ", ".join("?" * len(columns))
+        placeholders = ", ".join("?" * len(columns))
         driver.execute("BEGIN IMMEDIATE")
-        driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+        driver.executemany(f"INSERT INTO {table} ({names}) VALUES ({placeholders})", rows)
         driver.execute("COMMIT")
     finally:
         pooled.close()
 
 
-def _settle(engine: Engine) -> None:
-    """What a database does by and by: statistics, and the next ids of its sequences."""
+def _refresh_statistics(engine: Engine) -> None:
+    """Refresh what a database refreshes over time: statistics, and the next sequence ids."""
     pooled = engine.raw_connection()
     try:
         driver = pooled.driver_connection

@@ -1,8 +1,8 @@
-"""A change on its way to 1,000 watchers, and what 5,000 open watches weigh.
+"""Measures the delivery of a change to 1,000 watchers, and the memory of 5,000 open watches.
 
 python -m bench.serving.watch_bench [--watchers 1000] [--changes 50] [--open 5000] [--plain]
 
-The server is a process of its own: uvicorn with the follower and the hub as the API has them, over
+The server is a separate process: uvicorn with the reflector and the watch cache of the API, over
 TLS. The watchers are sockets of this process, which also writes; both share the machine.
 """
 
@@ -25,91 +25,92 @@ from typing import Any
 
 import uvicorn
 
-from api.watch.change_reader import Feed, Follower
-from api.watch.watch_cache import Hub, Page
-from api.watch.watch_encoder import Shape
-from api.watch.watch_stream import WatchRequest, watch_body
-from bench.bench_environment import HOME, open_databases
-from bench.bench_report import Table, render
+from api.watch.change_reader import ChangeReader, Reflector
+from api.watch.watch_cache import WatchCache, WatchEventPage
+from api.watch.watch_encoder import WatchEncoder
+from api.watch.watch_stream import WatchRequest, stream_watch
+from bench.bench_environment import PROJECT_ROOT, open_databases
+from bench.bench_report import ResultTable, render
 from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import ImageStream, ImageStreamSpec, TagReference
-from models.store.database.session import open_engine, transaction, upgrade
+from models.store.database.session import open_engine, transaction, upgrade_database
 from models.store.streams.stream_store import load_stream, save_stream
 from tests.fakeregistry.certificates import Authority
 
-SHAPE = Shape("ImageStream", "ImageStream", "image.openshift.io/v1")
+ENCODER = WatchEncoder("ImageStream", "ImageStream", "image.openshift.io/v1")
 HOST = "127.0.0.1"
-ASK = b"GET /watch HTTP/1.1\r\nHost: watch\r\n\r\n"
-MOST_SECONDS, MOST_MIB = 1.0, 200.0
-AT_ONCE = 50
+WATCH_REQUEST = b"GET /watch HTTP/1.1\r\nHost: watch\r\n\r\n"
+MAX_DELIVERY_SECONDS, MAX_MEMORY_MIB = 1.0, 200.0
+OPEN_BATCH_SIZE = 50
 
 
 def main() -> None:
+    """Run the bench, or the server of the bench with `--serve`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--watchers", type=int, default=1000)
     parser.add_argument("--changes", type=int, default=50)
     parser.add_argument("--open", type=int, default=5000)
     parser.add_argument("--plain", action="store_true", help="without TLS")
     parser.add_argument("--serve", nargs=2, metavar=("URL", "HOME"), help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.serve:
-        serve(chosen.serve[0], Path(chosen.serve[1]), tls=not chosen.plain)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve[0], Path(args.serve[1]), tls=not args.plain)
         return
-    table = Table()
-    with tempfile.TemporaryDirectory() as home, open_databases(Path(home)) as databases:
-        for kind, maker in databases.items():
-            asyncio.run(measure(table, kind, maker.make(), Path(home), chosen))
+    table = ResultTable()
+    with tempfile.TemporaryDirectory() as work_dir, open_databases(Path(work_dir)) as databases:
+        for kind, factory in databases.items():
+            asyncio.run(measure(table, kind, factory.create(), Path(work_dir), args))
     print(render(list(table.rows.values())))
 
 
 async def measure(
-    table: Table, kind: str, url: str, home: Path, chosen: argparse.Namespace
+    table: ResultTable, kind: str, url: str, work_dir: Path, args: argparse.Namespace
 ) -> None:
-    """Both numbers on one database, with one server."""
-    upgrade(open_engine(url))
+    """Measure delivery and memory on one database, with one server."""
+    upgrade_database(open_engine(url))
     certificate = Authority().issue()
-    (home / "tls.crt").write_bytes(certificate.chain)
-    (home / "tls.key").write_bytes(certificate.key)
-    words = [
+    (work_dir / "tls.crt").write_bytes(certificate.chain)
+    (work_dir / "tls.key").write_bytes(certificate.key)
+    arguments = [
         "-m",
         "bench.serving.watch_bench",
         "--serve",
         url,
-        str(home),
-        *(["--plain"] * chosen.plain),
+        str(work_dir),
+        *(["--plain"] * args.plain),
     ]
     server = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
-        [sys.executable, *words], cwd=HOME, stdout=subprocess.PIPE, text=True
+        [sys.executable, *arguments], cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True
     )
     assert server.stdout is not None
     try:
         port = int(server.stdout.readline())
-        watchers = Watchers(port, tls=not chosen.plain)
-        await watchers.open(chosen.watchers)
-        delays = await watchers.hear(url, chosen.changes)
-        name = f"watch, {kind}: a change to {chosen.watchers} watchers"
+        watchers = WatchClients(port, tls=not args.plain)
+        await watchers.open(args.watchers)
+        delays = await watchers.measure_delivery(url, args.changes)
+        name = f"watch, {kind}: delivery of a change to {args.watchers} watchers"
         table.add(f"{name}, median", statistics.median(delays), "s")
-        last = statistics.quantiles(delays, n=100)[98]
-        table.add(f"{name}, p99", last, "s", most=MOST_SECONDS)
-        await watchers.open(chosen.open - chosen.watchers)
-        await watchers.hear(url, 1)
-        name = f"watch, {kind}: memory with {chosen.open} open watches"
-        table.add(name, resident_mib(server.pid), "MiB", most=MOST_MIB)
-        spent = cpu_seconds(server.pid)
+        p99 = statistics.quantiles(delays, n=100)[98]
+        table.add(f"{name}, p99", p99, "s", most=MAX_DELIVERY_SECONDS)
+        await watchers.open(args.open - args.watchers)
+        await watchers.measure_delivery(url, 1)
+        name = f"watch, {kind}: memory with {args.open} open watches"
+        table.add(name, resident_mib(server.pid), "MiB", most=MAX_MEMORY_MIB)
+        cpu_before = cpu_seconds(server.pid)
         await asyncio.sleep(10)
-        idle = 100 * (cpu_seconds(server.pid) - spent) / 10
-        table.add(f"watch, {kind}: CPU of {chosen.open} idle watches", idle, "% of a core")
+        idle_percent = 100 * (cpu_seconds(server.pid) - cpu_before) / 10
+        table.add(f"watch, {kind}: CPU of {args.open} idle watches", idle_percent, "% of a core")
     finally:
         server.kill()
         server.wait()
 
 
-class Watchers:
-    """Open watches; each notes when a line came."""
+class WatchClients:
+    """Open watches; each records when an event arrived."""
 
-    def __init__(self, port: int, *, tls: bool, ask: bytes = ASK) -> None:
+    def __init__(self, port: int, *, tls: bool, request: bytes = WATCH_REQUEST) -> None:
         self._port = port
-        self.ask = ask
+        self.request = request
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if tls else None
         if self._tls is not None:
             self._tls.check_hostname = False
@@ -119,17 +120,19 @@ class Watchers:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, count: int) -> None:
-        """As many more, a few at a time."""
-        for start in range(0, count, AT_ONCE):
-            await asyncio.gather(*(self._open_one() for _ in range(min(AT_ONCE, count - start))))
+        """Open so many more watches, a few at a time."""
+        for start in range(0, count, OPEN_BATCH_SIZE):
+            await asyncio.gather(
+                *(self._open_one() for _ in range(min(OPEN_BATCH_SIZE, count - start)))
+            )
 
-    async def hear(self, url: str, changes: int) -> list[float]:
-        """Seconds from the end of each commit to each watcher's line."""
+    async def measure_delivery(self, url: str, changes: int) -> list[float]:
+        """Return the seconds from the end of each commit to its event at each watcher."""
         engine = open_engine(url)
         self._arrived.clear()
         committed: dict[str, float] = {}
         for number in range(changes):
-            version = await asyncio.to_thread(write, engine, number)
+            version = await asyncio.to_thread(save_change, engine, number)
             committed[version] = time.monotonic()
             await asyncio.sleep(0.3)
         wanted = changes * self._count
@@ -138,12 +141,12 @@ class Watchers:
                 break
             await asyncio.sleep(0.05)
         engine.dispose()
-        assert len(self._arrived) == wanted, f"{len(self._arrived)} of {wanted} lines came"
-        return [came - committed[version] for version, came in self._arrived]
+        assert len(self._arrived) == wanted, f"{len(self._arrived)} of {wanted} events arrived"
+        return [arrived - committed[version] for version, arrived in self._arrived]
 
     async def _open_one(self) -> None:
         reader, writer = await asyncio.open_connection(HOST, self._port, ssl=self._tls)
-        writer.write(self.ask)
+        writer.write(self.request)
         await reader.readuntil(b"\r\n\r\n")
         self._count += 1
         task = asyncio.create_task(self._read(reader, writer))
@@ -152,13 +155,13 @@ class Watchers:
     async def _read(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             if line.startswith(b"{"):
-                came = time.monotonic()
+                arrived = time.monotonic()
                 version = json.loads(line)["object"]["metadata"]["resourceVersion"]
-                self._arrived.append((version, came))
+                self._arrived.append((version, arrived))
 
 
-def write(engine: Any, number: int) -> str:
-    """Change the one stream that is watched; the version it has now."""
+def save_change(engine: Any, number: int) -> str:
+    """Change the watched stream and return its new version."""
     with transaction(engine) as session:
         old = load_stream(session, "ns", "app", for_update=True)
         new = old or make_stream()
@@ -168,7 +171,7 @@ def write(engine: Any, number: int) -> str:
 
 
 def make_stream() -> ImageStream:
-    """A stream of 20 tags."""
+    """Build a stream of 20 tags."""
     tags = [
         TagReference(
             name=f"v{n}", from_=ObjectReference(kind="DockerImage", name=f"quay.io/team/app:v{n}")
@@ -180,14 +183,14 @@ def make_stream() -> ImageStream:
 
 
 def resident_mib(pid: int) -> float:
-    """The memory that a process holds now."""
+    """Return the resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     [kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(kib) / 1024
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has had."""
+    """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -195,42 +198,42 @@ def cpu_seconds(pid: int) -> float:
 # -- the server's process --
 
 
-def serve(url: str, home: Path, *, tls: bool) -> None:
-    """A server that knows nothing but watching streams; its port is the first line it prints."""
+def serve(url: str, work_dir: Path, *, tls: bool) -> None:
+    """Serve watches of streams and nothing else; the first line of output is the port."""
     engine = open_engine(url)
-    feed = Feed(engine, open_object=lambda found: found.object)
+    change_reader = ChangeReader(engine, convert_change=lambda found: found.object)
 
-    async def read_past(kind: str, after: int) -> Page:
-        return await asyncio.to_thread(feed.read, kind, after)
+    async def read_change_log(kind: str, after: int) -> WatchEventPage:
+        return await asyncio.to_thread(change_reader.read, kind, after)
 
-    hub = Hub(read_past)
-    follower = Follower(engine, hub, feed)
+    watch_cache = WatchCache(read_change_log)
+    reflector = Reflector(engine, watch_cache, change_reader)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await live(receive, send)
+            await run_lifespan(receive, send)
             return
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for piece in watch():
+        async for piece in stream_body():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    def watch() -> AsyncIterator[bytes]:
-        request = WatchRequest("ImageStream", SHAPE, namespace="ns", start=None, bookmarks=False)
-        return watch_body(hub, request, nothing)
+    def stream_body() -> AsyncIterator[bytes]:
+        request = WatchRequest("ImageStream", ENCODER, namespace="ns", start=None, bookmarks=False)
+        return stream_watch(watch_cache, request, list_nothing)
 
-    async def nothing() -> tuple[list[dict[str, Any]], int]:
+    async def list_nothing() -> tuple[list[dict[str, Any]], int]:
         return [], 0
 
-    async def live(receive: Any, send: Any) -> None:
+    async def run_lifespan(receive: Any, send: Any) -> None:
         await receive()
-        follower.start()
-        await hub.started(asyncio.get_running_loop().time() + 30)
+        reflector.start()
+        await watch_cache.wait_until_started(asyncio.get_running_loop().time() + 30)
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        hub.close()
-        follower.stop()
+        watch_cache.close()
+        reflector.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     config = uvicorn.Config(
@@ -243,13 +246,13 @@ def serve(url: str, home: Path, *, tls: bool) -> None:
         log_config=None,
         access_log=False,
         backlog=2048,
-        ssl_certfile=home / "tls.crt" if tls else None,
-        ssl_keyfile=home / "tls.key" if tls else None,
+        ssl_certfile=work_dir / "tls.crt" if tls else None,
+        ssl_keyfile=work_dir / "tls.key" if tls else None,
     )
-    listening = config.bind_socket()
-    listening.listen(2048)
-    print(listening.getsockname()[1], flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    listener = config.bind_socket()
+    listener.listen(2048)
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

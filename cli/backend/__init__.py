@@ -1,4 +1,5 @@
-"""Where a user verb asks for streams, images, jobs and secrets: a server, or this process.
+"""Backends of the user commands: a server over REST, or the application in this process.
 
-Knows kubeconfigs, paths and Status objects. How things are shown is the verbs' business.
+Knows kubeconfigs, REST paths and Status objects. How results are shown is up to the commands and
+`cli.rendering`.
 """

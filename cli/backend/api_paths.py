@@ -1,12 +1,15 @@
-"""The paths of a server's resources."""
+"""REST paths of the API's resources."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 
-def path_of(group: str, resource: str, *, namespace: str = "", name: str = "") -> str:
-    """`/apis/GROUP/v1/namespaces/NS/RESOURCE/NAME`, the names escaped."""
+def resource_path(group: str, resource: str, *, namespace: str = "", name: str = "") -> str:
+    """Build `/apis/GROUP/v1/namespaces/NS/RESOURCE/NAME` with the names percent-encoded.
+
+    An empty group stands for the core group (`/api/v1`).
+    """
     root = f"/apis/{group}/v1" if group else "/api/v1"
-    place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    return f"{root}{place}/{resource}" + (f"/{quote(name, safe='')}" if name else "")
+    namespace_path = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    return f"{root}{namespace_path}/{resource}" + (f"/{quote(name, safe='')}" if name else "")

@@ -1,4 +1,4 @@
-"""Opens the desk of a place, for one command."""
+"""Opens the backend that a command's target names."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cli.backend.server_backend import Desk
-    from cli.target import Place
+    from cli.backend.base_backend import Backend
+    from cli.target import Target
 
 
 @contextmanager
-def open_desk(place: Place) -> Iterator[Desk]:
-    """What the command asks, as long as the block lasts."""
-    if place.access is None:
-        from cli.backend.local_backend import HomeDesk
-        from cli.bootstrap import open_store, read_settings
+def open_backend(target: Target) -> Iterator[Backend]:
+    """Open the backend of the target: a LocalBackend or a ServerBackend, closed when the block
+    ends.
+    """
+    if target.server_context is None:
+        from cli.backend.local_backend import LocalBackend
+        from cli.bootstrap import open_database, read_settings
 
-        settings = read_settings(place.data)
-        with open_store(settings) as engine, HomeDesk(settings, engine) as home:
-            yield home
+        settings = read_settings(target.data_dir)
+        with open_database(settings) as engine, LocalBackend(settings, engine) as backend:
+            yield backend
         return
-    from cli.backend.rest_client import open_rest
-    from cli.backend.server_backend import ServerDesk
+    from cli.backend.rest_client import open_rest_client
+    from cli.backend.server_backend import ServerBackend
     from cli.bootstrap import read_settings
-    from cli.rendering.output import say
+    from cli.rendering.output import print_message
 
     def warn(text: str) -> None:
-        say(f"warning: {text}", style="yellow")
+        print_message(f"warning: {text}", style="yellow")
 
-    read_settings(None)  # how to log, if at all; the server has settings of its own
-    with open_rest(place.access, warn=warn) as rest:
-        yield ServerDesk(rest, namespace=place.namespace)
+    read_settings(None)  # configures logging only; the server has its own settings
+    with open_rest_client(target.server_context, warn=warn) as rest:
+        yield ServerBackend(rest, namespace=target.namespace)

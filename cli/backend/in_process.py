@@ -1,7 +1,7 @@
-"""The API's application in this process, spoken to without a socket.
+"""The API application in this process, called without a socket.
 
-It is the one that `tagstream up` and `tagstream api` serve, asked through the same client. Whoever
-can read the database is its administrator, so nobody is asked for a token here.
+It is the application that `tagstream up` and `tagstream api` serve, called through the same REST
+client. A user who can read the database is its administrator, so no token is required here.
 """
 
 from __future__ import annotations
@@ -15,63 +15,70 @@ from sqlalchemy import Engine
 from starlette.types import ASGIApp
 
 from api.app import build_api
-from api.auth.token_authenticator import Gatekeeper
-from api.serving.executor import Threads
-from api.serving.lifespan import open_house
-from cli.backend.rest_client import ANSWER, Rest
+from api.auth.token_authenticator import TokenAuthenticator
+from api.serving.executor import ThreadExecutor
+from api.serving.lifespan import open_context
+from cli.backend.rest_client import RESPONSE_TIMEOUT_SECONDS, RestClient
 from models.access.builtin_roles import ADMIN
-from models.access.rbac import EVERYWHERE, Binding, Caller
+from models.access.rbac import ALL_NAMESPACES, Caller, RoleBinding
 from models.config.settings import Settings
 from models.store.database.cipher import Cipher
-from worker.event_loop import WorkerLoop
+from worker.event_loop import EventLoopThread
 
-SERVER = "http://tagstream"  # never dialled: whatever is asked stays here
+IN_PROCESS_URL = "http://tagstream"  # no connection is opened: the transport calls the application
 
 
-class Inside:
-    """The application, and the loop that it runs on. Nothing here can be watched: no follower."""
+class InProcessApi:
+    """The API application and the event loop that it runs on.
+
+    It runs no reflector, so watches are not supported.
+    """
 
     def __init__(
-        self, settings: Settings, engine: Engine, cipher: Cipher, counter: Celery, *, user: str
+        self, settings: Settings, engine: Engine, cipher: Cipher, job_queue: Celery, *, user: str
     ) -> None:
-        house = open_house(
-            settings, engine, cipher, counter, open_door=partial(_OpenDoor, user=user)
+        context = open_context(
+            settings,
+            engine,
+            cipher,
+            job_queue,
+            build_authenticator=partial(_LocalAdminAuthenticator, user=user),
         )
-        house.audited = False  # who did it is who reads what is printed
-        self._threads = house.threads
-        self._loop = WorkerLoop()
-        http = httpx.Client(transport=_NoSocket(build_api(house), self._loop))
-        self.rest = Rest(http, SERVER, warn=lambda _text: None)
+        context.writes_audit_log = False  # the only caller is the local user
+        self._executor = context.executor
+        self._loop = EventLoopThread()
+        http = httpx.Client(transport=_InProcessTransport(build_api(context), self._loop))
+        self.rest = RestClient(http, IN_PROCESS_URL, warn=lambda _text: None)
 
     def close(self) -> None:
-        """Let running requests end."""
+        """Wait for running requests, then stop the loop and the executor."""
         self._loop.close()
-        self._threads.close()
+        self._executor.close()
 
 
-class _OpenDoor(Gatekeeper):
-    """Lets the person at this machine in, as who they are here and may do everything."""
+class _LocalAdminAuthenticator(TokenAuthenticator):
+    """Authenticates every request as the local user, with the role `admin` in all namespaces."""
 
-    def __init__(self, engine: Engine, threads: Threads, *, user: str) -> None:
-        super().__init__(engine, threads)
-        self._caller = Caller(user, bindings=(Binding(ADMIN, EVERYWHERE, subject=user),))
+    def __init__(self, engine: Engine, executor: ThreadExecutor, *, user: str) -> None:
+        super().__init__(engine, executor)
+        self._caller = Caller(user, bindings=(RoleBinding(ADMIN, ALL_NAMESPACES, subject=user),))
 
-    async def admit(self, headers: Mapping[str, str], peer: str) -> Caller:  # noqa: ARG002
-        """The same caller, whatever they show."""
+    async def authenticate(self, headers: Mapping[str, str], peer: str) -> Caller:  # noqa: ARG002
+        """Return the same caller whatever credentials the headers carry."""
         return self._caller
 
 
-class _NoSocket(httpx.BaseTransport):
-    """Carries a request into the application and its whole answer back."""
+class _InProcessTransport(httpx.BaseTransport):
+    """An httpx transport that passes requests to the application and returns complete responses."""
 
-    def __init__(self, app: ASGIApp, loop: WorkerLoop) -> None:
+    def __init__(self, app: ASGIApp, loop: EventLoopThread) -> None:
         self._inner = httpx.ASGITransport(app)
         self._loop = loop
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._loop.run(self._carry(request), within=ANSWER)
+        return self._loop.run(self._forward(request), within=RESPONSE_TIMEOUT_SECONDS)
 
-    async def _carry(self, request: httpx.Request) -> httpx.Response:
+    async def _forward(self, request: httpx.Request) -> httpx.Response:
         sent = httpx.Request(
             request.method, request.url, headers=request.headers, content=request.read()
         )

@@ -1,14 +1,15 @@
-"""The desk of this process: the same application as a server's, asked without a socket.
+"""The backend of this process: the API application without a socket, and direct database access.
 
-Around it goes only what it would tell or do less well:
+Some requests bypass the application, because it would report less or work less well:
 
-- imports and reimports are put on the counter here, with a worker beside it for as long as they
-  take. They are the person's own (`asker: user`), may take every tag of a repository, and start
-  without the application, which saves an eighth of a second of every cold `tagstream import`;
-- jobs are read from their rows, which also know the code of each failure and the worker;
-- histories reach beyond the hundred events that the API shows;
-- secrets can be listed, replaced and deleted even when the key that opens them is lost, and in a
-  namespace that nobody made before.
+- imports and reimports are enqueued here, with a worker in this process for as long as they run.
+  They count as the user's own (`trigger: user`), may take every tag of a repository, and do not
+  wait for the application to start, which saves an eighth of a second of every cold `tagstream
+  import`;
+- jobs are read from their rows, which also have the code of each failure and the worker;
+- histories reach beyond the hundred events that the API returns;
+- secrets can be listed, replaced and deleted even if the encryption key is lost, and in a namespace
+  that does not exist yet.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from cli.backend.server_backend import SHORTEST_ID, Again, Desk, only_job, too_short
-from cli.bootstrap import who_asks
+from cli.backend.base_backend import (
+    MIN_ID_PREFIX_LENGTH,
+    Backend,
+    id_too_short_error,
+    select_job,
+)
+from cli.bootstrap import local_user
 from cli.target import DEFAULT_NAMESPACE
 from models.errors import AlreadyExistsError, NotFoundError
 from models.store.database.session import transaction
@@ -32,19 +38,20 @@ from models.store.database.session import transaction
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from cli.backend.in_process import Inside
-    from cli.backend.rest_client import Rest
+    from cli.backend.backend_types import ReimportOptions
+    from cli.backend.in_process import InProcessApi
+    from cli.backend.rest_client import RestClient
     from models.config.settings import Settings
     from models.job_types import Job, JobRequest
     from models.resources.meta import Secret
     from models.resources.stream import ImageStream, TagEvent
 
-PAGE = 200
-LOOK_EVERY = 0.5
+JOB_PAGE_LIMIT = 200
+JOB_POLL_SECONDS = 0.5
 
 
-class HomeDesk(Desk):
-    """Settings, a database, and the application over them once something asks for it."""
+class LocalBackend(Backend):
+    """A backend of settings and a database. The API application is built on first use."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         super().__init__(namespace=DEFAULT_NAMESPACE)
@@ -55,139 +62,156 @@ class HomeDesk(Desk):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if "_inside" in self.__dict__:
-            self._inside.close()
+        if "_in_process_api" in self.__dict__:
+            self._in_process_api.close()
 
     @property
-    def rest(self) -> Rest:
-        return self._inside.rest
+    def rest(self) -> RestClient:
+        """Return the REST client of the in-process application."""
+        return self._in_process_api.rest
 
     @cached_property
-    def _inside(self) -> Inside:
-        from cli.backend.in_process import Inside
+    def _in_process_api(self) -> InProcessApi:
+        from cli.backend.in_process import InProcessApi
         from cli.bootstrap import open_settings_cipher
-        from worker.celery_app import build_app
+        from worker.celery_app import build_celery_app
 
         settings = self._settings
         cipher = open_settings_cipher(settings)
-        return Inside(settings, self._engine, cipher, build_app(settings), user=who_asks())
+        return InProcessApi(
+            settings, self._engine, cipher, build_celery_app(settings), user=local_user()
+        )
 
     # -- imports --
 
-    def carry(self, request: JobRequest, *, title: str) -> Job:
-        from cli.job_progress import carry_out
+    def run_import(self, request: JobRequest, *, title: str) -> Job:
+        from cli.job_progress import run_jobs
         from models.streams.writes.object_defaults import default_import
 
         settings = self._settings
-        wanted = replace(
+        job_request = replace(
             request,
             request=default_import(request.request, mode=settings.default_import_mode),
             max_tags=None if request.max_tags is None else settings.max_tags_ceiling,
         )
-        [job] = carry_out(settings, self._engine, [wanted], title=title)
+        [job] = run_jobs(settings, self._engine, [job_request], title=title)
         return job
 
-    def answer(self, job: Job) -> dict[str, Any]:
-        from models.store.jobs.job_store import load_answer
+    def import_response(self, job: Job) -> dict[str, Any]:
+        from models.store.jobs.job_queries import load_job_response
 
         with transaction(self._engine, write=False) as session:
-            packed = load_answer(session, job.id)
-        answer: dict[str, Any] = json.loads(zlib.decompress(packed)) if packed else {}
-        return answer
+            compressed = load_job_response(session, job.id)
+        response: dict[str, Any] = json.loads(zlib.decompress(compressed)) if compressed else {}
+        return response
 
-    def reimport(self, wish: Again) -> list[Job]:
-        """One stream is a job like any import; of several, one more stands for all."""
-        from cli.job_progress import carry_out, carry_reimport
-        from models.store.jobs.reimport_store import reimport_job
+    def reimport(self, options: ReimportOptions) -> list[Job]:
+        """Run a reimport; one stream is an ordinary import job, several are one parent job with
+        children.
+        """
+        from cli.job_progress import run_jobs, run_reimport_jobs
+        from models.store.jobs.reimport_store import build_reimport_job
 
-        if not wish.stream:
-            wanted = reimport_job(wish.namespace, wish.selector, user=who_asks())
+        if not options.stream:
+            job_request = build_reimport_job(options.namespace, options.selector, user=local_user())
             title = "importing streams again"
-            return carry_reimport(self._settings, self._engine, wanted, title=title)
-        request = self._again(self.find_stream(wish.namespace, wish.stream), wish)
+            return run_reimport_jobs(self._settings, self._engine, job_request, title=title)
+        request = self._build_reimport_request(
+            self.find_stream(options.namespace, options.stream), options
+        )
         if request is None:
             return []
-        goal = f"{request.namespace}/{request.stream}"
-        return carry_out(self._settings, self._engine, [request], title=f"importing {goal} again")
+        destination = f"{request.namespace}/{request.stream}"
+        return run_jobs(
+            self._settings, self._engine, [request], title=f"importing {destination} again"
+        )
 
-    def _again(self, stream: ImageStream, wish: Again) -> JobRequest | None:
-        from models.job_types import Asker, JobRequest, Lane
-        from models.streams.imports.reimport_request import reimport_request
+    def _build_reimport_request(
+        self, stream: ImageStream, options: ReimportOptions
+    ) -> JobRequest | None:
+        from models.job_types import JobRequest, JobTrigger, Priority
+        from models.streams.imports.reimport_request import build_reimport_request
 
-        tags = [wish.tag] if wish.tag else None
-        request = reimport_request(stream, tags, failed_only=wish.failed, registry=wish.registry)
+        tags = [options.tag] if options.tag else None
+        request = build_reimport_request(
+            stream, tags, failed_only=options.failed_only, registry=options.registry
+        )
         if request is None:
             return None
         return JobRequest(
             request=request,
-            asker=Asker.ADMINISTRATOR,
-            lane=Lane.INTERACTIVE if wish.tag else Lane.BULK,
-            user=who_asks(),
+            trigger=JobTrigger.ADMINISTRATOR,
+            priority=Priority.INTERACTIVE if options.tag else Priority.BULK,
+            user=local_user(),
             max_tags=self._settings.max_tags_ceiling,
             coalesce=True,
         )
 
     # -- jobs --
 
-    def recent_jobs(self, namespace: str | None, *, limit: int, parts: bool = False) -> list[Job]:
-        from models.store.jobs.job_store import list_jobs
+    def recent_jobs(
+        self, namespace: str | None, *, limit: int, include_children: bool = False
+    ) -> list[Job]:
+        from models.store.jobs.job_queries import list_jobs
 
         with transaction(self._engine, write=False) as session:
-            return list_jobs(session, namespace=namespace, parts=parts, limit=limit)
+            return list_jobs(
+                session, namespace=namespace, include_children=include_children, limit=limit
+            )
 
     def watch_jobs(
-        self, namespace: str | None, *, limit: int, parts: bool = False
+        self, namespace: str | None, *, limit: int, include_children: bool = False
     ) -> Iterator[list[Job]]:
         while True:
-            yield self.recent_jobs(namespace, limit=limit, parts=parts)
-            time.sleep(LOOK_EVERY)
+            yield self.recent_jobs(namespace, limit=limit, include_children=include_children)
+            time.sleep(JOB_POLL_SECONDS)
 
     def find_job(self, name: str) -> Job:
         from models.store.jobs.job_store import load_job
 
         try:
-            wanted = UUID(name)
+            job_id = UUID(name)
         except ValueError:
-            return self._job_beginning(name)
+            return self._find_job_by_prefix(name)
         with transaction(self._engine, write=False) as session:
-            job = load_job(session, wanted)
+            job = load_job(session, job_id)
         if job is None:
             raise NotFoundError(resource="jobs", name=name, group="")
         return job
 
-    def _job_beginning(self, name: str) -> Job:
-        from models.store.jobs.job_store import list_jobs
+    def _find_job_by_prefix(self, prefix: str) -> Job:
+        from models.store.jobs.job_queries import list_jobs
 
-        if len(name) < SHORTEST_ID:
-            raise too_short(name)
+        if len(prefix) < MIN_ID_PREFIX_LENGTH:
+            raise id_too_short_error(prefix)
         found: list[Job] = []
         after: Job | None = None
         while True:
             with transaction(self._engine, write=False) as session:
-                page = list_jobs(session, limit=PAGE, after=after)
+                page = list_jobs(session, limit=JOB_PAGE_LIMIT, after=after)
             found.extend(page)
-            if len(page) < PAGE:
-                return only_job(found, name)
+            if len(page) < JOB_PAGE_LIMIT:
+                return select_job(found, prefix)
             after = page[-1]
 
     def cancel_job(self, job: Job) -> Job:
-        from worker.job_queue import cancel
+        from worker.job_queue import cancel_job
 
-        return cancel(self._engine, job.id)
+        return cancel_job(self._engine, job.id)
 
     # -- histories --
 
     def history(
-        self, namespace: str, name: str, tag: str, *, limit: int, moment: datetime | None
+        self, namespace: str, name: str, tag: str, *, limit: int, at: datetime | None
     ) -> tuple[list[TagEvent], bool]:
         from models.store.streams.stream_store import load_stream
-        from models.store.streams.tag_histories import event_at, load_history
+        from models.store.streams.tag_histories import load_event_at, load_history
 
         with transaction(self._engine, write=False) as session:
-            if moment is None:
+            if at is None:
                 events = load_history(session, namespace, name, tag, limit=limit)
             else:
-                found = event_at(session, namespace, name, tag, moment)
+                found = load_event_at(session, namespace, name, tag, at)
                 events = [] if found is None else [found]
             known = bool(events) or load_stream(session, namespace, name, history=0) is not None
         return events, known

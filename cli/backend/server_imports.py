@@ -1,136 +1,148 @@
-"""Imports and reimports that a server carries: asked for, watched, cancelled on ctrl-C."""
+"""Imports and reimports on a server: created, watched, cancelled on ctrl-C."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from cli.backend.api_paths import path_of
-from cli.backend.rest_client import Rest
+from cli.backend.api_paths import resource_path
+from cli.backend.rest_client import RestClient
 from cli.backend.server_jobs import (
     IMPORT_JOBS,
     SYNC_GROUP,
     cancel_job,
+    fetch_job,
     follow_job,
     list_jobs,
-    load_job,
-    read_job,
+    parse_job,
 )
-from cli.job_progress import ctrl_c_from_sigterm, open_progress
-from cli.rendering.output import say
+from cli.job_progress import open_progress, sigterm_as_interrupt
+from cli.rendering.output import print_message
 from models.errors import IMAGE_GROUP, NotFoundError
-from models.job_types import Asker, Job, JobRequest
+from models.job_resource import PRIORITIES, TRIGGERS
+from models.job_types import Job, JobRequest, JobTrigger
 
 if TYPE_CHECKING:
-    from cli.backend.server_backend import Again
+    from cli.backend.backend_types import ReimportOptions
 
 IMPORTS = "imagestreamimports"
 JOB_HEADER = "Tagstream-Job"
-ANSWER_PATIENCE = 24 * 3600.0  # the server has deadlines of its own
-CANCEL_PATIENCE = 15.0
-REIMPORT_PATIENCE = 300.0  # tens of thousands of streams are put on record first
-_ASYNC = {"Prefer": "respond-async"}
+IMPORT_TIMEOUT_SECONDS = 24 * 3600.0  # the server has its own deadlines
+REMOTE_CANCEL_TIMEOUT_SECONDS = 15.0
+# The server writes a row for each stream before it responds; there may be tens of thousands.
+REIMPORT_REQUEST_TIMEOUT_SECONDS = 300.0
+_ASYNC_HEADERS = {"Prefer": "respond-async"}
 
 
-def run_import(rest: Rest, request: JobRequest, *, title: str) -> Job:
-    """The import's job once it has ended.
+def run_import(rest: RestClient, request: JobRequest, *, title: str) -> Job:
+    """Run an import on the server and return its final job.
 
-    A whole repository is asked for as an ImportJob, which may say how many tags; one tag as the
-    ImageStreamImport that `oc import-image` sends, answered with its job at once.
+    A whole repository is created as an ImportJob, which may limit the number of tags. One tag is
+    created as the ImageStreamImport that `oc import-image` sends, with `Prefer: respond-async`, so
+    that the response is its job.
     """
-    with ctrl_c_from_sigterm(), open_progress(title, jobs=1) as progress:
+    with sigterm_as_interrupt(), open_progress(title, jobs=1) as progress:
         job: Job | None = None
         try:
-            job = read_job(_ask(rest, request))
-            return follow_job(rest, job, progress.watcher(0))
+            job = parse_job(_post_import(rest, request))
+            return follow_job(rest, job, progress.watcher_for(0))
         except KeyboardInterrupt:
             progress.stop()
             if job is None:
                 raise
-            return _cancel(rest, job)
+            return _cancel_and_wait(rest, job)
 
 
-def await_answer(rest: Rest, request: JobRequest, *, title: str) -> tuple[Job, dict[str, Any]]:
-    """The import's job and the ImageStreamImport with everything that was found.
+def run_import_for_response(
+    rest: RestClient, request: JobRequest, *, title: str
+) -> tuple[Job, dict[str, Any]]:
+    """Run an import and return its job and the ImageStreamImport with everything that was found.
 
-    The answer comes at the end, and a header of it names the job. Until then ours is the only new
-    one that asks for the same.
+    The response arrives at the end, and its Tagstream-Job header names the job. To cancel before
+    that, the job is found as the only new one with the same sources.
     """
-    before = {job.id for job in _jobs_like(rest, request)}
-    path = path_of(IMAGE_GROUP, IMPORTS, namespace=request.namespace)
-    with ctrl_c_from_sigterm(), open_progress(title, jobs=1) as progress:
+    known_ids = {job.id for job in _list_similar_jobs(rest, request)}
+    path = resource_path(IMAGE_GROUP, IMPORTS, namespace=request.namespace)
+    with sigterm_as_interrupt(), open_progress(title, jobs=1) as progress:
         try:
             body = _import_body(request)
-            answer, headers = rest.post_and_hear(path, body, within=ANSWER_PATIENCE)
+            response, headers = rest.post_with_headers(path, body, within=IMPORT_TIMEOUT_SECONDS)
         except KeyboardInterrupt:
             progress.stop()
-            job = _our_job(rest, request, before)
+            job = _find_own_job(rest, request, known_ids)
             if job is None:
                 raise
-            return _cancel(rest, job), {}
+            return _cancel_and_wait(rest, job), {}
     name = headers.get(JOB_HEADER)
     if not name:
         raise NotFoundError(resource="jobs", name=f"of {request.stream}", group="")
-    place = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=request.namespace, name=name)
-    return read_job(rest.get(place)), answer
+    job_path = resource_path(SYNC_GROUP, IMPORT_JOBS, namespace=request.namespace, name=name)
+    return parse_job(rest.get(job_path)), response
 
 
-def run_reimport(rest: Rest, wish: Again) -> list[Job]:
-    """The jobs of all streams that the reimport took, once each has ended."""
-    goal = f"{wish.namespace}/{wish.stream}" if wish.stream else "streams"
-    with ctrl_c_from_sigterm(), open_progress(f"importing {goal} again", jobs=1) as progress:
-        whole: Job | None = None
+def run_reimport(rest: RestClient, options: ReimportOptions) -> list[Job]:
+    """Run a reimport on the server and return the final jobs of all its streams."""
+    destination = f"{options.namespace}/{options.stream}" if options.stream else "streams"
+    with (
+        sigterm_as_interrupt(),
+        open_progress(f"importing {destination} again", jobs=1) as progress,
+    ):
+        parent: Job | None = None
         try:
-            whole = _ask_again(rest, wish)
-            whole = follow_job(rest, whole, progress.watcher(0))
+            parent = _post_reimport(rest, options)
+            parent = follow_job(rest, parent, progress.watcher_for(0))
         except KeyboardInterrupt:
             progress.stop()
-            if whole is None:
+            if parent is None:
                 raise
-            whole = _cancel(rest, whole)
-    return _children(rest, whole, everywhere=wish.everywhere) if whole.total else []
+            parent = _cancel_and_wait(rest, parent)
+    return (
+        _list_children(rest, parent, all_namespaces=options.all_namespaces) if parent.total else []
+    )
 
 
-def forecast_reimport(rest: Rest, wish: Again) -> Job:
-    """The reimport as it would be: what it would ask of which registries. Nothing is kept."""
-    return _ask_again(rest, wish, trial=True)
+def estimate_reimport(rest: RestClient, options: ReimportOptions) -> Job:
+    """Fetch the estimate of a reimport: requests per registry. The server stores nothing."""
+    return _post_reimport(rest, options, dry_run=True)
 
 
-def _ask_again(rest: Rest, wish: Again, *, trial: bool = False) -> Job:
-    selector = wish.selector.wire() | ({"dryRun": True} if trial else {})
+def _post_reimport(rest: RestClient, options: ReimportOptions, *, dry_run: bool = False) -> Job:
+    selector = options.selector.wire() | ({"dryRun": True} if dry_run else {})
     body = {
         "kind": "ImportJob",
         "apiVersion": f"{SYNC_GROUP}/v1",
         "metadata": {"generateName": "reimport-"},
         "spec": {"reimport": selector},
     }
-    path = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=wish.namespace)
-    return read_job(rest.post(path, body, within=REIMPORT_PATIENCE, trial=trial))
+    path = resource_path(SYNC_GROUP, IMPORT_JOBS, namespace=options.namespace)
+    return parse_job(
+        rest.post(path, body, within=REIMPORT_REQUEST_TIMEOUT_SECONDS, dry_run=dry_run)
+    )
 
 
-def _children(rest: Rest, whole: Job, *, everywhere: bool) -> list[Job]:
-    """The jobs of the streams that a reimport took."""
-    place = "" if everywhere else whole.request.namespace
-    ours = list_jobs(rest, place, **{"spec.parent": str(whole.id)})
-    return sorted(ours, key=lambda job: (job.request.namespace, job.request.stream))
+def _list_children(rest: RestClient, parent: Job, *, all_namespaces: bool) -> list[Job]:
+    """List the child jobs of a reimport, one for each stream."""
+    namespace = "" if all_namespaces else parent.request.namespace
+    children = list_jobs(rest, namespace, **{"spec.parent": str(parent.id)})
+    return sorted(children, key=lambda job: (job.request.namespace, job.request.stream))
 
 
-def _ask(rest: Rest, request: JobRequest) -> dict[str, Any]:
+def _post_import(rest: RestClient, request: JobRequest) -> dict[str, Any]:
     if request.max_tags is None:
-        path = path_of(IMAGE_GROUP, IMPORTS, namespace=request.namespace)
-        return rest.post(path, _import_body(request), headers=_ASYNC)
+        path = resource_path(IMAGE_GROUP, IMPORTS, namespace=request.namespace)
+        return rest.post(path, _import_body(request), headers=_ASYNC_HEADERS)
     body = {
         "kind": "ImportJob",
         "apiVersion": f"{SYNC_GROUP}/v1",
         "metadata": {"generateName": f"{request.stream.replace('_', '-')[:200]}-"},
         "spec": {
-            **_spec(request),
+            **_import_spec(request),
             "stream": request.stream,
             "maxTags": request.max_tags,
-            "lane": request.lane.value,
+            "priority": PRIORITIES[request.priority],
         },
     }
-    return rest.post(path_of(SYNC_GROUP, IMPORT_JOBS, namespace=request.namespace), body)
+    return rest.post(resource_path(SYNC_GROUP, IMPORT_JOBS, namespace=request.namespace), body)
 
 
 def _import_body(request: JobRequest) -> dict[str, Any]:
@@ -138,37 +150,37 @@ def _import_body(request: JobRequest) -> dict[str, Any]:
         "kind": "ImageStreamImport",
         "apiVersion": f"{IMAGE_GROUP}/v1",
         "metadata": {"name": request.stream, "namespace": request.namespace},
-        "spec": _spec(request),
+        "spec": _import_spec(request),
         "status": {},
     }
 
 
-def _spec(request: JobRequest) -> dict[str, Any]:
-    """The import's spec; an import mode that nobody typed is left to the server."""
+def _import_spec(request: JobRequest) -> dict[str, Any]:
+    """Build the spec of the import; an import mode that was not given is left to the server."""
     spec = request.request.spec
     wire = spec.wire()
     pairs = list(zip(spec.images, wire.get("images", []), strict=True))
-    written = [(each.import_policy, printed) for each, printed in pairs]
+    policies = [(each.import_policy, printed) for each, printed in pairs]
     if spec.repository is not None:
-        written.append((spec.repository.import_policy, wire["repository"]))
-    for policy, printed in written:
+        policies.append((spec.repository.import_policy, wire["repository"]))
+    for policy, printed in policies:
         if "import_mode" not in policy.model_fields_set:
             printed.get("importPolicy", {}).pop("importMode", None)
     return wire
 
 
-def _jobs_like(rest: Rest, request: JobRequest) -> list[Job]:
-    fields = {"spec.stream": request.stream, "spec.trigger": Asker.API.value}
+def _list_similar_jobs(rest: RestClient, request: JobRequest) -> list[Job]:
+    fields = {"spec.stream": request.stream, "spec.trigger": TRIGGERS[JobTrigger.API]}
     return list(list_jobs(rest, request.namespace, **fields))
 
 
-def _our_job(rest: Rest, request: JobRequest, before: set[UUID]) -> Job | None:
-    """The one new job that asks for the same; None where several do, or none."""
-    wanted = _sources(request)
+def _find_own_job(rest: RestClient, request: JobRequest, known_ids: set[UUID]) -> Job | None:
+    """Find the only new job with the same sources; None if there are several or none."""
+    own_sources = _sources(request)
     found = [
         job
-        for job in _jobs_like(rest, request)
-        if job.id not in before and _sources(job.request) == wanted
+        for job in _list_similar_jobs(rest, request)
+        if job.id not in known_ids and _sources(job.request) == own_sources
     ]
     return found[0] if len(found) == 1 else None
 
@@ -179,16 +191,16 @@ def _sources(request: JobRequest) -> tuple[list[tuple[str, str]], str]:
     return images, spec.repository.from_.name if spec.repository is not None else ""
 
 
-def _cancel(rest: Rest, job: Job) -> Job:
-    """Ask it to stop and wait until its worker has; a second ctrl-C leaves at once."""
+def _cancel_and_wait(rest: RestClient, job: Job) -> Job:
+    """Cancel the job and wait for its worker to stop; a second ctrl-C exits at once."""
     import time
 
-    say("cancelling …")
+    print_message("cancelling …")
     job = cancel_job(rest, job)
-    deadline = time.monotonic() + CANCEL_PATIENCE
+    deadline = time.monotonic() + REMOTE_CANCEL_TIMEOUT_SECONDS
     while not job.state.is_final and time.monotonic() < deadline:
         time.sleep(0.1)
-        job = load_job(rest, job)
+        job = fetch_job(rest, job)
     if not job.state.is_final:
-        say(f"job {job.id} has not stopped yet; see `tagstream get jobs {job.id}`")
+        print_message(f"job {job.id} has not stopped yet; see `tagstream get jobs {job.id}`")
     return job

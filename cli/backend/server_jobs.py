@@ -1,25 +1,34 @@
-"""ImportJobs of a server as jobs: read, watched, cancelled."""
+"""ImportJobs of a server, parsed into jobs: list, watch, cancel."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from cli.backend.api_paths import path_of
-from cli.backend.rest_client import Rest
+from cli.backend.api_paths import resource_path
+from cli.backend.rest_client import RestClient
 from models.api_errors import ServerRefusedError
 from models.errors import NotFoundError
+from models.job_resource import (
+    ALL_TAGS_FAILED,
+    COMPLETE,
+    DRY_RUN,
+    PRIORITIES,
+    TAG_LIST_FAILED,
+    TRIGGERS,
+)
 from models.job_types import (
-    Asker,
     Job,
     JobRequest,
     JobResult,
     JobState,
-    Lane,
+    JobTrigger,
+    Priority,
     RegistryRequests,
+    TargetOutcome,
     TargetResult,
 )
 from models.resources.imports import ImageStreamImport, ImageStreamImportSpec
@@ -28,77 +37,79 @@ from models.resources.meta import ObjectMeta
 
 SYNC_GROUP = "sync.tagstream.io"
 IMPORT_JOBS = "importjobs"
-_SOME_FAILED = "SomeTagsFailed"  # told of each tag anyway
-_DRY_RUN = "DryRun"
-_TRIES = 10
-_PAUSE = 0.2
-_NEVER = datetime.fromtimestamp(0, UTC)
+_MAX_CANCEL_ATTEMPTS = 10
+_WATCH_PAUSE_SECONDS = 0.2
+ValueT = TypeVar("ValueT")
+_UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
-def list_jobs(rest: Rest, namespace: str, **fields: str) -> Iterator[Job]:
-    """The jobs of a namespace (empty: of all) whose fields are these."""
-    path = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
-    return (read_job(wire) for wire in rest.pages(path, fieldSelector=_selector(fields)))
+def list_jobs(rest: RestClient, namespace: str, **fields: str) -> Iterator[Job]:
+    """List the jobs of a namespace (empty: all namespaces) that match these field selectors."""
+    path = resource_path(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
+    return (
+        parse_job(wire) for wire in rest.list_objects(path, fieldSelector=_field_selector(fields))
+    )
 
 
-def _selector(fields: Mapping[str, str]) -> str:
+def _field_selector(fields: Mapping[str, str]) -> str:
     return ",".join(f"{name}={value}" for name, value in fields.items())
 
 
-def follow_job(rest: Rest, job: Job, watch: Callable[[Job], None]) -> Job:
-    """The job once it has ended; `watch` is told of every state on the way."""
+def follow_job(rest: RestClient, job: Job, watch: Callable[[Job], None]) -> Job:
+    """Watch a job until it is final and return it; `watch` is called with every state seen."""
     watch(job)
-    place = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=job.request.namespace)
+    path = resource_path(SYNC_GROUP, IMPORT_JOBS, namespace=job.request.namespace)
     while not job.state.is_final:
         query = {
-            "fieldSelector": f"metadata.name={name_of(job)}",
+            "fieldSelector": f"metadata.name={job_name(job)}",
             "resourceVersion": str(job.version),
         }
         try:
-            for wire in rest.watch(place, **query):
-                job = read_job(wire)
+            for wire in rest.watch(path, **query):
+                job = parse_job(wire)
                 watch(job)
                 if job.state.is_final:
                     return job
         except ServerRefusedError as error:
-            if error.answered not in {"Expired", "Gone"}:
+            if error.server_reason not in {"Expired", "Gone"}:
                 raise
-        time.sleep(_PAUSE)  # a watch that keeps ending at once must not become a storm
-        job = load_job(rest, job)
+        # A watch that ends at once, again and again, must not become a busy loop.
+        time.sleep(_WATCH_PAUSE_SECONDS)
+        job = fetch_job(rest, job)
         watch(job)
     return job
 
 
-def follow_jobs(rest: Rest, namespace: str, **fields: str) -> Iterator[list[Job]]:
-    """The jobs of a namespace (empty: of all) whose fields are these, again whenever one of them
-    changes.
-    """
-    place = path_of(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
+def follow_jobs(rest: RestClient, namespace: str, **fields: str) -> Iterator[list[Job]]:
+    """Yield the matching jobs of a namespace (empty: all) now and again after each change."""
+    path = resource_path(SYNC_GROUP, IMPORT_JOBS, namespace=namespace)
     while True:
         jobs = {job.id: job for job in list_jobs(rest, namespace, **fields)}
         yield list(jobs.values())
-        for wire in rest.watch(place, fieldSelector=_selector(fields)):
-            job = read_job(wire)
+        for wire in rest.watch(path, fieldSelector=_field_selector(fields)):
+            job = parse_job(wire)
             known = jobs.get(job.id)
             if known is None or known.version != job.version:
                 jobs[job.id] = job
                 yield list(jobs.values())
-        time.sleep(_PAUSE)
+        time.sleep(_WATCH_PAUSE_SECONDS)
 
 
-def load_job(rest: Rest, job: Job) -> Job:
-    """The job as it stands now."""
-    wire = rest.find(_path(job))
+def fetch_job(rest: RestClient, job: Job) -> Job:
+    """Fetch the current state of a job. Raises NotFoundError if it no longer exists."""
+    wire = rest.find(_job_path(job))
     if wire is None:
         raise NotFoundError(resource="jobs", name=str(job.id), group="")
-    return read_job(wire)
+    return parse_job(wire)
 
 
-def cancel_job(rest: Rest, job: Job) -> Job:
-    """Ask a live job to stop. One that has ended meanwhile is left on record: the version that
-    was seen is the delete's precondition.
+def cancel_job(rest: RestClient, job: Job) -> Job:
+    """Cancel a job that is not final and return its state; a finished job is kept on record.
+
+    The last seen resource version is the delete's precondition, so a job that finished in the
+    meantime is not deleted.
     """
-    for _ in range(_TRIES):
+    for _ in range(_MAX_CANCEL_ATTEMPTS):
         if job.state.is_final:
             break
         body = {
@@ -107,38 +118,39 @@ def cancel_job(rest: Rest, job: Job) -> Job:
             "preconditions": {"uid": str(job.id), "resourceVersion": str(job.version)},
         }
         try:
-            answered = rest.delete(_path(job), body)
+            response = rest.delete(_job_path(job), body)
         except ServerRefusedError as error:
-            if error.answered != "Conflict":
+            if error.server_reason != "Conflict":
                 raise
-            job = load_job(rest, job)
+            job = fetch_job(rest, job)
             continue
-        return read_job(answered) if answered.get("kind") == "ImportJob" else load_job(rest, job)
+        return parse_job(response) if response.get("kind") == "ImportJob" else fetch_job(rest, job)
     return job
 
 
-def name_of(job: Job) -> str:
-    """Under which name the server has it."""
+def job_name(job: Job) -> str:
+    """Return the name of the job's ImportJob on the server."""
     return job.request.name or str(job.id)
 
 
-def read_job(wire: dict[str, Any]) -> Job:
-    """An ImportJob as a job: the same truth, as far as the server tells it."""
-    seen = ImportJob.model_validate(wire)
-    metadata, spec, status = seen.metadata, seen.spec, seen.status
-    wanted = ImageStreamImport(
+def parse_job(wire: dict[str, Any]) -> Job:
+    """Parse an ImportJob into a Job, with the fields that the server reports."""
+    import_job = ImportJob.model_validate(wire)
+    metadata, spec, status = import_job.metadata, import_job.spec, import_job.status
+    request = ImageStreamImport(
         metadata=ObjectMeta(name=spec.stream, namespace=metadata.namespace),
         spec=ImageStreamImportSpec(
             import_=spec.import_, images=spec.images, repository=spec.repository
         ),
     )
     job_id = UUID(metadata.uid)
+    conditions = {each["type"] for each in status.conditions}
     return Job(
         id=job_id,
         request=JobRequest(
-            wanted,
-            asker=Asker(spec.trigger or Asker.API),
-            lane=Lane(spec.lane or Lane.BULK),
+            request,
+            trigger=_find_value(TRIGGERS, spec.trigger, JobTrigger.API),
+            priority=_find_value(PRIORITIES, spec.priority, Priority.BULK),
             user=spec.user,
             max_tags=spec.max_tags,
             name="" if metadata.name == str(job_id) else metadata.name,
@@ -146,56 +158,67 @@ def read_job(wire: dict[str, Any]) -> Job:
             selector=None if spec.reimport is None else spec.reimport.wire(),
         ),
         state=JobState(status.state.lower()),
-        created=metadata.creation_timestamp or _NEVER,
+        created=metadata.creation_timestamp or _UNKNOWN_TIME,
         attempt=status.attempts,
-        done=status.done,
-        total=status.total,
-        with_errors=status.with_errors,
-        started=status.started,
-        finished=status.finished,
-        result=_result(status),
+        # A reimport counts jobs, an import counts tags. `spec.reimport` cannot tell them apart: a
+        # selector of all streams is empty, and empty objects are omitted on the wire.
+        done=status.jobs_completed or status.tags_completed,
+        total=status.jobs_total or status.tags_total,
+        with_errors=bool(status.tags_failed or status.jobs_failed or conditions - {COMPLETE}),
+        started=status.start_time,
+        finished=status.completion_time,
+        result=_parse_result(status),
         version=int(metadata.resource_version or 0),
     )
 
 
-def _result(status: ImportJobStatus) -> JobResult:
-    """How it ended. What is said of a job that ended well is about its list of tags."""
-    requests = tuple(
+def _parse_result(status: ImportJobStatus) -> JobResult:
+    """Parse the status into a result. The conditions tell whose failure the message describes."""
+    estimate = tuple(
         RegistryRequests(
             each.registry,
-            requests=each.requests,
-            at_most=each.at_most,
+            min_requests=each.min_requests,
+            max_requests=each.max_requests,
             tags=each.tags,
             streams=each.streams,
         )
-        for each in status.requests
+        for each in status.estimate
     )
-    said = {"reason": status.reason, "message": status.message} if status.message else None
-    ended_well = status.state == "Succeeded"
-    listing = said if ended_well and status.reason not in {_SOME_FAILED, _DRY_RUN} else None
+    failure = {"reason": status.reason, "message": status.message}
+    reasons = {each["reason"] for each in status.conditions}
+    whole_failure = status.state in {"Failed", "Cancelled"}
+    whole_failure &= not reasons & {ALL_TAGS_FAILED, TAG_LIST_FAILED}
     return JobResult(
         jobs_failed=status.jobs_failed,
-        requests=requests if status.reason == _DRY_RUN else None,
-        imported=status.imported,
-        failed=status.failed,
-        changed=status.changed,
+        estimate=estimate if status.reason == DRY_RUN else None,
+        tags_new=status.tags_new,
+        tags_updated=status.tags_updated,
+        tags_unchanged=status.tags_unchanged,
+        tags_failed=status.tags_failed,
         targets=tuple(
             TargetResult(
                 source=each.source,
                 tag=each.tag,
-                to=each.to,
+                to=each.stream_tag,
                 image=each.image,
                 reason=each.reason,
                 message=each.message,
-                changed=each.changed,
+                outcome=TargetOutcome(each.outcome),
             )
             for each in status.targets
         ),
         additional_tags=tuple(status.additional_tags),
-        listing=listing,
-        error=None if ended_well else said,
+        listing=failure if TAG_LIST_FAILED in reasons else None,
+        error=failure if whole_failure else None,
     )
 
 
-def _path(job: Job) -> str:
-    return path_of(SYNC_GROUP, IMPORT_JOBS, namespace=job.request.namespace, name=name_of(job))
+def _find_value(names: Mapping[ValueT, str], name: str, default: ValueT) -> ValueT:
+    """Return the value that has this name on the wire, or the default."""
+    return next((value for value, each in names.items() if each == name), default)
+
+
+def _job_path(job: Job) -> str:
+    return resource_path(
+        SYNC_GROUP, IMPORT_JOBS, namespace=job.request.namespace, name=job_name(job)
+    )

@@ -1,3 +1,3 @@
-"""One command a file, named after its verb. Knows options and exit codes; the work is done by
-`cli.backend`.
+"""One command a file, named after its verb. Parses options and returns exit codes; the work is done
+by `cli.backend`.
 """

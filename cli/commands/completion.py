@@ -1,13 +1,13 @@
-"""`tagstream completion`: the script that teaches a shell our words."""
+"""`tagstream completion`: prints the completion script of a shell."""
 
 from __future__ import annotations
 
 import click
 
-VARIABLE = "_TAGSTREAM_COMPLETE"
+COMPLETION_VARIABLE = "_TAGSTREAM_COMPLETE"
 
 
-@click.command("completion", short_help="Print a shell's completion script.")
+@click.command("completion", short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
@@ -19,7 +19,7 @@ def command(context: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    made = get_completion_class(shell)
-    assert made is not None
-    script = made(context.find_root().command, {}, "tagstream", VARIABLE)
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None
+    script = completion_class(context.find_root().command, {}, "tagstream", COMPLETION_VARIABLE)
     click.echo(script.source_template % script.source_vars())

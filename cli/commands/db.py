@@ -1,4 +1,4 @@
-"""`tagstream db`: the database's schema."""
+"""`tagstream db`: manages the database schema."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 import click
 
 
-@click.group("db", short_help="Care for the database.")
+@click.group("db", short_help="Manage the database.")
 def command() -> None:
-    """Care for the database."""
+    """Manage the database."""
 
 
-@command.command("upgrade", short_help="Bring the schema to this version.")
+@command.command("upgrade", short_help="Upgrade the schema to this version.")
 @click.pass_obj
 def upgrade_command(data: Path | None) -> None:
-    """Create the tables, or bring them to what this version needs. Safe to run at any time."""
-    from cli.bootstrap import open_store, read_settings
-    from cli.rendering.output import say
-    from models.store.database.session import schema_version, upgrade
+    """Create the tables, or upgrade them to this version. Safe to run repeatedly."""
+    from cli.bootstrap import open_database, read_settings
+    from cli.rendering.output import print_message
+    from models.store.database.session import load_schema_version, upgrade_database
 
-    with open_store(read_settings(data)) as engine:
-        upgrade(engine)
-        say(f"the database is at schema {schema_version(engine)}", style="green")
+    with open_database(read_settings(data)) as engine:
+        upgrade_database(engine)
+        print_message(f"database schema version: {load_schema_version(engine)}", style="green")

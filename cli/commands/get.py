@@ -1,4 +1,6 @@
-"""`tagstream get`: streams, images and jobs as lists, or one by its name."""
+"""`tagstream get`: lists streams, images, jobs, scheduled tags and registries, or shows one of
+them.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import everywhere_option, namespace_option, output_option
-from cli.target import Place, pass_place
+from cli.options import all_namespaces_option, namespace_option, output_option
+from cli.target import Target, pass_target
 
 if TYPE_CHECKING:
-    from cli.backend.server_backend import Desk
-    from cli.rendering.table_output import Look
+    from cli.backend.base_backend import Backend
+    from cli.rendering.table_output import PrintOptions
 
 KINDS = {
     **dict.fromkeys(("streams", "stream", "imagestreams", "imagestream", "is"), "streams"),
@@ -22,88 +24,113 @@ KINDS = {
     **dict.fromkeys(("scheduledtags", "scheduledtag", "st"), "scheduledtags"),
     **dict.fromkeys(("registries", "registry", "reg"), "registries"),
 }
-_WHAT = "streams|images|jobs|scheduledtags|registries"
+_KIND_CHOICES = "streams|images|jobs|scheduledtags|registries"
 
 
 @click.command("get", short_help="List streams, images, jobs, scheduled tags or registries.")
-@click.argument("kind", default="streams", metavar=f"[{_WHAT}]")
+@click.argument("kind", default="streams", metavar=f"[{_KIND_CHOICES}]")
 @click.argument("name", default="", metavar="[NAME]")
 @namespace_option
-@everywhere_option
+@all_namespaces_option
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Of jobs: how many."
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Number of jobs."
 )
 @output_option
-@pass_place
+@pass_target
 def command(
-    place: Place,
+    target: Target,
     *,
     kind: str,
     name: str,
     namespace: str,
-    everywhere: bool,
+    all_namespaces: bool,
     limit: int,
     style: str,
 ) -> None:
-    """List the streams of a namespace, the images that their tags mean now, the jobs, when
-    scheduled tags are looked at, or how the registries are.
+    """List the streams of a namespace, the images that their tags point to, jobs, the schedule of
+    tags, or the state of registries.
 
-    NAME is a stream's name, an image's digest or a job's id; of the latter two the beginning will
-    do. Of scheduled tags it is STREAM or STREAM:TAG, of registries a host.
+    NAME is a stream's name, an image's digest or a job's id; a prefix of a digest or id is enough.
+    Of scheduled tags it is STREAM or STREAM:TAG, of registries a host.
     """
     if kind not in KINDS:
-        raise click.UsageError(f"{kind!r} is none of {_WHAT.replace('|', ', ')}")
-    from cli import image_lookup
-    from cli.backend.connect import open_desk
+        raise click.UsageError(
+            f"{kind!r} is not a kind; choose one of {_KIND_CHOICES.replace('|', ', ')}"
+        )
+    from cli.backend.connect import open_backend
     from cli.rendering import table_output
-    from cli.rendering.output import say
+    from cli.rendering.output import print_message
 
-    look = table_output.Look(style, single=bool(name), everywhere=everywhere, now=datetime.now(UTC))
-    where = None if everywhere else namespace
-    with open_desk(place) as desk:
+    print_options = table_output.PrintOptions(
+        style, single=bool(name), all_namespaces=all_namespaces, now=datetime.now(UTC)
+    )
+    namespace_filter = None if all_namespaces else namespace
+    with open_backend(target) as backend:
         match KINDS[kind]:
             case "streams":
-                one = [desk.find_stream(namespace, name)] if name else None
-                count = table_output.print_streams(one or desk.every_stream(where), look)
+                stream = [backend.find_stream(namespace, name)] if name else None
+                count = table_output.print_streams(
+                    stream or backend.list_streams(namespace_filter), print_options
+                )
             case "images":
-                image = [image_lookup.find_image(desk, name)] if name else None
-                needed = not name or style in {"table", "wide"}
-                heads = image_lookup.find_heads(desk, where) if needed else []
-                images = image or image_lookup.current_images(desk, heads)
-                count = table_output.print_images(images, image_lookup.tags_by_image(heads), look)
+                count = _print_images(backend, namespace_filter, name, print_options)
             case "scheduledtags":
-                count = _print_schedule(desk, where, name, look)
+                count = _print_schedule(backend, namespace_filter, name, print_options)
             case "registries":
-                count = _print_registries(desk, name, look)
+                count = _print_registries(backend, name, print_options)
             case _:
-                job = [desk.find_job(name)] if name else None
-                jobs = job or desk.recent_jobs(where, limit=limit)
-                count = table_output.print_jobs(jobs, look)
-    if not count and KINDS[kind] == "registries":
-        say("no registries yet: each that a scheduled tag comes from gets an entry by itself")
-    elif not count:
-        goal = "in any namespace" if everywhere else f"in namespace {namespace}"
-        words = "scheduled tags" if KINDS[kind] == "scheduledtags" else KINDS[kind]
-        whose = f" of {name}" if name else ""
-        say(f"no {words}{whose} {goal}")
+                job = [backend.find_job(name)] if name else None
+                jobs = job or backend.recent_jobs(namespace_filter, limit=limit)
+                count = table_output.print_jobs(jobs, print_options)
+    if not count:
+        print_message(_describe_nothing_found(KINDS[kind], name, namespace_filter))
 
 
-def _print_schedule(desk: Desk, where: str | None, name: str, look: Look) -> int:
-    """The calendar of everything, of a stream, or of one tag of it."""
+def _describe_nothing_found(kind: str, name: str, namespace_filter: str | None) -> str:
+    if kind == "registries":
+        return "no registries yet: each registry of a scheduled tag gets an entry automatically"
+    scope = "any namespace" if namespace_filter is None else f"namespace {namespace_filter}"
+    noun = "scheduled tags" if kind == "scheduledtags" else kind
+    return f"no {noun}{f' of {name}' if name else ''} in {scope}"
+
+
+def _print_images(
+    backend: Backend, namespace_filter: str | None, name: str, print_options: PrintOptions
+) -> int:
+    """Print the current images of a namespace (None: of all) or one image.
+
+    The table also lists the tags that point to an image, so it needs all streams.
+    """
+    from cli import image_lookup
+    from cli.rendering.table_output import print_images
+
+    image = [image_lookup.find_image(backend, name)] if name else None
+    needs_tags = not name or print_options.style in {"table", "wide"}
+    heads = image_lookup.list_heads(backend, namespace_filter) if needs_tags else []
+    images = image or image_lookup.fetch_current_images(backend, heads)
+    return print_images(images, image_lookup.tags_by_image(heads), print_options)
+
+
+def _print_schedule(
+    backend: Backend, namespace_filter: str | None, name: str, print_options: PrintOptions
+) -> int:
+    """Print the whole schedule, that of a stream, or that of one tag."""
     from cli.import_request import parse_destination
     from cli.rendering.schedule_output import print_schedule
     from models.errors import NotFoundError
 
     stream, tag = parse_destination(name) if name else ("", "")
-    found = desk.schedule(where, stream=stream, tag=tag)
+    found = backend.list_schedule(namespace_filter, stream=stream, tag=tag)
     if tag and not found:
         raise NotFoundError(resource="scheduledtags", name=name, group="sync.tagstream.io")
-    return print_schedule(found, replace(look, single=bool(tag) and where is not None))
+    return print_schedule(
+        found, replace(print_options, single=bool(tag) and namespace_filter is not None)
+    )
 
 
-def _print_registries(desk: Desk, name: str, look: Look) -> int:
-    """Every registry, or one of them: they belong to no namespace."""
-    from cli.rendering.registry_output import list_registries, need_registry, print_registries
+def _print_registries(backend: Backend, name: str, print_options: PrintOptions) -> int:
+    """Print all registries or one; they are cluster-scoped."""
+    from cli.rendering.registry_output import list_registries, print_registries, require_registry
 
-    found = [need_registry(desk.rest, name)] if name else list_registries(desk.rest)
-    return print_registries(found, look)
+    found = [require_registry(backend.rest, name)] if name else list_registries(backend.rest)
+    return print_registries(found, print_options)

@@ -1,4 +1,4 @@
-"""`tagstream history`: what a tag meant, and when."""
+"""`tagstream history`: the images that a tag has pointed to, with times."""
 
 from __future__ import annotations
 
@@ -8,44 +8,51 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import namespace_option, output_option
-from cli.target import Place, pass_place
+from cli.target import Target, pass_target
 
 if TYPE_CHECKING:
     from models.resources.stream import TagEvent
 
 
-@click.command("history", short_help="Show what a tag meant, and when.")
+@click.command("history", short_help="Show which images a tag pointed to, and when.")
 @click.argument("stream", metavar="STREAM[:TAG]")
 @namespace_option
 @click.option(
-    "--at", "moment", metavar="TIME", help="Only what it meant then: 2026-03-03T14:05, 2h."
+    "--at", "at_text", metavar="TIME", help="Only the image at that time: 2026-03-03T14:05, 2h."
 )
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Number of events.",
+)
 @output_option
-@pass_place
+@pass_target
 def command(
-    place: Place, *, stream: str, namespace: str, moment: str | None, limit: int, style: str
+    target: Target, *, stream: str, namespace: str, at_text: str | None, limit: int, style: str
 ) -> None:
     """Show the events of a tag, newest first. Times are UTC."""
-    from cli.backend.connect import open_desk
+    from cli.backend.connect import open_backend
     from cli.import_request import check_name, parse_destination
-    from cli.rendering.formatting import parse_moment
+    from cli.rendering.formatting import parse_time
     from models.reference import DEFAULT_TAG
 
     name, tag = parse_destination(stream)
     tag = tag or DEFAULT_TAG
     check_name(name, namespace)
     now = datetime.now(UTC)
-    then = parse_moment(moment, now) if moment is not None else None
-    with open_desk(place) as desk:
-        events, known = desk.history(namespace, name, tag, limit=limit, moment=then)
+    at = parse_time(at_text, now) if at_text is not None else None
+    with open_backend(target) as backend:
+        events, known = backend.history(namespace, name, tag, limit=limit, at=at)
     _print(events, name, tag, style, now)
     if not events:
-        _explain_nothing(name, tag, namespace, moment, known=known)
+        _report_no_events(name, tag, namespace, at_text, known=known)
 
 
 def _print(events: list[TagEvent], name: str, tag: str, style: str, now: datetime) -> None:
-    from cli.rendering.formatting import format_age, format_moment, short_digest
+    from cli.rendering.formatting import format_age, format_timestamp, short_digest
     from cli.rendering.output import Cell, print_columns, print_document, print_names
     from models.resources.stream import NamedTagEventList
 
@@ -59,7 +66,7 @@ def _print(events: list[TagEvent], name: str, tag: str, style: str, now: datetim
         for event in events:
             digest = event.image if style == "wide" else short_digest(event.image)
             row: list[Cell] = [
-                (format_moment(event.created), "bold"),
+                (format_timestamp(event.created), "bold"),
                 (format_age(event.created, now), "dim"),
                 (digest, "cyan"),
                 str(event.generation),
@@ -68,14 +75,12 @@ def _print(events: list[TagEvent], name: str, tag: str, style: str, now: datetim
         print_columns([*header, "REFERENCE"] if style == "wide" else header, rows)
 
 
-def _explain_nothing(
-    name: str, tag: str, namespace: str, moment: str | None, *, known: bool
-) -> None:
-    from cli.rendering.output import say
+def _report_no_events(name: str, tag: str, namespace: str, at: str | None, *, known: bool) -> None:
+    from cli.rendering.output import print_message
     from models.errors import NotFoundError
 
     if not known:
         raise NotFoundError(resource="imagestreams", name=f"{namespace}/{name}")
-    if moment is None:
+    if at is None:
         raise NotFoundError(resource="imagestreamtags", name=f"{name}:{tag}")
-    say(f"{name}:{tag} meant nothing yet at {moment}")
+    print_message(f"{name}:{tag} pointed to no image yet at {at}")

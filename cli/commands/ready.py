@@ -1,16 +1,16 @@
-"""`tagstream ready`: whether an API server may be asked; for health checks of containers."""
+"""`tagstream ready`: checks whether an API server is ready, for health checks of containers."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command("ready", short_help="Whether an API server is ready.")
+@click.command("ready", short_help="Check whether an API server is ready.")
 @click.argument("url", metavar="URL")
 def command(url: str) -> int:
-    """Ask URL/readyz; exit code 0 when the server is ready, 1 when it is not.
+    """Check URL/readyz; the exit code is 0 if the server is ready, else 1.
 
-    The certificate is not verified: nothing secret is sent, and nothing that comes is believed.
+    The certificate is not verified: nothing secret is sent, and the response is only printed.
     """
     import ssl
     import urllib.error
@@ -24,8 +24,9 @@ def command(url: str) -> int:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/readyz", context=context, timeout=4) as got:  # noqa: S310 - http(s) only, see above
-            click.echo(got.read(200).decode("utf-8", "replace").strip())
+        ready_url = f"{url.rstrip('/')}/readyz"
+        with urllib.request.urlopen(ready_url, context=context, timeout=4) as response:  # noqa: S310 - http(s) only, see above
+            click.echo(response.read(200).decode("utf-8", "replace").strip())
     except urllib.error.HTTPError as error:
         click.echo(f"not ready: {error.code}", err=True)
         return 1

@@ -1,4 +1,4 @@
-"""`tagstream reimport`: the administrator's wish to look again."""
+"""`tagstream reimport`: imports tags again at an administrator's request."""
 
 from __future__ import annotations
 
@@ -8,130 +8,135 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import everywhere_option, namespace_option, output_option
-from cli.target import Place, pass_place
+from cli.options import all_namespaces_option, namespace_option, output_option
+from cli.target import Target, pass_target
 
 if TYPE_CHECKING:
-    from cli.backend.server_backend import Again, Desk
+    from cli.backend.backend_types import ReimportOptions
+    from cli.backend.base_backend import Backend
     from models.job_types import Job
 
-MOST_ROWS = 100
-MOST_TOLD = 20  # streams whose failures are told
+MAX_TABLE_ROWS = 100
+MAX_REPORTED_STREAMS = 20  # streams whose failures are printed
 
 
-@click.command("reimport", short_help="Import tags again, as they stand upstream now.")
+@click.command("reimport", short_help="Import tags again.")
 @click.argument("stream", default="", metavar="[STREAM[:TAG]]")
-@click.option("--all", "whole", is_flag=True, help="Every stream of the namespace.")
-@click.option("--failed", is_flag=True, help="Only tags that failed last time.")
+@click.option("--all", "all_streams", is_flag=True, help="Import every stream of the namespace.")
+@click.option("--failed", is_flag=True, help="Only tags whose last import failed.")
 @click.option("--registry", default="", metavar="HOST", help="Only tags from that registry.")
-@click.option("--dry-run", "trial", is_flag=True, help="Only tell how many requests it would take.")
+@click.option("--dry-run", is_flag=True, help="Only estimate the number of requests.")
 @namespace_option
-@everywhere_option
+@all_namespaces_option
 @output_option
-@pass_place
+@pass_target
 def command(
-    place: Place,
+    target: Target,
     *,
     stream: str,
-    whole: bool,
+    all_streams: bool,
     failed: bool,
     registry: str,
-    trial: bool,
+    dry_run: bool,
     namespace: str,
-    everywhere: bool,
+    all_namespaces: bool,
     style: str,
 ) -> int:
     """Import the tags of a stream again, or of all streams with --all (-A: in all namespaces)."""
-    if bool(stream) == whole:
-        raise click.UsageError("name a STREAM[:TAG], or say --all")
-    if everywhere and not whole:
-        raise click.UsageError("-A belongs to --all; a single stream is found by -n NS")
-    from cli.backend.connect import open_desk
-    from cli.backend.server_backend import Again
-    from cli.rendering.estimate_output import report_forecast
+    if bool(stream) == all_streams:
+        raise click.UsageError("give either STREAM[:TAG] or --all")
+    if all_namespaces and not all_streams:
+        raise click.UsageError("-A requires --all; select a single stream with -n NS")
+    from cli.backend.backend_types import ReimportOptions
+    from cli.backend.connect import open_backend
+    from cli.rendering.estimate_output import print_estimate
     from cli.rendering.import_report import exit_code
-    from cli.rendering.output import say
+    from cli.rendering.output import print_message
 
-    wish = Again(namespace, everywhere, failed=failed, registry=registry)
-    began = time.monotonic()
-    with open_desk(place) as desk:
+    options = ReimportOptions(namespace, all_namespaces, failed_only=failed, registry=registry)
+    started = time.monotonic()
+    with open_backend(target) as backend:
         if stream:
-            wish = _one_stream(desk, wish, stream)
-        if trial:
-            report_forecast(desk.forecast(wish), style)
+            options = _options_for_stream(backend, options, stream)
+        if dry_run:
+            print_estimate(backend.estimate(options), style)
             return 0
-        jobs = desk.reimport(wish)
+        jobs = backend.reimport(options)
         if not jobs:
-            say("nothing to import again: no tag fits")
+            print_message("nothing to import: no tag matches")
             return 0
-        _report(desk, jobs, style, seconds=time.monotonic() - began)
+        _report(backend, jobs, style, seconds=time.monotonic() - started)
     return exit_code(jobs)
 
 
-def _one_stream(desk: Desk, wish: Again, text: str) -> Again:
-    """The wish for that stream or tag alone. NotFoundError where nobody wants such a tag."""
+def _options_for_stream(backend: Backend, options: ReimportOptions, text: str) -> ReimportOptions:
+    """Return the options for that stream or tag. Raises NotFoundError if spec has no such tag."""
     from cli.import_request import check_name, parse_destination
     from models.errors import NotFoundError
 
     name, tag = parse_destination(text)
-    check_name(name, wish.namespace)
-    stream = desk.find_stream(wish.namespace, name)
+    check_name(name, options.namespace)
+    stream = backend.find_stream(options.namespace, name)
     if tag and stream.spec_tag(tag) is None:
         raise NotFoundError(resource="imagestreamtags", name=f"{name}:{tag}")
-    return wish._replace(stream=name, tag=tag)
+    return options._replace(stream=name, tag=tag)
 
 
-def _report(desk: Desk, jobs: Sequence[Job], style: str, *, seconds: float) -> None:
-    """One stream as an import is reported; many as a table of jobs."""
+def _report(backend: Backend, jobs: Sequence[Job], style: str, *, seconds: float) -> None:
+    """Print one stream as an import report, several as a table of jobs."""
     from datetime import UTC, datetime
 
-    from cli.rendering.formatting import count_of
-    from cli.rendering.import_report import report_failures, report_import
-    from cli.rendering.output import say
-    from cli.rendering.table_output import Look, print_jobs
+    from cli.rendering.formatting import format_count
+    from cli.rendering.import_report import print_failures, print_import
+    from cli.rendering.output import print_message
+    from cli.rendering.table_output import PrintOptions, print_jobs
     from models.job_types import JobState
 
     if len(jobs) == 1 and style in {"table", "wide", "name"}:
-        report_import(desk, jobs[0], style, seconds=seconds)
+        print_import(backend, jobs[0], style, seconds=seconds)
         return
-    shown = _worth_a_row(jobs) if style == "table" else jobs
-    print_jobs(shown, Look(style, single=False, everywhere=True, now=datetime.now(UTC)))
+    shown = _select_rows(jobs) if style == "table" else jobs
+    print_jobs(shown, PrintOptions(style, single=False, all_namespaces=True, now=datetime.now(UTC)))
     failed = [job for job in jobs if job.with_errors or job.state is not JobState.SUCCEEDED]
-    told = [job for job in failed if job.state is not JobState.CANCELLED]
-    for job in told[:MOST_TOLD]:
-        report_failures(job)
-    if len(told) > MOST_TOLD:
-        say(f"{count_of(len(told) - MOST_TOLD, 'more stream')} with failures", style="red")
+    reported = [job for job in failed if job.state is not JobState.CANCELLED]
+    for job in reported[:MAX_REPORTED_STREAMS]:
+        print_failures(job)
+    if len(reported) > MAX_REPORTED_STREAMS:
+        print_message(
+            f"{format_count(len(reported) - MAX_REPORTED_STREAMS, 'more stream')} with failures",
+            style="red",
+        )
     if len(shown) < len(jobs):
-        say(f"{len(shown):,} of {count_of(len(jobs), 'stream')} are listed; -o wide lists all")
-    say(_summary(jobs, seconds=seconds), style="yellow" if failed else "green")
+        print_message(
+            f"{len(shown):,} of {format_count(len(jobs), 'stream')} are shown; -o wide shows all"
+        )
+    print_message(_summary(jobs, seconds=seconds), style="yellow" if failed else "green")
 
 
-def _worth_a_row(jobs: Sequence[Job]) -> list[Job]:
-    """All of them, as long as a person can read them; else some of those with news, the failed
-    ones first.
-    """
+def _select_rows(jobs: Sequence[Job]) -> list[Job]:
+    """Select the rows to show: all if they are few, else failed streams, then updated ones."""
     from models.job_types import JobState
 
-    if len(jobs) <= MOST_ROWS:
+    if len(jobs) <= MAX_TABLE_ROWS:
         return list(jobs)
     ended = [job for job in jobs if job.state is not JobState.CANCELLED]
     failed = [job for job in ended if job.with_errors or job.state is not JobState.SUCCEEDED]
-    changed = [job for job in ended if job.result.changed and not job.with_errors]
-    return [*failed, *changed][:MOST_ROWS]
+    changed = [job for job in ended if job.result.tags_changed and not job.with_errors]
+    return [*failed, *changed][:MAX_TABLE_ROWS]
 
 
 def _summary(jobs: Sequence[Job], *, seconds: float) -> str:
-    from cli.rendering.formatting import count_of
+    from cli.rendering.formatting import format_count
     from models.job_types import JobState
 
     cancelled = sum(job.state is JobState.CANCELLED for job in jobs)
-    looked = count_of(len(jobs), "stream")
+    checked = format_count(len(jobs), "stream")
     if cancelled:
-        looked = f"cancelled: {len(jobs) - cancelled:,} of {looked}"
-    changed = sum(job.result.changed for job in jobs)
-    failed = sum(job.result.failed for job in jobs)
+        checked = f"cancelled: {len(jobs) - cancelled:,} of {checked}"
+    new = sum(job.result.tags_new for job in jobs)
+    updated = sum(job.result.tags_updated for job in jobs)
+    failed = sum(job.result.tags_failed for job in jobs)
     return (
-        f"{looked} looked at, {count_of(changed, 'tag')} changed, "
+        f"{checked} imported again: {format_count(new, 'new tag')}, {updated:,} updated, "
         f"{failed:,} failed in {seconds:.1f} s"
     )

@@ -1,4 +1,4 @@
-"""`tagstream secret`: registry credentials of a namespace. What they hold is never printed."""
+"""`tagstream secret`: manages registry credentials of a namespace. Their data is never printed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import everywhere_option, namespace_option, output_option
-from cli.target import Place, pass_place
+from cli.options import all_namespaces_option, namespace_option, output_option
+from cli.target import Target, pass_target
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DATA_KEY = ".dockerconfigjson"
-MOST_PASSWORD = 64 * 1024
+MAX_PASSWORD_LENGTH = 64 * 1024
 
 
-@click.group("secret", short_help="Keep registry credentials.")
+@click.group("secret", short_help="Manage registry credentials.")
 def command() -> None:
-    """Keep the credentials that imports of a namespace may use. They are stored encrypted."""
+    """Manage the credentials that imports of a namespace may use. They are stored encrypted."""
 
 
 def _refuse_password(_context: click.Context, _option: click.Parameter, value: str | None) -> None:
     if value is not None:
         raise click.UsageError(
-            "a password on the command line is seen by everybody on this machine; pipe it in and "
-            "say --docker-password-stdin"
+            "a password on the command line is visible to all users of this machine; pipe it in "
+            "and use --docker-password-stdin"
         )
 
 
@@ -53,47 +53,47 @@ def _refuse_password(_context: click.Context, _option: click.Parameter, value: s
     envvar="DOCKER_CONFIG",
     help="Directory of your Docker login [default: ~/.docker].",
 )
-@click.option("--replace", is_flag=True, help="Replace the secret, if there is one.")
+@click.option("--replace", is_flag=True, help="Replace an existing secret.")
 @namespace_option
-@pass_place
+@pass_target
 def create_command(
-    place: Place, /, *, name: str, namespace: str, replace: bool, **sources: Any
+    target: Target, /, *, name: str, namespace: str, replace: bool, **sources: Any
 ) -> None:
-    """Save credentials under NAME: from --docker-username and --docker-password-stdin, from a
-    Docker config.json, or from your own Docker login (credential helpers included).
+    """Save credentials as the secret NAME: from --docker-username and --docker-password-stdin, from
+    a Docker config.json, or from your own Docker login (credential helpers included).
     """
-    from cli.backend.connect import open_desk
-    from cli.rendering.output import say
+    from cli.backend.connect import open_backend
+    from cli.rendering.output import print_message
 
     _check_name(name, namespace)
     config = _read_source(**sources)
     secret = _build(name, namespace, config)
-    with open_desk(place) as desk:
-        desk.save_secret(secret, replace=replace)
+    with open_backend(target) as backend:
+        backend.save_secret(secret, replace=replace)
     hosts = ", ".join(sorted(config["auths"]))
-    say(f"secret {namespace}/{name} saved, for {hosts}", style="green")
+    print_message(f"secret {namespace}/{name} saved, for {hosts}", style="green")
 
 
 @command.command("list", short_help="List secrets.")
 @namespace_option
-@everywhere_option
+@all_namespaces_option
 @output_option
-@pass_place
-def list_command(place: Place, *, namespace: str, everywhere: bool, style: str) -> None:
-    """List the secrets of a namespace, never what they hold."""
-    from cli.backend.connect import open_desk
+@pass_target
+def list_command(target: Target, *, namespace: str, all_namespaces: bool, style: str) -> None:
+    """List the secrets of a namespace, without their data."""
+    from cli.backend.connect import open_backend
     from cli.rendering.formatting import format_age
     from cli.rendering.output import (
         as_list,
         as_object,
         print_columns,
         print_document,
+        print_message,
         print_names,
-        say,
     )
 
-    with open_desk(place) as desk:
-        secrets = desk.list_secrets(None if everywhere else namespace)
+    with open_backend(target) as backend:
+        secrets = backend.list_secrets(None if all_namespaces else namespace)
     if style == "name":
         print_names(f"secret/{each.metadata.name}" for each in secrets)
     elif style in {"json", "yaml"}:
@@ -110,28 +110,28 @@ def list_command(place: Place, *, namespace: str, everywhere: bool, style: str) 
             ]
             for each in secrets
         ]
-        if everywhere:
+        if all_namespaces:
             header = ["NAMESPACE", *header]
             rows = [[s.metadata.namespace, *row] for s, row in zip(secrets, rows, strict=True)]
         print_columns(header, rows)
     else:
-        say("no secrets" if everywhere else f"no secrets in namespace {namespace}")
+        print_message("no secrets" if all_namespaces else f"no secrets in namespace {namespace}")
 
 
 @command.command("delete", short_help="Delete a secret.")
 @click.argument("name")
 @namespace_option
-@pass_place
-def delete_command(place: Place, *, name: str, namespace: str) -> None:
+@pass_target
+def delete_command(target: Target, *, name: str, namespace: str) -> None:
     """Delete the secret NAME."""
-    from cli.backend.connect import open_desk
-    from cli.rendering.output import say
+    from cli.backend.connect import open_backend
+    from cli.rendering.output import print_message
     from models.errors import NotFoundError
 
-    with open_desk(place) as desk:
-        if not desk.delete_secret(namespace, name):
+    with open_backend(target) as backend:
+        if not backend.delete_secret(namespace, name):
             raise NotFoundError(resource="secrets", name=f"{namespace}/{name}", group="")
-    say(f"secret {namespace}/{name} deleted", style="green")
+    print_message(f"secret {namespace}/{name} deleted", style="green")
 
 
 def _read_source(
@@ -143,36 +143,38 @@ def _read_source(
     from_docker_login: str | None,
     docker_config: Path | None,
 ) -> dict[str, Any]:
-    """The Docker configuration that is to be saved, from the one source that was named."""
+    """Read the Docker configuration from the one source that was given."""
     typed = any((docker_server, docker_username, docker_password_stdin))
-    ways: list[Callable[[], dict[str, Any]]] = []
+    readers: list[Callable[[], dict[str, Any]]] = []
     if typed:
-        ways.append(lambda: _from_words(docker_server, docker_username, docker_password_stdin))
+        readers.append(
+            lambda: _from_username(docker_server, docker_username, docker_password_stdin)
+        )
     if from_file is not None:
-        ways.append(lambda: _from_file(from_file))
+        readers.append(lambda: _from_file(from_file))
     if from_docker_login is not None:
-        ways.append(lambda: _from_login(from_docker_login, docker_config))
-    if len(ways) != 1:
+        readers.append(lambda: _from_docker_login(from_docker_login, docker_config))
+    if len(readers) != 1:
         raise click.UsageError(
-            "say where the credentials come from, in one way: --docker-username with "
+            "give the credentials in exactly one way: --docker-username with "
             "--docker-password-stdin, --from-file, or --from-docker-login"
         )
-    return ways[0]()
+    return readers[0]()
 
 
-def _from_words(server: str | None, username: str | None, from_stdin: bool) -> dict[str, Any]:
+def _from_username(server: str | None, username: str | None, from_stdin: bool) -> dict[str, Any]:
     from pydantic import SecretStr
 
     if not username or not from_stdin:
-        raise click.UsageError("--docker-username and --docker-password-stdin belong together")
+        raise click.UsageError("--docker-username and --docker-password-stdin are used together")
     if ":" in username:
-        raise click.UsageError("a user name has no ':'; the password is read from stdin")
+        raise click.UsageError("a user name contains no ':'; the password is read from stdin")
     if sys.stdin.isatty():
         text = click.prompt("Password", hide_input=True, err=True)
     else:
-        text = sys.stdin.read(MOST_PASSWORD).rstrip("\r\n")
+        text = sys.stdin.read(MAX_PASSWORD_LENGTH).rstrip("\r\n")
     if not text:
-        raise click.UsageError("stdin held no password; pipe it in")
+        raise click.UsageError("no password on stdin; pipe it in")
     return _config_of(_check_server(server or "docker.io"), username, SecretStr(text))
 
 
@@ -185,17 +187,17 @@ def _from_file(path: Path) -> dict[str, Any]:
     entries = auths.values() if isinstance(auths, dict) else ()
     if not auths or not all(isinstance(entry, dict) for entry in entries):
         raise UsageError(
-            f"{path} holds no credentials: 'auths' with one entry for each registry is expected"
+            f"{path} has no credentials: 'auths' with one entry for each registry is expected"
         )
     if not any(entries):
         raise UsageError(
-            f"{path} only names registries, their passwords are in a credential helper; use "
+            f"{path} only names registries; their passwords are in a credential helper: use "
             "--from-docker-login HOST"
         )
     return {"auths": auths}
 
 
-def _from_login(host: str, directory: Path | None) -> dict[str, Any]:
+def _from_docker_login(host: str, directory: Path | None) -> dict[str, Any]:
     from cli.docker_config import read_login
 
     host = _check_server(host)
@@ -212,18 +214,18 @@ def _config_of(host: str, username: str, password: SecretStr) -> dict[str, Any]:
 
 
 def _check_server(host: str) -> str:
-    """A registry, with or without scheme and path. UsageError for what cannot be one."""
+    """Return the registry host without its scheme. Raises UsageError if it cannot be one."""
     from urllib.parse import urlsplit
 
     from models.errors import UsageError
 
     try:
         parts = urlsplit(host if "://" in host else f"//{host}")
-        usable = bool(parts.hostname) and parts.username is None and not parts.query
+        valid = bool(parts.hostname) and parts.username is None and not parts.query
         _ = parts.port
     except ValueError:
-        usable = False
-    if not usable or any(each.isspace() for each in host):
+        valid = False
+    if not valid or any(each.isspace() for each in host):
         raise UsageError("the registry of a secret is a host, like quay.io or localhost:5000")
     return host.removeprefix("https://").removeprefix("http://").rstrip("/")
 
@@ -233,11 +235,11 @@ def _check_name(name: str, namespace: str) -> None:
 
     from models.errors import UsageError
 
-    for what, text, most in (("secret", name, 253), ("namespace", namespace, 63)):
+    for what, text, max_length in (("secret", name, 253), ("namespace", namespace, 63)):
         pattern = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-        if len(text) > most or re.fullmatch(pattern, text, re.ASCII) is None:
+        if len(text) > max_length or re.fullmatch(pattern, text, re.ASCII) is None:
             raise UsageError(
-                f"{text[:80]!r} is not a name for a {what}: up to {most} lower-case letters, "
+                f"{text[:80]!r} is not a name for a {what}: up to {max_length} lower-case letters, "
                 "digits and '-', beginning and ending with a letter or digit"
             )
 

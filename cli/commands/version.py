@@ -1,4 +1,4 @@
-"""`tagstream version`."""
+"""`tagstream version`: prints the version."""
 
 from __future__ import annotations
 

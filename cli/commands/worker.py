@@ -1,4 +1,4 @@
-"""`tagstream worker`: a server role that carries jobs until it is told to stop."""
+"""`tagstream worker`: the worker role, which runs jobs until it is stopped."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 
-@click.command("worker", short_help="Carry jobs (server role).")
+@click.command("worker", short_help="Run jobs (server role).")
 @click.pass_obj
 def command(data: Path | None) -> int:
-    """Carry jobs from the broker until SIGTERM or ctrl-C; jobs that have begun are finished.
+    """Run jobs from the broker until SIGTERM or ctrl-C; running jobs are finished first.
 
     Needs TAGSTREAM_BROKER_URL and TAGSTREAM_DATABASE_URL.
     """
@@ -30,18 +30,18 @@ def command(data: Path | None) -> int:
     if missing:
         raise UsageError(
             f"a worker needs {' and '.join(missing)}, like redis://localhost:6379/0 and "
-            "postgresql://user@host/database; without a server, `tagstream import` does all alone"
+            "postgresql://user@host/database; without a server, `tagstream import` needs no worker"
         )
-    from worker.celery_app import build_app
-    from worker.monitoring.instrumentation import observed_worker
+    from worker.celery_app import build_celery_app
+    from worker.monitoring.instrumentation import instrument_worker
     from worker.worker_process import run_worker
 
-    app = build_app(settings)
+    app = build_celery_app(settings)
     app.loader.import_default_modules()
-    # What is there by now stays, and nearly all else is gone soon: looked at at every turn, it
-    # takes a third of the time of scheduled checks.
+    # Objects of the start-up live as long as the process, and nearly all others die young. With
+    # the default thresholds the collector takes a third of the time of scheduled checks.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     gc.enable()
-    with observed_worker(app):
+    with instrument_worker(app):
         return run_worker(app, threads=settings.worker_threads)

@@ -1,3 +1,3 @@
-"""Command output: tables, documents, reports, formatting. Prints what it is given and fetches
-nothing.
+"""Command output: tables, documents, reports, formatting. Prints its arguments and fetches nothing
+on its own.
 """

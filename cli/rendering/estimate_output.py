@@ -1,85 +1,95 @@
-"""What a reimport would take, registry by registry."""
+"""Prints the estimate of a reimport: requests per registry."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cli.rendering.formatting import count_of
-from cli.rendering.output import Cell, print_columns, print_document, print_names, say
-from cli.rendering.table_output import JOB_VERSION
+from cli.rendering.formatting import format_count
+from cli.rendering.output import Cell, print_columns, print_document, print_message, print_names
+from cli.rendering.table_output import JOB_API_VERSION
 from models.job_types import Job, RegistryRequests
 
 _HEADER = ("REGISTRY", "AT LEAST", "AT MOST", "TAGS", "STREAMS")
 
 
-def report_forecast(job: Job, style: str) -> None:
-    """Print what a trial of a reimport came to, and what it comes to in all."""
-    found = job.result.requests or ()
+def print_estimate(job: Job, style: str) -> None:
+    """Print the requests that a reimport would send to each registry, and their sums."""
+    requests = job.result.estimate or ()
     match style:
         case "name":
-            print_names(each.registry for each in found)
+            print_names(each.registry for each in requests)
         case "json" | "yaml":
-            print_document(_document(job, found), style)
-        case _ if found:
-            print_columns(_HEADER, _rows(job, found))
-    if not found:
-        say("nothing to import again: no tag fits")
+            print_document(_document(job, requests), style)
+        case _ if requests:
+            print_columns(_HEADER, _rows(job, requests))
+    if not requests:
+        print_message("nothing to import: no tag matches")
         return
-    say(
-        f"{_span(found)} to {count_of(len(found), 'registry', 'registries')} for "
-        f"{count_of(_tags(found), 'tag')} of {count_of(job.total, 'stream')} "
-        "(dry run: nothing was asked or imported)"
+    registries = format_count(len(requests), "registry", "registries")
+    print_message(
+        f"{_request_range(requests)} to {registries} for "
+        f"{format_count(_tag_count(requests), 'tag')} of {format_count(job.total, 'stream')} "
+        "(dry run: no request was sent)"
     )
 
 
-def _rows(job: Job, found: Sequence[RegistryRequests]) -> list[Sequence[Cell]]:
+def _rows(job: Job, requests: Sequence[RegistryRequests]) -> list[Sequence[Cell]]:
     rows: list[Sequence[Cell]] = [
-        ((each.registry, "bold"), *_numbers(each.requests, each.at_most, each.tags, each.streams))
-        for each in found
+        (
+            (each.registry, "bold"),
+            *_format_numbers(each.min_requests, each.max_requests, each.tags, each.streams),
+        )
+        for each in requests
     ]
-    if len(found) > 1:
-        sums = _numbers(_least(found), _most(found), _tags(found), job.total)
-        rows.append((("in all", "dim"), *sums))
+    if len(requests) > 1:
+        sums = _format_numbers(
+            _min_requests(requests), _max_requests(requests), _tag_count(requests), job.total
+        )
+        rows.append((("total", "dim"), *sums))
     return rows
 
 
-def _numbers(*numbers: int) -> tuple[str, ...]:
+def _format_numbers(*numbers: int) -> tuple[str, ...]:
     return tuple(f"{number:,}" for number in numbers)
 
 
-def _span(found: Sequence[RegistryRequests]) -> str:
-    least, most = _least(found), _most(found)
-    return count_of(most, "request") if least == most else f"{least:,} to {most:,} requests"
+def _request_range(requests: Sequence[RegistryRequests]) -> str:
+    minimum, maximum = _min_requests(requests), _max_requests(requests)
+    return (
+        format_count(maximum, "request")
+        if minimum == maximum
+        else f"{minimum:,} to {maximum:,} requests"
+    )
 
 
-def _least(found: Sequence[RegistryRequests]) -> int:
-    return sum(each.requests for each in found)
+def _min_requests(requests: Sequence[RegistryRequests]) -> int:
+    return sum(each.min_requests for each in requests)
 
 
-def _most(found: Sequence[RegistryRequests]) -> int:
-    return sum(each.at_most for each in found)
+def _max_requests(requests: Sequence[RegistryRequests]) -> int:
+    return sum(each.max_requests for each in requests)
 
 
-def _tags(found: Sequence[RegistryRequests]) -> int:
-    return sum(each.tags for each in found)
+def _tag_count(requests: Sequence[RegistryRequests]) -> int:
+    return sum(each.tags for each in requests)
 
 
-def _document(job: Job, found: Sequence[RegistryRequests]) -> dict[str, object]:
+def _document(job: Job, requests: Sequence[RegistryRequests]) -> dict[str, object]:
     return {
-        "kind": "ReimportForecast",
-        "apiVersion": JOB_VERSION,
-        "requests": _least(found),
-        "atMost": _most(found),
-        "tags": _tags(found),
+        "kind": "ReimportEstimate",
+        "apiVersion": JOB_API_VERSION,
+        "minRequests": _min_requests(requests),
+        "maxRequests": _max_requests(requests),
+        "tags": _tag_count(requests),
         "streams": job.total,
         "registries": [
             {
                 "registry": each.registry,
-                "requests": each.requests,
-                "atMost": each.at_most,
+                "minRequests": each.min_requests,
+                "maxRequests": each.max_requests,
                 "tags": each.tags,
                 "streams": each.streams,
             }
-            for each in found
+            for each in requests
         ],
     }

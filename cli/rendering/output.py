@@ -1,4 +1,4 @@
-"""How things reach the terminal: data on stdout, talk on stderr, colours only for people."""
+"""Writes to the terminal: data on stdout, messages on stderr, colours on terminals only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Cell = str | tuple[str, str]  # text, or text and style
-_GAP = "   "
+_COLUMN_GAP = "   "
 
 
-def clean(text: str) -> str:
-    """One line without control characters: a registry's words may not drive the terminal."""
+def strip_control_characters(text: str) -> str:
+    """Return one line without control characters: text from a registry must not control the
+    terminal.
+    """
     return "".join(
         " " if each in "\r\n\t" else each if each.isprintable() else "\N{REPLACEMENT CHARACTER}"
         for each in text
@@ -24,41 +26,41 @@ def clean(text: str) -> str:
 
 
 @cache
-def console(*, talk: bool = False) -> Console:
-    """Where a person reads: stdout, or stderr for `talk`."""
+def console(*, stderr: bool = False) -> Console:
+    """Return the console of stdout, or of stderr."""
     from rich.console import Console
 
-    return Console(stderr=talk, highlight=False, soft_wrap=True, emoji=False, markup=False)
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, markup=False)
 
 
-def say(text: str, *, style: str = "") -> None:
-    """Talk: a line on stderr."""
-    console(talk=True).print(clean(text), style=style or None)
+def print_message(text: str, *, style: str = "") -> None:
+    """Print a message as one line on stderr."""
+    console(stderr=True).print(strip_control_characters(text), style=style or None)
 
 
 def print_line(*cells: Cell) -> None:
-    """Data: one line on stdout made of styled pieces."""
-    console().print(_line(cells))
+    """Print one line of data on stdout, made of styled cells."""
+    console().print(_join_cells(cells))
 
 
 def print_columns(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Data: aligned columns under their names.
+    """Print data as aligned columns under their names.
 
-    The last cell of a row that is shorter than the header may be as long as it likes.
+    The last cell of a row that is shorter than the header may be of any length.
     """
-    table = [[_split(cell) for cell in row] for row in rows]
+    table = [[_split_cell(cell) for cell in row] for row in rows]
     widths = [len(name) for name in header]
     for row in table:
         measured = row if len(row) == len(header) else row[:-1]
-        for place, (text, _) in enumerate(measured):
-            widths[place] = max(widths[place], len(text))
-    console().print(_row([(name, "dim") for name in header], widths))
+        for column, (text, _) in enumerate(measured):
+            widths[column] = max(widths[column], len(text))
+    console().print(_join_row([(name, "dim") for name in header], widths))
     for row in table:
-        console().print(_row(row, widths))
+        console().print(_join_row(row, widths))
 
 
 def print_document(document: Any, style: str) -> None:
-    """Data: `json` or `yaml`."""
+    """Print data as `json` or `yaml`."""
     if style == "json":
         import json
 
@@ -71,42 +73,42 @@ def print_document(document: Any, style: str) -> None:
 
 
 def print_names(names: Iterable[str]) -> None:
-    """Data: one name a line, as `oc get -o name` prints them."""
+    """Print one name a line, as `oc get -o name` does."""
     for name in names:
         sys.stdout.write(f"{name}\n")
 
 
 def as_list(kind: str, items: Sequence[dict[str, Any]], *, version: str) -> dict[str, Any]:
-    """A Kubernetes list of wire objects."""
+    """Build a Kubernetes list of wire objects."""
     return {"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": list(items)}
 
 
 def as_object(kind: str, wire: dict[str, Any], *, version: str) -> dict[str, Any]:
-    """A wire object with its kind in front."""
+    """Build a wire object with kind and apiVersion first."""
     return {"kind": kind, "apiVersion": version, **wire}
 
 
-def _split(cell: Cell) -> tuple[str, str]:
+def _split_cell(cell: Cell) -> tuple[str, str]:
     text, style = (cell, "") if isinstance(cell, str) else cell
-    return clean(text), style
+    return strip_control_characters(text), style
 
 
-def _row(row: Sequence[tuple[str, str]], widths: Sequence[int]) -> Text:
+def _join_row(row: Sequence[tuple[str, str]], widths: Sequence[int]) -> Text:
     last = len(row) - 1
     padded: list[Cell] = []
-    for place, (text, style) in enumerate(row):
+    for column, (text, style) in enumerate(row):
         padded.append((text, style))
-        if place != last:
-            padded.append(" " * (widths[place] - len(text)) + _GAP)
-    return _line(padded)
+        if column != last:
+            padded.append(" " * (widths[column] - len(text)) + _COLUMN_GAP)
+    return _join_cells(padded)
 
 
-def _line(cells: Iterable[Cell]) -> Text:
+def _join_cells(cells: Iterable[Cell]) -> Text:
     from rich.text import Text
 
-    line = Text()
+    joined = Text()
     for cell in cells:
-        text, style = _split(cell)
-        line.append(text, style or None)
-    line.rstrip()
-    return line
+        text, style = _split_cell(cell)
+        joined.append(text, style or None)
+    joined.rstrip()
+    return joined

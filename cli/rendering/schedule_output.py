@@ -1,199 +1,216 @@
-"""The calendar in words: why a tag is where it is, and when it is looked at next."""
+"""Prints the schedule: the state of each tag, why, and when it is checked next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from cli.rendering.formatting import count_of, format_age, format_ahead, format_clock, format_span
+from cli.rendering.formatting import (
+    format_age,
+    format_clock,
+    format_count,
+    format_duration,
+    format_until,
+)
 from cli.rendering.output import Cell, print_columns, print_names
-from cli.rendering.table_output import Look, print_documents
+from cli.rendering.table_output import PrintOptions, print_documents
 from models.resources.schedule import ScheduledTag, ScheduledTagStatus
+from models.streams.schedule.check_interval import parse_interval
 
 SYNC_GROUP = "sync.tagstream.io"
-LONG_WAIT = 2  # seconds; what is shorter is no wait
+MIN_SHOWN_WAIT_SECONDS = 2  # shorter waits are not shown
 _STYLES = {
-    "same": "green",
-    "moved": "green",
-    "failed": "red",
-    "down": "red",
-    "waited": "yellow",
-    "limited": "yellow",
-    "checking": "cyan",
+    "Pending": "dim",
+    "Checking": "cyan",
+    "Unchanged": "green",
+    "Updated": "green",
+    "Deferred": "yellow",
+    "RateLimited": "yellow",
+    "CircuitOpen": "red",
+    "Suspended": "dim",
 }
+_FAILURE_STYLE = "red"  # any other reason is that of a failure
 
 
-def print_schedule(tags: Sequence[ScheduledTag], look: Look) -> int:
-    """The calendar in the form that was asked for; how many rows."""
-    match look.style:
+def print_schedule(tags: Sequence[ScheduledTag], print_options: PrintOptions) -> int:
+    """Print the schedule in the requested format and return the number of rows."""
+    match print_options.style:
         case "name":
             print_names(f"scheduledtag.{SYNC_GROUP}/{each.metadata.name}" for each in tags)
         case "json" | "yaml":
             wires = [each.wire() for each in tags]
-            print_documents("ScheduledTag", wires, look, version=f"{SYNC_GROUP}/v1")
+            print_documents("ScheduledTag", wires, print_options, version=f"{SYNC_GROUP}/v1")
         case _ if tags:
-            header = ["NAME", "REGISTRY", "INTERVAL", "LAST-CHECK", "NEXT", "DECISION", "FAILURES"]
-            if look.wide:
-                header += ["REASON", "MESSAGE"]
-            if look.everywhere:
+            header = ["NAME", "REGISTRY", "INTERVAL", "LAST-CHECK", "NEXT-CHECK"]
+            header += ["OUTCOME", "REASON", "FAILURES"]
+            if print_options.wide:
+                header.append("MESSAGE")
+            if print_options.all_namespaces:
                 header = ["NAMESPACE", *header]
-            print_columns(header, [_row(each, look) for each in tags])
+            print_columns(header, [_row(each, print_options) for each in tags])
     return len(tags)
 
 
-def _row(tag: ScheduledTag, look: Look) -> list[Cell]:
+def _row(tag: ScheduledTag, print_options: PrintOptions) -> list[Cell]:
     spec, status = tag.spec, tag.status
     row: list[Cell] = [
         (tag.metadata.name, "bold"),
         spec.registry,
-        format_span(spec.interval_seconds) if spec.scheduled else "-",
-        (format_age(status.checked, look.now) or "never", "dim"),
-        (format_ahead(status.next_look, look.now) or "-", "dim"),
-        (status.decision, _STYLES.get(status.decision, "dim")),
-        (str(status.failures), "red" if status.failures else "dim"),
+        _format_interval(tag),
+        (format_age(status.last_check_time, print_options.now) or "never", "dim"),
+        (format_until(status.next_check_time, print_options.now) or "-", "dim"),
+        (status.outcome or "-", "red" if status.outcome == "failed" else "dim"),
+        (status.reason, _STYLES.get(status.reason, _FAILURE_STYLE)),
+        (str(status.consecutive_failures), "red" if status.consecutive_failures else "dim"),
     ]
-    if look.everywhere:
+    if print_options.all_namespaces:
         row.insert(0, tag.metadata.namespace)
-    return [*row, status.reason, status.message] if look.wide else row
+    return [*row, status.message] if print_options.wide else row
+
+
+def _format_interval(tag: ScheduledTag) -> str:
+    """Format the interval in its largest unit; `-` for a tag that is only retried."""
+    return format_duration(parse_interval(tag.spec.interval)) if tag.spec.interval else "-"
 
 
 def print_reasons(tags: Sequence[ScheduledTag], now: datetime) -> None:
-    """For each tag, what was decided last, and why, in words."""
+    """Print for each tag its state and why, in plain language."""
     print_columns(
-        ("TAG", "EVERY", "LAST CHECK", "NEXT", "WHY"),
+        ("TAG", "INTERVAL", "LAST CHECK", "NEXT CHECK", "EXPLANATION"),
         [
             (
                 (each.spec.tag, "bold"),
-                format_span(each.spec.interval_seconds) if each.spec.scheduled else "-",
-                (format_age(each.status.checked, now) or "never", "dim"),
-                (format_ahead(each.status.next_look, now) or "-", "dim"),
-                (explain(each, now), _STYLES.get(each.status.decision, "dim")),
+                _format_interval(each),
+                (format_age(each.status.last_check_time, now) or "never", "dim"),
+                (format_until(each.status.next_check_time, now) or "-", "dim"),
+                (explain_reason(each, now), _STYLES.get(each.status.reason, _FAILURE_STYLE)),
             )
             for each in tags
         ],
     )
 
 
-def summarize(tags: Sequence[ScheduledTag], now: datetime) -> str:
-    """A stream's tags in the calendar, in one line."""
-    parts = [count_of(sum(each.spec.scheduled for each in tags), "tag")]
+def summarize_schedule(tags: Sequence[ScheduledTag], now: datetime) -> str:
+    """Summarize the schedule of a stream's tags in one line."""
+    parts = [format_count(sum(each.spec.scheduled for each in tags), "tag")]
     retried = sum(not each.spec.scheduled for each in tags)
     if retried:
-        parts.append(f"{retried} more tried again")
-    coming = [each.status.next_look for each in tags if each.status.next_look is not None]
-    if coming:
-        parts.append(f"next look {format_ahead(min(coming), now)}")
+        parts.append(f"{retried} more to retry")
+    times = [each.status.next_check_time for each in tags]
+    next_checks = [time for time in times if time is not None]
+    if next_checks:
+        parts.append(f"next check {format_until(min(next_checks), now)}")
     return ", ".join(parts)
 
 
-def explain(tag: ScheduledTag, now: datetime) -> str:
-    """What was decided about a tag last, why, and what comes of it."""
-    say = _SAYINGS.get(tag.status.decision)
+def explain_reason(tag: ScheduledTag, now: datetime) -> str:
+    """Explain the state of a tag, why it is so, and what happens next."""
     if tag.spec.suspended:
-        return "suspended by annotation: not looked at until that is gone"
-    if say is None:
-        return "; ".join(filter(None, (tag.status.decision, tag.status.message)))
-    return "; ".join(part for part in say(tag.status, now) if part)
+        return "suspended by annotation: not checked until it is removed"
+    describe = _DESCRIPTIONS.get(tag.status.reason)
+    if describe is None:
+        if tag.status.outcome != "failed":  # a reason of a newer server
+            return "; ".join(filter(None, (tag.status.reason, tag.status.message)))
+        describe = _describe_failed
+    return "; ".join(part for part in describe(tag.status, now) if part)
 
 
-def _new(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    yield "new: not looked at yet"
-    yield _turn(status, now)
+def _describe_pending(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    yield "pending: not checked yet"
+    yield _format_due_time(status, now)
 
 
-def _checking(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+def _describe_checking(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
     yield "being checked now"
-    if status.due is not None:
-        yield f"its turn was at {_at(status.due, now)}"
+    if status.scheduled_time is not None:
+        yield f"was due at {_format_time(status.scheduled_time, now)}"
 
 
-def _same(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    yield f"same as before at {_at(status.decided, now)}{_waited(status)}"
-    yield _turn(status, now)
+def _describe_unchanged(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    yield f"unchanged at {_format_time(status.last_check_time, now)}{_format_wait(status)}"
+    yield _format_due_time(status, now)
 
 
-def _moved(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    yield f"moved, and imported at {_at(status.decided, now)}{_waited(status)}"
-    yield _turn(status, now)
+def _describe_updated(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    yield f"updated at {_format_time(status.last_check_time, now)}{_format_wait(status)}"
+    yield _format_due_time(status, now)
 
 
-def _failed(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    often = "" if status.failures < 2 else f" {count_of(status.failures, 'time')} in a row"
-    yield f"failed{often}: {_cause(status)}"
-    if status.next_look is None:
-        yield "not tried again until the tag or a pull secret changes"
+def _describe_failed(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    count = status.consecutive_failures
+    times = "" if count < 2 else f" {format_count(count, 'time')} in a row"
+    reason = f" ({status.reason})" if status.message else f": {status.reason}"
+    yield f"failed{times}{f': {status.message}' if status.message else ''}{reason}"
+    if status.next_check_time is None:
+        yield "not retried until the tag or a pull secret changes"
     else:
-        yield f"tried again at {_at(status.next_look, now)}"
+        yield f"next check at {_format_time(status.next_check_time, now)}"
 
 
-def _standing(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    spent = _lateness(status)
-    yield f"waits for the registry's budget{f' for {spent} now' if spent else ''}"
-    yield _cause(status)
-    yield _asked(status, now)
+def _describe_deferred(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    lateness = f", late by {status.lateness}" if _is_shown(status.lateness) else ""
+    yield f"deferred by the registry's limits{lateness}"
+    yield status.message
+    yield _format_next_check(status, now)
 
 
-def _limited(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    until = f"nothing is asked before {_at(status.next_look, now)}" if status.next_look else ""
-    yield f"the registry wants less of us (429): {until or 'nothing is asked yet'}"
-    yield _cause(status)
+def _describe_rate_limited(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    until = "no request for now"
+    if status.next_check_time is not None:
+        until = f"no request before {_format_time(status.next_check_time, now)}"
+    yield f"rate limited by the registry (429): {until}"
+    yield status.message
 
 
-def _down(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    yield f"the registry does not answer, its breaker is open: {_cause(status)}"
-    yield _asked(status, now)
+def _describe_circuit_open(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+    yield f"the registry is unavailable, its circuit breaker is open: {status.message}"
+    yield _format_next_check(status, now)
 
 
-def _suspended(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
+def _describe_suspended(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
     yield f"suspended: {status.message}" if status.message else "suspended"
-    yield _asked(status, now)
+    yield _format_next_check(status, now)
 
 
-_SAYINGS: dict[str, Callable[[ScheduledTagStatus, datetime], Iterator[str]]] = {
-    "new": _new,
-    "checking": _checking,
-    "same": _same,
-    "moved": _moved,
-    "failed": _failed,
-    "waited": _standing,
-    "limited": _limited,
-    "down": _down,
-    "suspended": _suspended,
+_DESCRIPTIONS: dict[str, Callable[[ScheduledTagStatus, datetime], Iterator[str]]] = {
+    "Pending": _describe_pending,
+    "Checking": _describe_checking,
+    "Unchanged": _describe_unchanged,
+    "Updated": _describe_updated,
+    "Deferred": _describe_deferred,
+    "RateLimited": _describe_rate_limited,
+    "CircuitOpen": _describe_circuit_open,
+    "Suspended": _describe_suspended,
 }
 
 
-def _turn(status: ScheduledTagStatus, now: datetime) -> str:
-    if status.due is None:
-        return "its first turn is being set" if status.next_look else ""
-    if status.due <= now:
-        return f"due since {_at(status.due, now)}"
-    return f"not due until {_at(status.due, now)}"
+def _format_due_time(status: ScheduledTagStatus, now: datetime) -> str:
+    time = status.scheduled_time
+    if time is None:
+        return "first due time is being set" if status.next_check_time else ""
+    return f"{'due since' if time <= now else 'next due at'} {_format_time(time, now)}"
 
 
-def _asked(status: ScheduledTagStatus, now: datetime) -> str:
-    if status.next_look is None:
+def _format_next_check(status: ScheduledTagStatus, now: datetime) -> str:
+    if status.next_check_time is None:
         return ""
-    return f"asked again at {_at(status.next_look, now)}"
+    return f"next check at {_format_time(status.next_check_time, now)}"
 
 
-def _at(moment: datetime | None, now: datetime) -> str:
-    """`14:05:11Z (in 3m)`."""
-    if moment is None:
-        return "some time"
-    relative = format_ahead(moment, now) if moment > now else format_age(moment, now)
-    return f"{format_clock(moment, now)} ({relative})"
+def _format_time(time: datetime | None, now: datetime) -> str:
+    """Format a time with its distance from now: `14:05:11Z (in 3m)`."""
+    if time is None:
+        return "an unknown time"
+    relative = format_until(time, now) if time > now else format_age(time, now)
+    return f"{format_clock(time, now)} ({relative})"
 
 
-def _cause(status: ScheduledTagStatus) -> str:
-    code = f" ({status.reason})" if status.reason else ""
-    return f"{status.message}{code}" if status.message else status.reason
-
-
-def _waited(status: ScheduledTagStatus) -> str:
-    if status.waited_seconds < LONG_WAIT:
+def _format_wait(status: ScheduledTagStatus) -> str:
+    if not _is_shown(status.wait_duration):
         return ""
-    return f", after waiting {status.waited_seconds:,} s for the registry"
+    return f", after waiting {status.wait_duration} for the registry"
 
 
-def _lateness(status: ScheduledTagStatus) -> str:
-    return f"{status.lateness_seconds:,} s" if status.lateness_seconds >= LONG_WAIT else ""
+def _is_shown(duration: str) -> bool:
+    """Return whether a Go duration is long enough to be shown."""
+    return bool(duration) and parse_interval(duration) >= MIN_SHOWN_WAIT_SECONDS

@@ -1,4 +1,4 @@
-"""Who may do what: roles, what they grant, and the answer for one caller and one wish.
+"""Role-based access control: roles, the rules that they grant, and the decision about one request.
 
-Pure. Knows words only: no token, no row, no request, no clock.
+Pure functions over values: no token, no database row, no HTTP request, no clock.
 """

@@ -1,7 +1,8 @@
-"""The roles of `api.md` D.5, each with what it grants. The table is the whole truth.
+"""The built-in roles and the policy rules that each one grants (api-16.9).
 
-A rule counts inside the namespace that its role is bound to; bound to `*`, also at the cluster
-scope. Cluster-wide resources (images) are therefore out of reach of a role bound to a namespace.
+A rule holds in the namespace that its role is bound to; in a binding to `*` it holds in every
+namespace and for cluster-scoped resources too. A role that is bound to one namespace therefore
+never reaches cluster-scoped resources such as images.
 """
 
 from __future__ import annotations
@@ -9,27 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-IMAGE = "image.openshift.io"
-SYNC = "sync.tagstream.io"
-PROJECT = "project.openshift.io"
-USER = "user.openshift.io"
-AUTHORIZATION = "authorization.k8s.io"
-AUTHENTICATION = "authentication.k8s.io"
+IMAGE_API_GROUP = "image.openshift.io"
+SYNC_API_GROUP = "sync.tagstream.io"
+PROJECT_API_GROUP = "project.openshift.io"
+USER_API_GROUP = "user.openshift.io"
+AUTHORIZATION_API_GROUP = "authorization.k8s.io"
+AUTHENTICATION_API_GROUP = "authentication.k8s.io"
 
-EVERY_VERB = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-READ = ("get", "list", "watch")
-ANY = "*"
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+READ_VERBS = ("get", "list", "watch")
+WILDCARD = "*"
 
 CLUSTER_ADMIN = "cluster-admin"
 ADMIN = "admin"
 SELF_PROVISIONER = "self-provisioner"
-EVERYBODY = "everybody"
-SHARED = "shared"
+AUTHENTICATED_ROLE = "everybody"
+OPENSHIFT_VIEWER_ROLE = "shared"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """Verbs on resources of one group; `names` limits it to objects of these names."""
+class PolicyRule:
+    """Verbs on resources of one API group. `names` limits the rule to objects with these names."""
 
     group: str
     resources: tuple[str, ...]
@@ -37,133 +38,147 @@ class Rule:
     names: tuple[str, ...] = ()
 
 
-_CONTENT = ("imagestreamimages", "imagestreams", "imagestreams/status")
-_TAGS = ("imagestreamtags", "imagetags")
-_LAYERS = ("imagestreams/layers",)
+_STREAM_RESOURCES = ("imagestreamimages", "imagestreams", "imagestreams/status")
+_TAG_RESOURCES = ("imagestreamtags", "imagetags")
+_LAYER_RESOURCES = ("imagestreams/layers",)
 
-_NAMESPACE = (Rule("", ("namespaces",), READ), Rule(PROJECT, ("projects",), READ))
-_IN_PROJECT = (Rule(PROJECT, ("projects",), ("get",)),)
-_CALENDAR = Rule(SYNC, ("scheduledtags",), ("get", "list"))
-_EVENTS = Rule("", ("events",), READ)
-# Out of reach of whoever has a role in one namespace only, as it is no namespace's.
-_REGISTRIES = Rule(SYNC, ("registries",), READ)
-_LOOK = (
-    Rule(IMAGE, (*_CONTENT, *_TAGS), READ),
-    Rule(SYNC, ("importjobs",), READ),
-    _CALENDAR,
-    _EVENTS,
-    _REGISTRIES,
+_READ_NAMESPACE_RULES = (
+    PolicyRule("", ("namespaces",), READ_VERBS),
+    PolicyRule(PROJECT_API_GROUP, ("projects",), READ_VERBS),
 )
-_VIEW = (*_LOOK, *_NAMESPACE)
-_EDIT = (
-    Rule(IMAGE, ("imagestreams", *_TAGS), EVERY_VERB),
-    Rule(IMAGE, ("imagestreamimages", "imagestreams/status"), READ),
-    Rule(IMAGE, ("imagestreamimports", "imagestreammappings"), ("create",)),
-    Rule(IMAGE, ("imagestreams/secrets",), ("get",)),
-    Rule(IMAGE, _LAYERS, ("get", "update")),
-    Rule(SYNC, ("importjobs",), EVERY_VERB),
-    _CALENDAR,
-    _EVENTS,
-    _REGISTRIES,
-    Rule("", ("secrets",), EVERY_VERB),
-    *_NAMESPACE,
+_GET_PROJECT_RULES = (PolicyRule(PROJECT_API_GROUP, ("projects",), ("get",)),)
+_SCHEDULE_RULE = PolicyRule(SYNC_API_GROUP, ("scheduledtags",), ("get", "list"))
+_EVENTS_RULE = PolicyRule("", ("events",), READ_VERBS)
+# Registries are cluster-scoped: a role that is bound to one namespace does not reach them.
+_REGISTRIES_RULE = PolicyRule(SYNC_API_GROUP, ("registries",), READ_VERBS)
+_READ_RULES = (
+    PolicyRule(IMAGE_API_GROUP, (*_STREAM_RESOURCES, *_TAG_RESOURCES), READ_VERBS),
+    PolicyRule(SYNC_API_GROUP, ("importjobs",), READ_VERBS),
+    _SCHEDULE_RULE,
+    _EVENTS_RULE,
+    _REGISTRIES_RULE,
 )
-_OWN = ("delete", "patch", "update")
-_ADMIN = (
-    *_EDIT,
-    Rule("", ("namespaces",), _OWN),
-    Rule("", ("events",), ("delete",)),
-    Rule(PROJECT, ("projects",), _OWN),
-    Rule(AUTHORIZATION, ("localsubjectaccessreviews",), ("create",)),
+_VIEW_RULES = (*_READ_RULES, *_READ_NAMESPACE_RULES)
+# `create` of a virtual resource needs no right on what it writes: imagestreammappings writes
+# Images, imagestreamimports uses the namespace's pull secrets (api-16.6).
+_EDIT_RULES = (
+    PolicyRule(IMAGE_API_GROUP, ("imagestreams", *_TAG_RESOURCES), ALL_VERBS),
+    PolicyRule(IMAGE_API_GROUP, ("imagestreamimages", "imagestreams/status"), READ_VERBS),
+    PolicyRule(IMAGE_API_GROUP, ("imagestreamimports", "imagestreammappings"), ("create",)),
+    PolicyRule(IMAGE_API_GROUP, ("imagestreams/secrets",), ("get",)),
+    PolicyRule(IMAGE_API_GROUP, _LAYER_RESOURCES, ("get", "update")),
+    PolicyRule(SYNC_API_GROUP, ("importjobs",), ALL_VERBS),
+    _SCHEDULE_RULE,
+    _EVENTS_RULE,
+    _REGISTRIES_RULE,
+    PolicyRule("", ("secrets",), ALL_VERBS),
+    *_READ_NAMESPACE_RULES,
 )
-_PULLER = (Rule(IMAGE, _LAYERS, ("get",)), *_IN_PROJECT)
-_PUSHER = (
-    Rule(IMAGE, _LAYERS, ("get", "update")),
-    Rule(IMAGE, ("imagestreams",), ("create",)),
-    *_IN_PROJECT,
+_UPDATE_VERBS = ("delete", "patch", "update")
+_ADMIN_RULES = (
+    *_EDIT_RULES,
+    PolicyRule("", ("namespaces",), _UPDATE_VERBS),
+    PolicyRule("", ("events",), ("delete",)),
+    PolicyRule(PROJECT_API_GROUP, ("projects",), _UPDATE_VERBS),
+    PolicyRule(AUTHORIZATION_API_GROUP, ("localsubjectaccessreviews",), ("create",)),
 )
-_SIGNER = (
-    Rule(IMAGE, ("images",), ("get",)),
-    Rule(IMAGE, ("imagesignatures",), ("create", "delete")),
+_PULLER_RULES = (PolicyRule(IMAGE_API_GROUP, _LAYER_RESOURCES, ("get",)), *_GET_PROJECT_RULES)
+_PUSHER_RULES = (
+    PolicyRule(IMAGE_API_GROUP, _LAYER_RESOURCES, ("get", "update")),
+    PolicyRule(IMAGE_API_GROUP, ("imagestreams",), ("create",)),
+    *_GET_PROJECT_RULES,
 )
-_AUDITOR = (Rule(IMAGE, ("images", *_LAYERS), READ), *_VIEW)
-# What `oc adm prune images` reads before it begins (`api.md` F.12).
-_WORKLOADS = (
-    Rule("", ("limitranges", "pods", "replicationcontrollers"), ("list",)),
-    Rule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), ("list",)),
-    Rule("apps.openshift.io", ("deploymentconfigs",), ("list",)),
-    Rule("batch", ("cronjobs", "jobs"), ("list",)),
-    Rule("build.openshift.io", ("buildconfigs", "builds"), ("list",)),
+_SIGNER_RULES = (
+    PolicyRule(IMAGE_API_GROUP, ("images",), ("get",)),
+    PolicyRule(IMAGE_API_GROUP, ("imagesignatures",), ("create", "delete")),
 )
-_PRUNER = (
-    *_AUDITOR,
-    Rule(IMAGE, ("imagestreams/status",), ("update",)),
-    Rule(IMAGE, ("images",), ("delete",)),
-    *_WORKLOADS,
+_AUDITOR_RULES = (
+    PolicyRule(IMAGE_API_GROUP, ("images", *_LAYER_RESOURCES), READ_VERBS),
+    *_VIEW_RULES,
 )
-# Open to whoever is authenticated (`api.md` D.1): lists of projects show only one's own.
-_EVERYBODY = (
-    Rule(AUTHENTICATION, ("selfsubjectreviews",), ("create",)),
-    Rule(AUTHORIZATION, ("selfsubjectaccessreviews", "selfsubjectrulesreviews"), ("create",)),
-    Rule(USER, ("users",), ("get",), names=("~",)),
-    Rule(PROJECT, ("projects",), ("list", "watch")),
+# What `oc adm prune images` reads before it begins (api-30.6).
+_WORKLOAD_RULES = (
+    PolicyRule("", ("limitranges", "pods", "replicationcontrollers"), ("list",)),
+    PolicyRule("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), ("list",)),
+    PolicyRule("apps.openshift.io", ("deploymentconfigs",), ("list",)),
+    PolicyRule("batch", ("cronjobs", "jobs"), ("list",)),
+    PolicyRule("build.openshift.io", ("buildconfigs", "builds"), ("list",)),
 )
-# Everyone authenticated can view and pull namespace `openshift` (`api.md` D.5).
-_SHARED = (*_VIEW, Rule(IMAGE, _LAYERS, ("get",)))
+_PRUNER_RULES = (
+    *_AUDITOR_RULES,
+    PolicyRule(IMAGE_API_GROUP, ("imagestreams/status",), ("update",)),
+    PolicyRule(IMAGE_API_GROUP, ("images",), ("delete",)),
+    *_WORKLOAD_RULES,
+)
+# Every authenticated user has these (api-16.4). Lists of projects show only the user's own.
+_AUTHENTICATED_RULES = (
+    PolicyRule(AUTHENTICATION_API_GROUP, ("selfsubjectreviews",), ("create",)),
+    PolicyRule(
+        AUTHORIZATION_API_GROUP,
+        ("selfsubjectaccessreviews", "selfsubjectrulesreviews"),
+        ("create",),
+    ),
+    PolicyRule(USER_API_GROUP, ("users",), ("get",), names=("~",)),
+    PolicyRule(PROJECT_API_GROUP, ("projects",), ("list", "watch")),
+)
+# Every authenticated user can view and pull namespace `openshift` (api-16.4).
+_OPENSHIFT_VIEWER_RULES = (*_VIEW_RULES, PolicyRule(IMAGE_API_GROUP, _LAYER_RESOURCES, ("get",)))
 
-EVERYTHING = Rule(ANY, (ANY,), (ANY,))
-"""What cluster-admin may."""
+ALLOW_ALL = PolicyRule(WILDCARD, (WILDCARD,), (WILDCARD,))
+"""The only rule of cluster-admin: every verb on every resource."""
 
-RULES: Mapping[str, tuple[Rule, ...]] = {
-    ADMIN: _ADMIN,
-    "edit": _EDIT,
-    "view": _VIEW,
-    "puller": _PULLER,
-    "pusher": _PUSHER,
-    "signer": _SIGNER,
-    "auditor": _AUDITOR,
-    "pruner": _PRUNER,
-    SELF_PROVISIONER: (Rule(PROJECT, ("projectrequests",), ("create", "list")),),
-    EVERYBODY: _EVERYBODY,
-    SHARED: _SHARED,
+ROLE_RULES: Mapping[str, tuple[PolicyRule, ...]] = {
+    ADMIN: _ADMIN_RULES,
+    "edit": _EDIT_RULES,
+    "view": _VIEW_RULES,
+    "puller": _PULLER_RULES,
+    "pusher": _PUSHER_RULES,
+    "signer": _SIGNER_RULES,
+    "auditor": _AUDITOR_RULES,
+    "pruner": _PRUNER_RULES,
+    SELF_PROVISIONER: (PolicyRule(PROJECT_API_GROUP, ("projectrequests",), ("create", "list")),),
+    AUTHENTICATED_ROLE: _AUTHENTICATED_RULES,
+    OPENSHIFT_VIEWER_ROLE: _OPENSHIFT_VIEWER_RULES,
 }
-ROLES = (
+GRANTABLE_ROLES = (
     *(ADMIN, "edit", "view", "puller", "pusher", "signer", "auditor", "pruner"),
     CLUSTER_ADMIN,
 )
-"""The roles that may be given away; the others are implied."""
+"""The roles that an administrator can bind to a user or group; the others are implied."""
 
 CLUSTER_ROLES = frozenset({CLUSTER_ADMIN, "signer", "auditor", "pruner"})
-"""Bound to `*` only (`api.md` D.5)."""
+"""Roles that can be bound to `*` only (api-16.9)."""
 
 STREAM_ROLES = frozenset({"puller", "pusher"})
-"""These may be limited to one stream."""
+"""Roles whose binding can be limited to one image stream."""
 
-OPEN_PATHS = ("/api", "/apis", "/openapi", "/version")
-"""Open to whoever is authenticated, with what lies below them; so is `/` alone."""
+DISCOVERY_PATHS = ("/api", "/apis", "/openapi", "/version")
+"""Path prefixes that every authenticated user may read; `/` alone may be read as well."""
 
-Key = tuple[str, str, str]
+GrantKey = tuple[str, str, str]
 
 
-def _spread(rules: Iterable[Rule]) -> dict[Key, tuple[str, ...]]:
-    """Every group, resource and verb, with the names it is limited to.
+def _expand_rules(rules: Iterable[PolicyRule]) -> dict[GrantKey, tuple[str, ...]]:
+    """Return every granted (group, resource, verb) with the object names it is limited to (empty:
+    all).
 
-    `*` as a verb is asked for by `auth can-i '*'`: granted where all eight verbs are.
+    The verb `*`, which `oc auth can-i '*'` asks about, is granted where all eight verbs are
+    granted.
     """
-    found: dict[Key, tuple[str, ...]] = {}
+    grants: dict[GrantKey, tuple[str, ...]] = {}
     for rule in rules:
         for resource in rule.resources:
             verbs = {
-                verb for group, named, verb in found if (group, named) == (rule.group, resource)
+                verb for group, named, verb in grants if (group, named) == (rule.group, resource)
             }
             verbs.update(rule.verbs)
-            wide = (ANY,) if verbs.issuperset(EVERY_VERB) else ()
-            for verb in (*rule.verbs, *wide):
+            wildcard = (WILDCARD,) if verbs.issuperset(ALL_VERBS) else ()
+            for verb in (*rule.verbs, *wildcard):
                 key = (rule.group, resource, verb)
-                found[key] = rule.names if found.get(key, rule.names) else ()
-    return found
+                grants[key] = rule.names if grants.get(key, rule.names) else ()
+    return grants
 
 
-GRANTS: Mapping[str, Mapping[Key, tuple[str, ...]]] = {
-    role: _spread(rules) for role, rules in RULES.items()
+GRANTS: Mapping[str, Mapping[GrantKey, tuple[str, ...]]] = {
+    role: _expand_rules(rules) for role, rules in ROLE_RULES.items()
 }

@@ -1,7 +1,7 @@
-"""Who asks, and whether they may (`api.md` D).
+"""Authorization of one caller: role bindings and the decisions that follow from them (api-16.5).
 
-Rights are bindings: a role, in one namespace or (`*`) everywhere, perhaps for one stream only.
-`admin` bound to `*` is cluster-admin.
+A binding grants a role in one namespace or (`*`) in all of them, optionally for one image stream
+only. `admin` bound to `*` is cluster-admin.
 """
 
 from __future__ import annotations
@@ -13,31 +13,34 @@ from typing import Any, NotRequired, TypedDict, Unpack
 
 from models.access.builtin_roles import (
     ADMIN,
+    ALLOW_ALL,
+    AUTHENTICATED_ROLE,
     CLUSTER_ADMIN,
-    EVERYBODY,
-    EVERYTHING,
+    DISCOVERY_PATHS,
     GRANTS,
-    IMAGE,
-    OPEN_PATHS,
-    PROJECT,
-    RULES,
-    SHARED,
-    Rule,
+    IMAGE_API_GROUP,
+    OPENSHIFT_VIEWER_ROLE,
+    PROJECT_API_GROUP,
+    ROLE_RULES,
+    PolicyRule,
 )
 
-EVERYWHERE = "*"
+ALL_NAMESPACES = "*"
 AUTHENTICATED = "system:authenticated"
 USER_KIND, GROUP_KIND = "User", "Group"
-# Resources that are themselves the namespace which their name says.
-_ROOMS = frozenset({("", "namespaces"), (PROJECT, "projects")})
+# Resources whose object name is the namespace that the request concerns.
+_NAMESPACE_RESOURCES = frozenset({("", "namespaces"), (PROJECT_API_GROUP, "projects")})
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
-    """A role and where it counts. `subject` is whom it was given to; empty where implied."""
+class RoleBinding:
+    """A role and the namespace where it holds.
+
+    `subject` is the user or group it was granted to; it is empty where the binding is implied.
+    """
 
     role: str
-    namespace: str = EVERYWHERE
+    namespace: str = ALL_NAMESPACES
     stream: str = ""
     subject_kind: str = USER_KIND
     subject: str = ""
@@ -45,27 +48,31 @@ class Binding:
     @property
     def is_cluster_admin(self) -> bool:
         return (
-            self.namespace == EVERYWHERE and not self.stream and self.role in {ADMIN, CLUSTER_ADMIN}
+            self.namespace == ALL_NAMESPACES
+            and not self.stream
+            and self.role in {ADMIN, CLUSTER_ADMIN}
         )
 
     def covers(self, namespace: str) -> bool:
-        """Whether it counts in a namespace; the cluster scope is the empty one."""
-        return self.namespace == EVERYWHERE or (namespace != "" and self.namespace == namespace)
+        """Return whether the binding holds in `namespace`; the cluster scope is the empty
+        namespace.
+        """
+        return self.namespace == ALL_NAMESPACES or (namespace != "" and self.namespace == namespace)
 
     def __str__(self) -> str:
-        where = "everywhere" if self.namespace == EVERYWHERE else f"in {self.namespace}"
+        where = "everywhere" if self.namespace == ALL_NAMESPACES else f"in {self.namespace}"
         return f"{self.role} {where}" + (f" on {self.stream}" if self.stream else "")
 
 
-_IMPLIED = (
-    Binding(EVERYBODY, subject_kind=GROUP_KIND, subject=AUTHENTICATED),
-    Binding(SHARED, "openshift", subject_kind=GROUP_KIND, subject=AUTHENTICATED),
+_IMPLIED_BINDINGS = (
+    RoleBinding(AUTHENTICATED_ROLE, subject_kind=GROUP_KIND, subject=AUTHENTICATED),
+    RoleBinding(OPENSHIFT_VIEWER_ROLE, "openshift", subject_kind=GROUP_KIND, subject=AUTHENTICATED),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token as it is remembered: never what it says."""
+class ApiToken:
+    """A stored bearer token, without its secret value."""
 
     name: str
     user: str
@@ -77,14 +84,15 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent a request, with every binding that speaks for them.
+    """The user who sent a request, with every role binding that applies to that user.
 
-    `impersonator` is who really asked (`--as`). `credential` is the digest of their token.
+    `impersonator` is the user who sent the request with `--as`; it is empty without impersonation.
+    `credential` is the digest of the bearer token.
     """
 
     user: str
     groups: tuple[str, ...] = (AUTHENTICATED,)
-    bindings: tuple[Binding, ...] = ()
+    bindings: tuple[RoleBinding, ...] = ()
     uid: str = ""
     impersonator: str = ""
     credential: str = field(default="", repr=False, compare=False)
@@ -94,8 +102,11 @@ class Caller:
         return any(binding.is_cluster_admin for binding in self.bindings)
 
 
-class Wish(TypedDict):
-    """What somebody wants to do to what; no namespace: at the cluster scope, or in all of them."""
+class AccessAttributes(TypedDict):
+    """The attributes of one authorization request: verb, group, resource and object.
+
+    Without `namespace` the request concerns the cluster scope, or all namespaces.
+    """
 
     verb: str
     group: str
@@ -105,9 +116,9 @@ class Wish(TypedDict):
     name: NotRequired[str]
 
 
-def allowed(caller: Caller, **wish: Unpack[Wish]) -> bool:
-    """Whether the caller may do that, by the rights they came in with."""
-    return find_binding(caller, **wish) is not None
+def is_allowed(caller: Caller, **attributes: Unpack[AccessAttributes]) -> bool:
+    """Return whether a role binding of the caller allows the request."""
+    return find_binding(caller, **attributes) is not None
 
 
 def find_binding(
@@ -119,18 +130,22 @@ def find_binding(
     subresource: str = "",
     namespace: str = "",
     name: str = "",
-) -> Binding | None:
-    """The binding that allows it; None when nothing does."""
-    if (group, resource) in _ROOMS and not namespace:
+) -> RoleBinding | None:
+    """Return the role binding that allows the request, or None where no binding does.
+
+    A request for a Namespace or Project object is decided in the namespace of that name.
+    """
+    if (group, resource) in _NAMESPACE_RESOURCES and not namespace:
         namespace = name
     key = (group, f"{resource}/{subresource}" if subresource else resource, verb)
-    for binding in _bindings(caller):
+    for binding in _effective_bindings(caller):
         if binding.is_cluster_admin:
             return binding
         if not binding.covers(namespace):
             continue
         if binding.stream and not (
-            (resource == "imagestreams" and name == binding.stream) or (group, resource) in _ROOMS
+            (resource == "imagestreams" and name == binding.stream)
+            or (group, resource) in _NAMESPACE_RESOURCES
         ):
             continue
         names = GRANTS.get(binding.role, {}).get(key)
@@ -139,21 +154,29 @@ def find_binding(
     return None
 
 
-def allowed_path(caller: Caller, *, verb: str, path: str) -> bool:
-    """Whether the caller may ask for a path that is no resource: discovery is open to all."""
+def is_path_allowed(caller: Caller, *, verb: str, path: str) -> bool:
+    """Return whether the caller may request a path that is not a resource (api-16.3, api-16.4).
+
+    Every authenticated user may read the discovery paths.
+    """
     if caller.is_cluster_admin:
         return True
     if AUTHENTICATED not in caller.groups or verb not in {"get", "head", "options"}:
         return False
-    return path == "/" or any(path == root or path.startswith(f"{root}/") for root in OPEN_PATHS)
+    return path == "/" or any(
+        path == root or path.startswith(f"{root}/") for root in DISCOVERY_PATHS
+    )
 
 
 def may_pull(caller: Caller, namespace: str, stream: str) -> bool:
-    """`get imagestreams/layers`: pulls, and tagging from this stream elsewhere (D.3, D.4)."""
-    return allowed(
+    """Return whether the caller may `get imagestreams/layers` of a stream (api-16.7, api-16.8).
+
+    That permission is needed to pull an image, and to tag from this stream in another namespace.
+    """
+    return is_allowed(
         caller,
         verb="get",
-        group=IMAGE,
+        group=IMAGE_API_GROUP,
         resource="imagestreams",
         subresource="layers",
         namespace=namespace,
@@ -162,83 +185,97 @@ def may_pull(caller: Caller, namespace: str, stream: str) -> bool:
 
 
 def review_source(caller: Caller, namespace: str, stream: str) -> str | None:
-    """The answer that a cross-namespace `from` is checked with (D.4): None for yes.
+    """Review a `from` in another namespace: return None if the caller may use it, else ""
+    (api-16.8).
 
-    The text of a refusal is empty: whether the source exists is nobody's business.
+    The text of the refusal is empty so that it does not disclose whether the source exists.
     """
     return None if may_pull(caller, namespace, stream) else ""
 
 
 def may_import_from_anywhere(caller: Caller, namespace: str) -> bool:
-    """Whether the allow-list is not asked before an import's fetch (D.3).
+    """Return whether the check of the allow-list before an import's fetch is skipped (api-16.7,
+    api-29.4).
 
-    `edit` may create mappings and is nevertheless asked (acceptance 210): as upstream, the right
-    that counts is called `imagestreammapping`, which no role but cluster-admin holds.
+    Role `edit` may create mappings and is checked nevertheless (acceptance 210): as upstream, the
+    resource that counts is `imagestreammapping` (singular), which only cluster-admin is granted.
     """
-    return allowed(caller, verb="create", group=IMAGE, resource="images") or allowed(
-        caller, verb="create", group=IMAGE, resource="imagestreammapping", namespace=namespace
+    return is_allowed(
+        caller, verb="create", group=IMAGE_API_GROUP, resource="images"
+    ) or is_allowed(
+        caller,
+        verb="create",
+        group=IMAGE_API_GROUP,
+        resource="imagestreammapping",
+        namespace=namespace,
     )
 
 
 def visible_namespaces(caller: Caller) -> set[str] | None:
-    """The namespaces in which the caller has a role; None: all of them (C21).
+    """Return the namespaces in which the caller has a role, or None for all of them (api-15.4).
 
-    `openshift`, which everybody may read, is not among them unless somebody said so.
+    `openshift`, which every authenticated user may read, is not listed unless a binding names it.
     """
-    seen: set[str] = set()
+    namespaces: set[str] = set()
     for binding in caller.bindings:
-        if binding.namespace != EVERYWHERE:
-            seen.add(binding.namespace)
-        elif binding.is_cluster_admin or (PROJECT, "projects", "get") in GRANTS.get(
+        if binding.namespace != ALL_NAMESPACES:
+            namespaces.add(binding.namespace)
+        elif binding.is_cluster_admin or (PROJECT_API_GROUP, "projects", "get") in GRANTS.get(
             binding.role, {}
         ):
             return None
-    return seen
+    return namespaces
 
 
-def rules_of(caller: Caller, namespace: str) -> list[dict[str, Any]]:
-    """What the caller may do in a namespace, as SelfSubjectRulesReview prints it (C20)."""
-    found: list[dict[str, Any]] = []
-    for binding in _bindings(caller):
+def namespace_rules(caller: Caller, namespace: str) -> list[dict[str, Any]]:
+    """Return what the caller may do in a namespace, in the form of SelfSubjectRulesReview
+    (api-15.3).
+    """
+    rules_wire: list[dict[str, Any]] = []
+    for binding in _effective_bindings(caller):
         if not binding.covers(namespace):
             continue
-        rules = (EVERYTHING,) if binding.is_cluster_admin else RULES.get(binding.role, ())
+        rules = (ALLOW_ALL,) if binding.is_cluster_admin else ROLE_RULES.get(binding.role, ())
         for rule in rules:
-            printed = _print_rule(rule, binding.stream)
-            if printed is not None and printed not in found:
-                found.append(printed)
-    return found
+            wire = _rule_wire(rule, binding.stream)
+            if wire is not None and wire not in rules_wire:
+                rules_wire.append(wire)
+    return rules_wire
 
 
-def _print_rule(rule: Rule, stream: str) -> dict[str, Any] | None:
-    """One rule on the wire; None when a binding to one stream leaves nothing of it."""
+def _rule_wire(rule: PolicyRule, stream: str) -> dict[str, Any] | None:
+    """Return one rule in wire form, or None where a binding to one stream leaves nothing of the
+    rule.
+    """
     resources, names = rule.resources, rule.names
-    if stream and not {(rule.group, each) for each in resources} <= _ROOMS:
+    if stream and not {(rule.group, each) for each in resources} <= _NAMESPACE_RESOURCES:
         resources = tuple(each for each in resources if each.split("/")[0] == "imagestreams")
         names = (stream,)
     if not resources:
         return None
-    printed: dict[str, Any] = {
+    wire: dict[str, Any] = {
         "verbs": list(rule.verbs),
         "apiGroups": [rule.group],
         "resources": list(resources),
     }
-    return printed | {"resourceNames": list(names)} if names else printed
+    return wire | {"resourceNames": list(names)} if names else wire
 
 
-def path_rules_of(caller: Caller) -> list[dict[str, Any]]:
-    """The paths that the caller may ask for, as SelfSubjectRulesReview prints them."""
+def path_rules(caller: Caller) -> list[dict[str, Any]]:
+    """Return the non-resource paths that the caller may read, in the form of
+    SelfSubjectRulesReview.
+    """
     rules: list[dict[str, Any]] = []
     if caller.is_cluster_admin:
         rules.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
     if AUTHENTICATED in caller.groups:
-        paths = sorted(("/", *OPEN_PATHS, *(f"{path}/*" for path in OPEN_PATHS)))
+        paths = sorted(("/", *DISCOVERY_PATHS, *(f"{path}/*" for path in DISCOVERY_PATHS)))
         rules.append({"verbs": ["get"], "nonResourceURLs": paths})
     return rules
 
 
-def _bindings(caller: Caller) -> Iterator[Binding]:
-    """The caller's own, then what everybody has who is authenticated."""
+def _effective_bindings(caller: Caller) -> Iterator[RoleBinding]:
+    """Yield the caller's own bindings, then those that every authenticated user has."""
     yield from caller.bindings
     if AUTHENTICATED in caller.groups:
-        yield from _IMPLIED
+        yield from _IMPLIED_BINDINGS

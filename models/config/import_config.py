@@ -1,4 +1,6 @@
-"""The operator's choices as the values that the pure rooms work with."""
+"""Import rules, registry configuration and check intervals, built from settings and Registry
+objects.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,23 @@ from zlib import crc32
 
 from models.config.settings import Settings
 from models.images.image_index import PlatformPreference
+from models.resources.registries import NEVER_CONTACT_SOURCE
 from models.streams.imports.import_rules import ImportRules
 from models.streams.registries.registry_allowlist import AllowList
 from models.streams.registries.registry_mirrors import (
     MirrorRule,
-    Registries,
-    build_registries,
-    normal_scope,
+    RegistryConfig,
+    build_registry_config,
+    normalise_scope,
 )
-from models.streams.registries.registry_policies import NO_POLICIES, Policies
+from models.streams.registries.registry_policies import NO_POLICIES, RegistryPolicies
 from models.streams.schedule.check_schedule import Cadence
 
 
-def build_rules(settings: Settings, policies: Policies | None = None) -> ImportRules:
-    """The operator's choices as the value that planning and applying work with.
+def build_import_rules(settings: Settings, policies: RegistryPolicies | None = None) -> ImportRules:
+    """Build the rules that planning and applying an import work with.
 
-    Where a Registry object says something of its scope, the settings are not asked.
+    Where a Registry object sets a value for its scope, the settings for that scope are ignored.
     """
     allow_list = None
     if settings.allowed_registries:
@@ -34,7 +37,7 @@ def build_rules(settings: Settings, policies: Policies | None = None) -> ImportR
         max_tags=settings.effective_max_tags,
         default_import_mode=settings.default_import_mode,
         allow_list=allow_list,
-        registries=_build_registries(settings, policies or NO_POLICIES),
+        registries=_build_registry_config(settings, policies or NO_POLICIES),
         internal_hostname=settings.internal_registry_hostname,
         external_hostnames=tuple(settings.external_registry_hostnames),
         platform=PlatformPreference(settings.platform_architecture, settings.platform_os),
@@ -45,35 +48,39 @@ def build_rules(settings: Settings, policies: Policies | None = None) -> ImportR
     )
 
 
-def _build_registries(settings: Settings, policies: Policies) -> Registries:
+def _build_registry_config(settings: Settings, policies: RegistryPolicies) -> RegistryConfig:
     mirrored = {rule.source for rule in policies.mirrors}
     rules = [
         MirrorRule(
             source=entry.source,
             mirrors=tuple(entry.mirrors),
             kind=entry.kind,
-            never_contact_source=entry.never_contact_source,
+            never_contact_source=entry.mirror_source_policy == NEVER_CONTACT_SOURCE,
         )
         for entry in settings.mirrors
-        if normal_scope(entry.source) not in mirrored
+        if normalise_scope(entry.source) not in mirrored
     ]
-    return build_registries(
-        _chosen(settings.blocked_registries, policies.blocked),
-        _chosen(settings.insecure_registries, policies.insecure),
+    return build_registry_config(
+        _merge_scopes(settings.blocked_registries, policies.blocked),
+        _merge_scopes(settings.insecure_registries, policies.insecure),
         [*rules, *policies.mirrors],
-        allowed=[scope for scope, said in policies.blocked.items() if not said],
-        verified=[scope for scope, said in policies.insecure.items() if not said],
+        allowed=[scope for scope, flag in policies.blocked.items() if not flag],
+        verified=[scope for scope, flag in policies.insecure.items() if not flag],
     )
 
 
-def _chosen(scopes: Iterable[str], said: Mapping[str, bool]) -> list[str]:
-    """The settings' scopes, but for those that objects speak of, and the objects' own."""
-    left = [scope for scope in scopes if normal_scope(scope) not in said]
-    return [*left, *(scope for scope, value in said.items() if value)]
+def _merge_scopes(scopes: Iterable[str], overrides: Mapping[str, bool]) -> list[str]:
+    """Return the settings' scopes that no Registry object overrides, then those of the objects."""
+    configured = [scope for scope in scopes if normalise_scope(scope) not in overrides]
+    return [*configured, *(scope for scope, value in overrides.items() if value)]
 
 
-def build_cadence(settings: Settings, policies: Policies = NO_POLICIES) -> Cadence:
-    """The operator's word on how often scheduled tags are looked at."""
+def build_cadence(settings: Settings, policies: RegistryPolicies = NO_POLICIES) -> Cadence:
+    """Build the operator's default, minimum and maximum interval of scheduled checks.
+
+    The default always lies within the bounds: a bound that would exclude it is moved to it.
+    `fingerprint` changes whenever one of the values changes, so that the schedule can be adapted.
+    """
     default = int(settings.check_interval.total_seconds())
     floor = min(default, int(settings.check_interval_floor.total_seconds()))
     ceiling = max(default, int(settings.check_interval_ceiling.total_seconds()))
@@ -81,6 +88,6 @@ def build_cadence(settings: Settings, policies: Policies = NO_POLICIES) -> Caden
         default=default,
         floor=floor,
         ceiling=ceiling,
-        of_host=lambda host: policies.policy(host).interval,
-        mark=crc32(repr((default, floor, ceiling, policies.intervals)).encode()),
+        host_interval=lambda host: policies.policy(host).interval,
+        fingerprint=crc32(repr((default, floor, ceiling, policies.intervals)).encode()),
     )

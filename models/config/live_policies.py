@@ -1,4 +1,4 @@
-"""The rules of a process that runs, as Registry objects change them."""
+"""Import rules of a running process, reloaded when Registry objects change."""
 
 from __future__ import annotations
 
@@ -9,57 +9,59 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import Engine
 
-from models.config.import_config import build_rules
+from models.config.import_config import build_import_rules
 from models.config.settings import Settings
 from models.errors import TagstreamError
 from models.store.database.session import transaction
-from models.store.registries.registry_store import load_policies, policies_version
+from models.store.registries.registry_store import load_policies, load_policies_version
 from models.streams.imports.import_rules import ImportRules
-from models.streams.registries.registry_policies import NO_POLICIES, Policies
+from models.streams.registries.registry_policies import NO_POLICIES, RegistryPolicies
 
 log = structlog.get_logger()
 
 
-class LiveRules:
-    """One per process. `look` costs one small query, and more only where something has changed.
+class LivePolicies:
+    """The current rules of one process; one instance for each process.
 
-    Whoever finds another one looking, or the database away, goes on with what was known.
+    `refresh` costs one small query, and more only if a Registry object has changed. A caller that
+    finds another thread refreshing, or the database unavailable, keeps the rules it has.
     """
 
     def __init__(
         self, settings: Settings, engine: Engine, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.rules: ImportRules = build_rules(settings)
-        self.policies: Policies = NO_POLICIES
+        self.rules: ImportRules = build_import_rules(settings)
+        self.policies: RegistryPolicies = NO_POLICIES
         self.settings = settings
         self.engine = engine
         self._clock = clock
-        self._looked: float | None = None
-        self._looking = threading.Lock()
+        self._checked_at: float | None = None
+        self._refresh_lock = threading.Lock()
 
-    def look(self, older_than: float = 0.0) -> bool:
-        """Look whether policies have changed, unless that was done so many seconds ago or less.
+    def refresh(self, max_age_seconds: float = 0.0) -> bool:
+        """Reload the policies unless that was done less than `max_age_seconds` ago.
 
-        Whether they have.
+        Returns whether they have changed. With a maximum age of 0 the call waits for a refresh in
+        another thread.
         """
-        if self._looked is not None and self._clock() - self._looked < older_than:
+        if self._checked_at is not None and self._clock() - self._checked_at < max_age_seconds:
             return False
-        if not self._looking.acquire(blocking=older_than == 0.0):
+        if not self._refresh_lock.acquire(blocking=max_age_seconds == 0.0):
             return False
         try:
-            return self._refresh()
+            return self._reload()
         except TagstreamError as error:
-            log.warning("policies.unreadable", error=str(error))
+            log.warning("registry_policies.reload_failed", error=str(error))
             return False
         finally:
-            self._looked = self._clock()
-            self._looking.release()
+            self._checked_at = self._clock()
+            self._refresh_lock.release()
 
-    def _refresh(self) -> bool:
+    def _reload(self) -> bool:
         with transaction(self.engine, write=False) as session:
-            if policies_version(session) == self.policies.version:
+            if load_policies_version(session) == self.policies.version:
                 return False
             policies = load_policies(session)
-        self.rules = build_rules(self.settings, policies)
+        self.rules = build_import_rules(self.settings, policies)
         self.policies = policies
         return True

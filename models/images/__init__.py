@@ -1,1 +1,1 @@
-"""From manifest bytes to an Image: pure, no I/O, no clock. Knows nothing of streams or rows."""
+"""Manifest bytes to Image objects. Pure: no I/O, no clock. Knows neither streams nor rows."""

@@ -1,4 +1,4 @@
-"""From a manifest and its config to an Image with layers and metadata (`import.md` 3.6)."""
+"""Images with layers and metadata, built from a manifest and its config (imports-3.21)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ from models.resources.meta import ObjectMeta
 from models.resources.wire import format_time
 
 LAYER_ORDER = "image.openshift.io/dockerLayersOrder"
-ASCENDING = {LAYER_ORDER: "ascending"}
-EMPTY_CONFIG = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+LAYERS_ASCENDING = {LAYER_ORDER: "ascending"}
+EMPTY_CONFIG_DIGEST = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
 def needs_config(manifest: ImageDocument) -> bool:
-    """Whether the config is an image's and has to be fetched; artifacts' never are (B8 to B10)."""
+    """Return whether the config is an image config and has to be fetched.
+
+    Configs of artifacts are never fetched, and embedded or empty configs need no request
+    (imports-3.28, imports-3.30).
+    """
     return is_image(manifest) and inline_config(manifest) is None
 
 
 def is_image(manifest: ImageDocument) -> bool:
-    """Whether the config is an image config (`registry.md` 5.2)."""
+    """Return whether the config of the manifest is an image config (registry-22.5)."""
     if manifest.artifact_type:
         return False
     kind = manifest.config.media_type
@@ -43,29 +47,29 @@ def is_image(manifest: ImageDocument) -> bool:
 
 
 def inline_config(manifest: ImageDocument) -> bytes | None:
-    """The config's bytes where they are known without a request."""
+    """Return the config's bytes where no request is needed for them, else None (imports-3.30)."""
     if manifest.config.data is not None:
         return manifest.config.data
-    return b"{}" if manifest.config.digest == EMPTY_CONFIG else None
+    return b"{}" if manifest.config.digest == EMPTY_CONFIG_DIGEST else None
 
 
 def build_image(manifest: ImageDocument, config: bytes | None, *, repository: Reference) -> Image:
-    """The Image of a schema2 or OCI manifest.
+    """Build the Image of a schema2 or OCI manifest.
 
-    `repository` is the reference as it was written, whose registry, namespace and name the
-    Image's own reference keeps. Without `config` the image is built from the manifest alone:
-    artifacts and attestations (B7, B8). The size counts the config's fetched bytes (Q26) and
-    every distinct layer once.
+    `repository` is the reference as it was written; the Image's own reference keeps its registry,
+    namespace and name. Without `config` the Image is built from the manifest alone: artifacts and
+    attestations (imports-3.19, imports-3.28). The size counts the config's fetched bytes
+    (imports-3.23) and every distinct layer once.
     """
     document = None if config is None else _read_config(config)
     config_size = manifest.config.size if config is None else len(config)
     return Image(
-        metadata=ObjectMeta(name=manifest.digest, annotations=dict(ASCENDING)),
+        metadata=ObjectMeta(name=manifest.digest, annotations=dict(LAYERS_ASCENDING)),
         docker_image_reference=pull_spec(repository, manifest.digest),
         docker_image_metadata=build_metadata(
             document,
             image_id=manifest.config.digest,
-            size=config_size + _distinct_size(manifest.layers, seen=manifest.config.digest),
+            size=config_size + _distinct_size(manifest.layers, except_for=manifest.config.digest),
             created=manifest.created,
         ),
         docker_image_manifest=manifest.content.decode("utf-8", "replace"),
@@ -79,7 +83,10 @@ def build_image(manifest: ImageDocument, config: bytes | None, *, repository: Re
 
 
 def build_index_image(index: IndexDocument, *, repository: Reference, now: datetime) -> Image:
-    """The Image of a list or index that is kept as such (PreserveOriginal)."""
+    """Build the Image of a list or index that is imported as such (PreserveOriginal; imports-3.17).
+
+    An index has no creation time of its own: `Created` is the time of the import (imports-3.21).
+    """
     metadata = build_metadata(None, image_id=index.digest)
     metadata["Created"] = format_time(now)
     return Image(
@@ -94,28 +101,30 @@ def build_index_image(index: IndexDocument, *, repository: Reference, now: datet
 def build_schema1_image(
     manifest: Schema1Document, sizes: Mapping[str, int], *, repository: Reference
 ) -> Image:
-    """The Image of a schema1 manifest, layers oldest first.
+    """Build the Image of a schema1 manifest, layers oldest first.
 
-    `sizes` holds the layers that were asked for (`missing_sizes`); it fills in what the history
-    does not say (Q27, Q28).
+    `sizes` are the layer sizes that were requested (`missing_sizes`); they are used where the
+    history has none (imports-3.24).
     """
-    written = _history_sizes(manifest)
-    known = {**sizes, **{digest: size for digest, size in written.items() if size}}
-    complete = _is_complete(manifest)
+    history_sizes = _history_sizes(manifest)
+    known = {**sizes, **{digest: size for digest, size in history_sizes.items() if size}}
+    has_all_sizes = _has_all_sizes(manifest)
     layers = [
         ImageLayer(
             name=layer.digest,
-            size=_size_of(layer.compatibility) if complete else known.get(layer.digest, 0),
+            size=_size_of(layer.compatibility) if has_all_sizes else known.get(layer.digest, 0),
             media_type=SCHEMA1_LAYER,
         )
         for layer in reversed(manifest.layers)
     ]
-    top = manifest.layers[0].compatibility
+    newest = manifest.layers[0].compatibility
     return Image(
-        metadata=ObjectMeta(name=manifest.digest, annotations=dict(ASCENDING)),
+        metadata=ObjectMeta(name=manifest.digest, annotations=dict(LAYERS_ASCENDING)),
         docker_image_reference=pull_spec(repository, manifest.digest),
         docker_image_metadata=build_metadata(
-            top, image_id=str(top.get("id") or ""), size=sum({**written, **known}.values())
+            newest,
+            image_id=str(newest.get("id") or ""),
+            size=sum({**history_sizes, **known}.values()),
         ),
         docker_image_manifest=manifest.content.decode("utf-8", "replace"),
         docker_image_layers=layers,
@@ -124,20 +133,20 @@ def build_schema1_image(
 
 
 def missing_sizes(manifest: Schema1Document) -> tuple[str, ...]:
-    """The distinct layers whose size the history does not say, oldest first."""
-    if _is_complete(manifest):
+    """Return the digests of the distinct layers whose size the history lacks, oldest first."""
+    if _has_all_sizes(manifest):
         return ()
-    written = _history_sizes(manifest)
-    silent = [
+    history_sizes = _history_sizes(manifest)
+    unsized = [
         layer.digest
         for layer in reversed(manifest.layers)
-        if not written[layer.digest] and not _says_size(layer.compatibility)
+        if not history_sizes[layer.digest] and not _has_size(layer.compatibility)
     ]
-    return tuple(dict.fromkeys(silent))
+    return tuple(dict.fromkeys(unsized))
 
 
 def pull_spec(repository: Reference, digest: str) -> str:
-    """The reference as written, by digest: `redis:7` becomes `redis@sha256:…`."""
+    """Return the reference as written, by digest: `redis:7` becomes `redis@sha256:…`."""
     by_digest = Reference(
         repository.registry, repository.namespace, repository.name, repository.tag, digest
     )
@@ -145,7 +154,7 @@ def pull_spec(repository: Reference, digest: str) -> str:
 
 
 def normalise_layer_order(image: Image) -> Image:
-    """An Image of old data without the order mark, as it is read today (`import.md` 3.8)."""
+    """Order the layers of an old stored Image that has no order annotation (imports-3.35)."""
     if not image.docker_image_layers or LAYER_ORDER in image.metadata.annotations:
         return image
     layers = image.docker_image_layers
@@ -153,7 +162,7 @@ def normalise_layer_order(image: Image) -> Image:
         image.docker_image_manifest_media_type.startswith("application/vnd.oci.")
     ):
         layers = layers[::-1]
-    annotations = {**image.metadata.annotations, **ASCENDING}
+    annotations = {**image.metadata.annotations, **LAYERS_ASCENDING}
     return image.replace(
         docker_image_layers=layers, metadata=image.metadata.replace(annotations=annotations)
     )
@@ -162,15 +171,15 @@ def normalise_layer_order(image: Image) -> Image:
 def _read_config(config: bytes) -> dict[str, Any]:
     document = strict_json(config, duplicates="last")
     if not isinstance(document, dict):
-        raise ContentError("the image config is no JSON object", code="content.invalid")
+        raise ContentError("the image config is not a JSON object", code="content.invalid")
     return document
 
 
-def _distinct_size(layers: tuple[Descriptor, ...], *, seen: str) -> int:
+def _distinct_size(layers: tuple[Descriptor, ...], *, except_for: str) -> int:
     sizes: dict[str, int] = {}
     for layer in layers:
         sizes.setdefault(layer.digest, layer.size)
-    sizes.pop(seen, None)
+    sizes.pop(except_for, None)
     return sum(sizes.values())
 
 
@@ -187,7 +196,7 @@ def _index_entry(entry: Descriptor) -> ImageManifest:
 
 
 def _history_sizes(manifest: Schema1Document) -> dict[str, int]:
-    """Size by layer digest; of doubles the first that is said, oldest first, wins."""
+    """Return sizes by layer digest; of duplicates the first nonzero size, oldest first, wins."""
     sizes: dict[str, int] = {}
     for layer in reversed(manifest.layers):
         size = _size_of(layer.compatibility)
@@ -196,13 +205,13 @@ def _history_sizes(manifest: Schema1Document) -> dict[str, int]:
     return sizes
 
 
-def _is_complete(manifest: Schema1Document) -> bool:
-    """Whether the history says every layer's size; all zeros say nothing."""
-    said = all(_says_size(layer.compatibility) for layer in manifest.layers)
-    return said and any(_size_of(layer.compatibility) for layer in manifest.layers)
+def _has_all_sizes(manifest: Schema1Document) -> bool:
+    """Return whether the history has a size for every layer; only zeros count as none."""
+    all_have_size = all(_has_size(layer.compatibility) for layer in manifest.layers)
+    return all_have_size and any(_size_of(layer.compatibility) for layer in manifest.layers)
 
 
-def _says_size(compatibility: Mapping[str, Any]) -> bool:
+def _has_size(compatibility: Mapping[str, Any]) -> bool:
     return any(key.lower() == "size" for key in compatibility)
 
 

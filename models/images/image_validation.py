@@ -1,4 +1,4 @@
-"""What makes an Image or a signature invalid, field by field (`api.md` B4, B5; `import.md` 3.8)."""
+"""Validation of Images and signatures, field by field (api-21.2, api-22.2, imports-3.34)."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ _MEDIA_TYPE = re.compile(
 _UNKNOWN_STATE = "must be unset for unknown signature state"
 
 
-def name_problems(name: str) -> list[str]:
-    """Why `name` cannot be a segment of a path; empty where it can (`api.md` B2.2)."""
+def name_violations(name: str) -> list[str]:
+    """Return why `name` cannot be a segment of a path; empty where it can (api-19.4)."""
     if name in {".", ".."}:
         return [f"may not be '{name}'"]
     return [f"may not contain '{each}'" for each in ("/", "%") if each in name]
 
 
 def check_segment_name(meta: ObjectMeta) -> list[FieldError]:
-    """The least that holds for the metadata of any kind here: there is a name, fit for a path.
+    """Check the minimum for the metadata of any kind: there is a name, and it fits into a path.
 
-    The API passes its own check, with the rules for labels and annotations, in the same place.
+    The API passes its own check in its place, which includes labels and annotations.
     """
     if not meta.name:
         return [FieldError.required("metadata.name", "name or generateName is required")]
     return [
-        FieldError.invalid("metadata.name", meta.name, each) for each in name_problems(meta.name)
+        FieldError.invalid("metadata.name", meta.name, each) for each in name_violations(meta.name)
     ]
 
 
-def below(path: str, errors: list[FieldError]) -> list[FieldError]:
-    """The same errors of an object that lies at `path` in another one."""
+def prefix_field_errors(path: str, errors: list[FieldError]) -> list[FieldError]:
+    """Return the errors of an object that lies at `path` inside another object."""
     return [replace(error, field=f"{path}.{error.field}") for error in errors]
 
 
 def validate_image(image: Image, *, check_meta: MetaCheck = check_segment_name) -> list[FieldError]:
-    """All that is wrong with an Image about to be stored."""
+    """Return all errors of an Image that is about to be stored."""
     errors = check_meta(image.metadata)
     reference = image.docker_image_reference
     if not reference:
@@ -59,7 +59,7 @@ def validate_image(image: Image, *, check_meta: MetaCheck = check_segment_name) 
             errors.append(FieldError.invalid("dockerImageReference", reference, wrong.text))
     for position, signature in enumerate(image.signatures):
         found = validate_signature(signature, check_meta=check_meta)
-        errors.extend(below(f"signatures[{position}]", found))
+        errors.extend(prefix_field_errors(f"signatures[{position}]", found))
     errors.extend(_check_manifests(image))
     if image.docker_image_manifests and image.docker_image_layers:
         detail = "dockerImageLayers should not be set when dockerImageManifests is set"
@@ -89,7 +89,7 @@ def _check_manifests(image: Image) -> Iterator[FieldError]:
 def validate_signature(
     signature: ImageSignature, *, check_meta: MetaCheck = check_segment_name
 ) -> list[FieldError]:
-    """All that is wrong with a signature (`api.md` B5)."""
+    """Return all errors of a signature (api-22.2)."""
     meta = signature.metadata
     errors = check_meta(meta)
     if meta.labels:
@@ -109,7 +109,7 @@ def validate_signature(
 
 
 def _check_conditions(signature: ImageSignature) -> Iterator[FieldError]:
-    """What a verifier found may stand only beside its verdict."""
+    """Check that fields of a verifier appear only beside its verdict."""
     states = {condition.type: condition.status for condition in signature.conditions}
     shown = [condition.wire() for condition in signature.conditions]
     for present, missing in (("Trusted", "ForImage"), ("ForImage", "Trusted")):
@@ -125,7 +125,7 @@ def _check_conditions(signature: ImageSignature) -> Iterator[FieldError]:
 
 
 def parse_signature_name(name: str) -> tuple[str, str] | None:
-    """Image and signature of `<image>@<signature>`; None for any other form (`api.md` B2.1)."""
+    """Split `<image>@<signature>` into both names; None for any other form (api-19.1)."""
     image, at, signature = name.partition("@")
     if not image or not at or not signature or "@" in signature:
         return None

@@ -1,4 +1,6 @@
-"""Manifest bytes become one typed manifest, strictly or not at all (`registry.md` 5.1 to 5.3)."""
+"""Manifest bytes parsed strictly into one typed manifest (registry-21.1, registry-22.1,
+registry-24.1).
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,19 @@ from models.oci import (
     compute_digest,
     media_type_of,
     parse_descriptor,
-    refuse_case_variants,
+    reject_case_variants,
     storable_text,
     strict_json,
 )
 
-MOST_ENTRIES = 1000
-MOST_SIGNATURES = 16
-LONGEST_HISTORY = 256 * 1024
+MAX_MANIFEST_ENTRIES = 1000
+MAX_MANIFEST_SIGNATURES = 16
+MAX_HISTORY_ENTRY_LENGTH = 256 * 1024
 _KNOWN_KEYS = (
     *("schemaVersion", "mediaType", "config", "layers", "manifests", "subject", "artifactType"),
     *("annotations", "fsLayers", "history", "signatures", "name", "tag", "architecture"),
 )
-_FORBIDDEN = {
+_FORBIDDEN_KEYS = {
     "index": ("config", "layers", "fsLayers", "history"),
     "image": ("manifests", "fsLayers", "history"),
     "schema1": ("manifests", "layers", "config"),
@@ -45,7 +47,7 @@ _FORBIDDEN = {
 
 @dataclass(frozen=True, slots=True)
 class ImageDocument:
-    """One image, Docker schema2 or OCI. `digest` is the sha256 of `content`."""
+    """The manifest of one image, Docker schema2 or OCI. `digest` is the sha256 of `content`."""
 
     media_type: str
     digest: str
@@ -60,7 +62,7 @@ class ImageDocument:
 
 @dataclass(frozen=True, slots=True)
 class IndexDocument:
-    """A list of manifests by platform: Docker list or OCI index."""
+    """A list of manifests by platform: Docker manifest list or OCI image index."""
 
     media_type: str
     digest: str
@@ -71,7 +73,7 @@ class IndexDocument:
 
 @dataclass(frozen=True, slots=True)
 class Schema1Layer:
-    """A layer and the history entry that made it, both newest first in the manifest."""
+    """A layer and its history entry; both lists are newest first in the manifest."""
 
     digest: str
     compatibility: dict[str, Any]
@@ -79,7 +81,10 @@ class Schema1Layer:
 
 @dataclass(frozen=True, slots=True)
 class Schema1Document:
-    """Docker schema1. `content` is all that was sent; `digest` is that of the signed payload."""
+    """A Docker schema1 manifest.
+
+    `content` is all received bytes; `digest` is that of the signed payload.
+    """
 
     media_type: str
     digest: str
@@ -95,17 +100,17 @@ Manifest = ImageDocument | IndexDocument | Schema1Document
 def parse_manifest(
     content: bytes, *, content_type: str, expected: Descriptor | None = None
 ) -> Manifest:
-    """Decide the type of `content` and read it.
+    """Decide the type of `content` and parse it.
 
-    `expected` is the descriptor it was reached by, whose media type then outranks the
-    Content-Type. Raises ContentError `content.invalid_json`, `content.invalid`,
-    `content.ambiguous` or `content.mediatype_mismatch`.
+    `expected` is the descriptor that led to it; its media type takes precedence over the
+    Content-Type. Raises ContentError `content.invalid_json`, `content.invalid`, `content.ambiguous`
+    or `content.mediatype_mismatch`.
     """
     signed = b'"signatures"' in content
-    document = _read_object(content)
+    document = _parse_object(content)
     if signed and document.get("schemaVersion") == 1 and "signatures" in document:
         return _parse_schema1(content, schema1_payload(content), SCHEMA1_SIGNED)
-    media_type, warnings = _choose_type(document, media_type_of(content_type), expected)
+    media_type, warnings = _choose_media_type(document, media_type_of(content_type), expected)
     if media_type in SCHEMA1_TYPES:
         if media_type == SCHEMA1_SIGNED:
             raise ContentError("missing signature key", code="content.invalid")
@@ -116,35 +121,39 @@ def parse_manifest(
     return _parse_image(document, content, media_type, warnings)
 
 
-def canonical_content(content: bytes) -> bytes:
-    """The bytes that a digest is computed over: of signed schema1 the payload, else all."""
+def digestible_content(content: bytes) -> bytes:
+    """Return the bytes that the digest is computed over: the payload of signed schema1, else all
+    bytes.
+    """
     if b'"signatures"' not in content:
         return content
-    document = _read_object(content)
+    document = _parse_object(content)
     if document.get("schemaVersion") == 1 and "signatures" in document:
         return schema1_payload(content)
     return content
 
 
 def schema1_payload(raw: bytes) -> bytes:
-    """What the signatures of a schema1 manifest cover (`registry.md` 5.3).
+    r"""Return the payload that the signatures of a schema1 manifest cover (registry-24.1).
 
-    The cryptographic signature is not verified: its key is self-asserted, and registries sign
-    anew on every read.
+    Example: `formatLength` 100 and `formatTail` `Cn0` (base64url of "\n}") give the first 100 bytes
+    of `raw` followed by "\n}". The cryptographic signature is not verified: its key is
+    self-asserted, and registries sign anew on every read. Raises ContentError where signatures
+    disagree.
     """
-    signatures = _read_object(raw).get("signatures")
-    if not isinstance(signatures, list) or not 1 <= len(signatures) <= MOST_SIGNATURES:
+    signatures = _parse_object(raw).get("signatures")
+    if not isinstance(signatures, list) or not 1 <= len(signatures) <= MAX_MANIFEST_SIGNATURES:
         raise ContentError("missing signature key", code="content.invalid")
-    cuts = {_signed_cut(signature, raw) for signature in signatures}
-    if len({length for length, _ in cuts}) != 1:
+    bounds = {_signed_payload_bounds(signature, raw) for signature in signatures}
+    if len({length for length, _ in bounds}) != 1:
         raise ContentError("conflicting format length", code="content.invalid")
-    if len(cuts) != 1:
+    if len(bounds) != 1:
         raise ContentError("conflicting format tail", code="content.invalid")
-    length, tail = cuts.pop()
+    length, tail = bounds.pop()
     return raw[:length] + tail
 
 
-def _signed_cut(signature: Any, raw: bytes) -> tuple[int, bytes]:
+def _signed_payload_bounds(signature: Any, raw: bytes) -> tuple[int, bytes]:
     if not isinstance(signature, dict) or not isinstance(signature.get("protected"), str):
         raise ContentError("missing formatted length", code="content.invalid")
     header = strict_json(_base64url(signature["protected"]))
@@ -173,20 +182,22 @@ def _base64url(text: str) -> bytes:
         raise ContentError("base64 decode error: wrong length", code="content.invalid") from error
 
 
-def _read_object(content: bytes) -> dict[str, Any]:
+def _parse_object(content: bytes) -> dict[str, Any]:
     document = strict_json(content)
     if not isinstance(document, dict):
-        raise ContentError("the manifest is no JSON object", code="content.invalid")
+        raise ContentError("the manifest is not a JSON object", code="content.invalid")
     return document
 
 
-def _choose_type(
+def _choose_media_type(
     document: dict[str, Any], header: str, expected: Descriptor | None
 ) -> tuple[str, tuple[str, ...]]:
-    """The media type that counts, and what to warn of (`registry.md` 5.1, Q20)."""
+    """Return the media type that counts and the warnings about others (registry-21.1,
+    registry-21.3).
+    """
     body = document.get("mediaType")
     if body is not None and not isinstance(body, str):
-        raise ContentError("mediaType is no text", code="content.invalid")
+        raise ContentError("mediaType is not a string", code="content.invalid")
     warnings: tuple[str, ...] = ()
     if expected is not None and expected.media_type in MANIFEST_TYPES:
         chosen = expected.media_type
@@ -197,23 +208,23 @@ def _choose_type(
     elif body in MANIFEST_TYPES:
         chosen = body
     else:
-        chosen = _sniff(document)
-    _check_body_type(document, body, chosen)
+        chosen = _detect_media_type(document)
+    _check_body_media_type(document, body, chosen)
     return chosen, warnings
 
 
-def _sniff(document: dict[str, Any]) -> str:
+def _detect_media_type(document: dict[str, Any]) -> str:
     if document.get("schemaVersion") == 1:
         return SCHEMA1
     if "manifests" in document:
         return OCI_INDEX
     if "config" in document and "layers" in document:
         return OCI_MANIFEST
-    raise ContentError("the document is no manifest that we know", code="content.invalid")
+    raise ContentError("the document is not a manifest of a known type", code="content.invalid")
 
 
-def _check_body_type(document: dict[str, Any], body: str | None, chosen: str) -> None:
-    """A body that says it is something else is refused (CVE-2021-41190), in upstream's words."""
+def _check_body_media_type(document: dict[str, Any], body: str | None, chosen: str) -> None:
+    """Refuse a body that declares another type (CVE-2021-41190), with upstream's texts."""
     if chosen in SCHEMA1_TYPES:
         if body is not None and body not in SCHEMA1_TYPES:
             raise ContentError(
@@ -250,29 +261,31 @@ def _check_version(document: dict[str, Any], version: int) -> None:
         )
 
 
-def _check_shape(document: dict[str, Any], shape: str) -> None:
-    refuse_case_variants(document, _KNOWN_KEYS, where="the manifest")
-    for key in _FORBIDDEN[shape]:
+def _check_manifest_keys(document: dict[str, Any], manifest_kind: str) -> None:
+    reject_case_variants(document, _KNOWN_KEYS, where="the manifest")
+    for key in _FORBIDDEN_KEYS[manifest_kind]:
         if key in document:
             raise ContentError(
                 f"a manifest of this type must not have {key!r}", code="content.ambiguous"
             )
 
 
-def _list_of(document: dict[str, Any], key: str) -> list[Any]:
+def _list_field(document: dict[str, Any], key: str) -> list[Any]:
     value = document.get(key)
     if not isinstance(value, list):
-        raise ContentError(f"{key!r} is no list", code="content.invalid")
-    if len(value) > MOST_ENTRIES:
-        raise ContentError(f"{key!r} has more than {MOST_ENTRIES} entries", code="content.invalid")
+        raise ContentError(f"{key!r} is not a list", code="content.invalid")
+    if len(value) > MAX_MANIFEST_ENTRIES:
+        raise ContentError(
+            f"{key!r} has more than {MAX_MANIFEST_ENTRIES} entries", code="content.invalid"
+        )
     return value
 
 
 def _parse_index(
     document: dict[str, Any], content: bytes, media_type: str, warnings: tuple[str, ...]
 ) -> IndexDocument:
-    _check_shape(document, "index")
-    entries = _list_of(document, "manifests")
+    _check_manifest_keys(document, "index")
+    entries = _list_field(document, "manifests")
     return IndexDocument(
         media_type=media_type,
         digest=compute_digest(content),
@@ -288,8 +301,8 @@ def _parse_index(
 def _parse_image(
     document: dict[str, Any], content: bytes, media_type: str, warnings: tuple[str, ...]
 ) -> ImageDocument:
-    _check_shape(document, "image")
-    layers = _list_of(document, "layers")
+    _check_manifest_keys(document, "image")
+    layers = _list_field(document, "layers")
     subject = document.get("subject")
     artifact_type = document.get("artifactType")
     annotations = document.get("annotations")
@@ -311,17 +324,19 @@ def _parse_image(
 
 
 def _parse_schema1(raw: bytes, payload: bytes, media_type: str) -> Schema1Document:
-    """Only the payload is read: what follows it in `raw` is covered by no digest."""
-    document = _read_object(payload)
+    """Parse the payload only: the bytes behind it in `raw` are covered by no digest
+    (registry-24.3).
+    """
+    document = _parse_object(payload)
     _check_version(document, 1)
-    _check_shape(document, "schema1")
+    _check_manifest_keys(document, "schema1")
     name = storable_text(str(document.get("name", "")))
     history = document.get("history")
     if not history:
         raise ContentError(
             "image has no v1Compatibility history and cannot be used", code="content.invalid"
         )
-    layers, entries = _list_of(document, "fsLayers"), _list_of(document, "history")
+    layers, entries = _list_field(document, "fsLayers"), _list_field(document, "history")
     if len(layers) != len(entries):
         raise ContentError(
             f"the image {name} () has mismatched history and fslayer cardinality "
@@ -340,22 +355,24 @@ def _parse_schema1(raw: bytes, payload: bytes, media_type: str) -> Schema1Docume
 def _schema1_layer(layer: Any, entry: Any) -> Schema1Layer:
     digest = layer.get("blobSum") if isinstance(layer, dict) else None
     if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise ContentError("fsLayers.blobSum is no digest", code="content.invalid")
+        raise ContentError("fsLayers.blobSum is not a digest", code="content.invalid")
     text = entry.get("v1Compatibility") if isinstance(entry, dict) else None
-    if not isinstance(text, str) or len(text) > LONGEST_HISTORY:
-        raise ContentError("history.v1Compatibility is no text", code="content.invalid")
+    if not isinstance(text, str) or len(text) > MAX_HISTORY_ENTRY_LENGTH:
+        raise ContentError("history.v1Compatibility is not a string", code="content.invalid")
     encoded = text.encode("utf-8", "replace")
     compatibility = strict_json(encoded, duplicates="last")
     if not isinstance(compatibility, dict):
-        raise ContentError("history.v1Compatibility is no JSON object", code="content.invalid")
+        raise ContentError("history.v1Compatibility is not a JSON object", code="content.invalid")
     return Schema1Layer(digest, compatibility)
 
 
 def is_single_image(manifest: Manifest) -> bool:
-    """Whether the manifest is one image, not a list of them."""
+    """Return whether the manifest is one image, not a list of manifests."""
     return not isinstance(manifest, IndexDocument)
 
 
 def is_known_image_type(media_type: str) -> bool:
-    """Whether a child of that type can be imported; others are stored as they are listed."""
+    """Return whether a child of that type can be imported; other children are stored as listed
+    only.
+    """
     return media_type in IMAGE_TYPES or media_type in INDEX_TYPES or media_type in SCHEMA1_TYPES

@@ -1,1 +1,1 @@
-"""The wire form: `image.openshift.io/v1` in frozen pydantic. Shapes only, no rules."""
+"""Wire types of every kind as frozen pydantic models. They hold shapes only, no rules."""

@@ -1,4 +1,4 @@
-"""Namespaces, projects as another view of them (`api.md` C21, E), and events."""
+"""Namespaces, projects (a second view of namespaces: api-15.4, api-17.1) and events."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ TERMINATING = "Terminating"
 
 
 class NamespaceSpec(Wire):
-    """`finalizers` is `["kubernetes"]` on every live namespace."""
+    """The spec of a namespace: `finalizers` is `["kubernetes"]` until it is deleted."""
 
     finalizers: list[str] = Field(default_factory=list)
 
 
 class NamespaceStatus(Wire):
-    """`phase` is Active or Terminating."""
+    """The status of a namespace: `phase` is Active or Terminating."""
 
     phase: str = ""
     conditions: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class Namespace(Wire):
-    """core/v1 Namespace: a tenant's room."""
+    """core/v1 Namespace: the unit of tenancy."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[NamespaceSpec, ALWAYS] = NamespaceSpec()
@@ -35,7 +35,7 @@ class Namespace(Wire):
 
 
 class Project(Wire):
-    """A namespace as OpenShift's clients ask for it."""
+    """project.openshift.io/v1 Project: a namespace in the form that OpenShift's clients request."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[NamespaceSpec, ALWAYS] = NamespaceSpec()
@@ -43,14 +43,16 @@ class Project(Wire):
 
 
 class EventSource(Wire):
-    """Who told an event."""
+    """The component that reported an event."""
 
     component: str = ""
     host: str = ""
 
 
 class Event(Wire):
-    """core/v1 Event: something that happened to an object, and how often lately."""
+    """core/v1 Event: something that happened to an object, with the number of its recent
+    repetitions.
+    """
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     involved_object: Annotated[ObjectReference, ALWAYS] = ObjectReference()

@@ -1,4 +1,4 @@
-"""Image and ImageSignature on the wire (`api.md` B1.1, B1.2)."""
+"""Image and ImageSignature on the wire (api-18.1, api-18.5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.resources.wire import ALWAYS, Time, Wire
 
 
 def empty_metadata() -> dict[str, Any]:
-    """`dockerImageMetadata` of an image that has none (`api.md` B1.1)."""
+    """Return the `dockerImageMetadata` of an image that has none (api-18.5)."""
     return {
         "kind": "DockerImage",
         "apiVersion": "image.openshift.io/1.0",
@@ -22,7 +22,7 @@ def empty_metadata() -> dict[str, Any]:
 
 
 class ImageLayer(Wire):
-    """One layer, oldest first in its list: digest, compressed size in bytes, media type."""
+    """One layer: digest, compressed size in bytes, media type. Lists of layers are oldest first."""
 
     name: Annotated[str, ALWAYS]
     size: Annotated[int, ALWAYS]
@@ -30,7 +30,7 @@ class ImageLayer(Wire):
 
 
 class ImageManifest(Wire):
-    """One entry of an index: `manifest_size` in bytes, as the index declares it."""
+    """One entry of an index; `manifest_size` is in bytes, as the index declares it."""
 
     digest: Annotated[str, ALWAYS]
     media_type: Annotated[str, ALWAYS]
@@ -41,7 +41,7 @@ class ImageManifest(Wire):
 
 
 class SignatureCondition(Wire):
-    """What a verifier said of a signature."""
+    """A verifier's statement about a signature."""
 
     type: Annotated[str, ALWAYS]
     status: Annotated[str, ALWAYS]
@@ -52,14 +52,14 @@ class SignatureCondition(Wire):
 
 
 class SignatureIssuer(Wire):
-    """Who made the signing certificate."""
+    """The issuer of the signing certificate."""
 
     organization: str = ""
     common_name: str = ""
 
 
 class SignatureSubject(Wire):
-    """Whom the signing key belongs to."""
+    """The owner of the signing key."""
 
     organization: str = ""
     common_name: str = ""
@@ -67,7 +67,7 @@ class SignatureSubject(Wire):
 
 
 class ImageSignature(Wire):
-    """A signature stored inside its Image; `content` is base64."""
+    """A signature that is stored inside its Image; `content` is base64."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     type: Annotated[str, ALWAYS] = ""
@@ -81,7 +81,7 @@ class ImageSignature(Wire):
 
 
 class Image(Wire):
-    """Our record of a manifest, named by its digest."""
+    """The stored record of a manifest, named by its digest."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     docker_image_reference: str = ""
@@ -98,14 +98,16 @@ class Image(Wire):
     @field_validator("docker_image_metadata", mode="before")
     @classmethod
     def accept_null(cls, value: Any) -> Any:
-        """`null` is accepted on input (`api.md` B1.1)."""
+        """Read `null` as empty metadata (api-18.5)."""
         return empty_metadata() if value is None else value
 
     @property
     def name(self) -> str:
-        """The image's digest."""
+        """Return the image's digest."""
         return self.metadata.name
 
     def without_content(self) -> Image:
-        """The image as it is stored and shown: manifest and config emptied (`import.md` 2.9)."""
+        """Return the image as it is stored and shown: without manifest and config text
+        (imports-2.15).
+        """
         return self.replace(docker_image_manifest="", docker_image_config="")

@@ -1,4 +1,4 @@
-"""ImageStreamImport: a request to import, and the answer in the same object (`api.md` B13)."""
+"""ImageStreamImport: a request to import, with its response in the same object (api-28.1)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from models.resources.wire import ALWAYS, Wire
 
 
 class LocalObjectReference(Wire):
-    """A name in the same place: the tag that an import writes to."""
+    """The name of an object in the same namespace: the tag that an import writes to."""
 
     name: str = ""
 
 
 class ImageImportSpec(Wire):
-    """One image to import, and onto which tag (none: only the answer is wanted)."""
+    """One image to import and the tag to write it to; without a tag it is only reported."""
 
     from_: Annotated[ObjectReference, ALWAYS] = Field(alias="from")
     to: LocalObjectReference | None = None
@@ -38,7 +38,10 @@ class RepositoryImportSpec(Wire):
 
 
 class ImageStreamImportSpec(Wire):
-    """`import_` false is a dry run: everything is fetched, nothing is stored."""
+    """What to import.
+
+    With `import_` false it is a dry run: everything is fetched, nothing is stored.
+    """
 
     import_: Annotated[bool, ALWAYS] = Field(default=False, alias="import")
     repository: RepositoryImportSpec | None = None
@@ -46,7 +49,7 @@ class ImageStreamImportSpec(Wire):
 
 
 class ImageImportStatus(Wire):
-    """How one image's import ended."""
+    """The result of one image."""
 
     status: Annotated[Status, ALWAYS] = Status()
     image: Image | None = None
@@ -55,7 +58,7 @@ class ImageImportStatus(Wire):
 
 
 class RepositoryImportStatus(Wire):
-    """How a repository's import ended; `additional_tags` were left out by the limit."""
+    """The result of a repository; `additional_tags` are those beyond the cap of tags."""
 
     status: Annotated[Status, ALWAYS] = Status()
     images: list[ImageImportStatus] = Field(default_factory=list)
@@ -63,7 +66,7 @@ class RepositoryImportStatus(Wire):
 
 
 class ImageStreamImportStatus(Wire):
-    """The answer."""
+    """The result of a request."""
 
     import_: ImageStream | None = Field(default=None, alias="import")
     repository: RepositoryImportStatus | None = None

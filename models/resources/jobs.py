@@ -1,4 +1,4 @@
-"""ImportJob: an import on record as clients see it (`sync.tagstream.io/v1`)."""
+"""ImportJob: a recorded import or reimport, as clients see it (`sync.tagstream.io/v1`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from models.resources.wire import ALWAYS, Time, Wire
 
 
 class ReimportSelector(Wire):
-    """Which streams an administrator's reimport takes; empty: all of the namespace's.
+    """The streams of an administrator's reimport; empty: all of the namespace.
 
     `streams` are names, `STREAM:TAG` for one tag; `registry` is a host; `only_failed` takes tags
-    whose last import failed; `all_namespaces` needs rights on the whole server. With `dry_run`
-    nothing is imported: `status.requests` tells what it would take.
+    whose last import failed; `all_namespaces` needs access to the whole server. With `dry_run`
+    nothing is imported: `status.estimate` is the number of requests that it would take.
     """
 
     streams: list[str] = Field(default_factory=list)
@@ -27,11 +27,11 @@ class ReimportSelector(Wire):
 
 
 class ImportJobSpec(Wire):
-    """What is asked for: an import into `stream`, or a reimport of what `reimport` selects.
+    """The request: an import into `stream`, or a reimport of what `reimport` selects.
 
-    Of an import exactly what an ImageStreamImport says in `images` and `repository`. `lane` is
-    `interactive`, `bulk` or `scheduled`; `trigger` says who asked: user, schedule, administrator
-    or api; `parent` is the uid of the reimport that this job is a part of.
+    An import has the `images` and `repository` of an ImageStreamImport. `priority` is Interactive,
+    Bulk or Scheduled; `trigger` is User, Schedule, Administrator or API; `parent` is the uid of the
+    reimport that the job is a part of.
     """
 
     stream: str = ""
@@ -40,68 +40,73 @@ class ImportJobSpec(Wire):
     repository: RepositoryImportSpec | None = None
     reimport: ReimportSelector | None = None
     max_tags: int | None = None
-    lane: str = ""
+    priority: str = ""
     trigger: str = ""
     user: str = ""
     parent: str = ""
 
 
 class ImportJobTarget(Wire):
-    """How one tag ended: the image's digest, or why there is none."""
+    """The result of one tag: the image's digest, or why there is none.
+
+    `tag` is the source tag, `stream_tag` the tag of the stream; empty where the image was only
+    reported. `outcome` is new, updated, unchanged or failed.
+    """
 
     source: Annotated[str, ALWAYS] = ""
     tag: str = ""
-    to: str = ""
+    stream_tag: str = ""
     image: str = ""
+    outcome: str = ""
     reason: str = ""
     message: str = ""
-    changed: bool = False
 
 
-class ImportJobRequests(Wire):
-    """What a reimport would ask of one registry.
+class ImportJobEstimate(Wire):
+    """The estimated requests of a reimport to one registry.
 
-    `requests` if nothing has moved there, `at_most` if everything has: for so many tags of so
-    many streams.
+    It takes `min_requests` if no source has changed, and `max_requests` if all have, for `tags`
+    tags of `streams` streams.
     """
 
     registry: Annotated[str, ALWAYS] = ""
-    requests: Annotated[int, ALWAYS] = 0
-    at_most: Annotated[int, ALWAYS] = 0
+    min_requests: Annotated[int, ALWAYS] = 0
+    max_requests: Annotated[int, ALWAYS] = 0
     tags: Annotated[int, ALWAYS] = 0
     streams: Annotated[int, ALWAYS] = 0
 
 
 class ImportJobStatus(Wire):
-    """How far the job is: `state` is Queued, Running, Succeeded, Failed or Cancelled.
+    """The progress and the result: `state` is Queued, Running, Succeeded, Failed or Cancelled.
 
-    `done` of `total` tags are through, `failed` of them in vain; of a reimport `done` of `total`
-    are jobs, one per stream. `conditions` carry `Complete` for
-    `kubectl wait --for=condition=Complete`.
+    An import counts tags (`tags_completed` of `tags_total`), a reimport its jobs, one for each
+    stream (`jobs_completed` of `jobs_total`). Of a job that has ended, one of the conditions
+    Complete and Failed is True; PartiallyFailed is True beside Complete where only some failed.
     """
 
     state: Annotated[str, ALWAYS] = "Queued"
-    done: Annotated[int, ALWAYS] = 0
-    total: Annotated[int, ALWAYS] = 0
-    imported: int = 0
-    failed: int = 0
-    changed: int = 0
-    with_errors: bool = False
-    attempts: int = 0
-    jobs: int = 0
+    tags_completed: int = 0
+    tags_total: int = 0
+    tags_new: int = 0
+    tags_updated: int = 0
+    tags_unchanged: int = 0
+    tags_failed: int = 0
+    jobs_completed: int = 0
+    jobs_total: int = 0
     jobs_failed: int = 0
-    started: Time | None = None
-    finished: Time | None = None
+    attempts: int = 0
+    start_time: Time | None = None
+    completion_time: Time | None = None
     reason: str = ""
     message: str = ""
     targets: list[ImportJobTarget] = Field(default_factory=list)
     additional_tags: list[str] = Field(default_factory=list)
-    requests: list[ImportJobRequests] = Field(default_factory=list)
+    estimate: list[ImportJobEstimate] = Field(default_factory=list)
     conditions: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class ImportJob(Wire):
-    """An import that was asked for, and what became of it."""
+    """A recorded import or reimport, and its result."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[ImportJobSpec, ALWAYS] = ImportJobSpec()

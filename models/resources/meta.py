@@ -1,4 +1,4 @@
-"""The parts that every Kubernetes object shares: metadata, Status, references, secrets."""
+"""Types that Kubernetes objects share: metadata, Status, references, secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ API_VERSION = "image.openshift.io/v1"
 
 
 class ObjectMeta(Wire):
-    """metav1 ObjectMeta, as far as clients of the Image API use it (`api.md` C5)."""
+    """metav1 ObjectMeta, with the fields that clients of the Image API use (api-5.1, api-5.6)."""
 
     name: str = ""
     generate_name: str = ""
@@ -38,7 +38,7 @@ class ListMeta(Wire):
 
 
 class ObjectReference(Wire):
-    """A pointer at another object; `kind` says what `name` means."""
+    """A reference to another object; `kind` decides what `name` refers to."""
 
     kind: str = ""
     namespace: str = ""
@@ -50,7 +50,7 @@ class ObjectReference(Wire):
 
 
 class Status(Wire):
-    """metav1 Status: how one element of an import ended (`import.md` 0.4)."""
+    """metav1 Status: the result of one element of an import (imports-4.1)."""
 
     metadata: Annotated[dict[str, Any], ALWAYS] = Field(default_factory=dict)
     status: str = ""
@@ -60,7 +60,7 @@ class Status(Wire):
     code: int = 0
 
     def wire(self) -> dict[str, Any]:
-        """As usual, but an empty `details` object that was set stays visible (`import.md` 4.3)."""
+        """Return the JSON object; an empty `details` object that was set stays (imports-4.8)."""
         printed = super().wire()
         if self.details is not None:
             printed["details"] = self.details
@@ -71,7 +71,9 @@ SUCCESS = Status(status="Success")
 
 
 class Secret(Wire):
-    """core/v1 Secret: `data` values are standard base64; `string_data` is plain and write-only."""
+    """core/v1 Secret: values of `data` are standard base64; `string_data` is plain text and
+    write-only.
+    """
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     data: dict[str, str] = Field(default_factory=dict)
@@ -81,7 +83,7 @@ class Secret(Wire):
 
 
 class SecretList(Wire):
-    """The pull secrets of a stream's namespace (`api.md` B14)."""
+    """The pull secrets of a stream's namespace (api-26.5)."""
 
     metadata: Annotated[ListMeta, ALWAYS] = ListMeta()
     items: Annotated[list[Secret], ALWAYS] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Registry: the operator's word on one registry, and how it is (`sync.tagstream.io/v1`)."""
+"""Registry: the policy of one registry, and its status (`sync.tagstream.io/v1`)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pydantic import Field
 from models.resources.meta import ObjectMeta
 from models.resources.wire import ALWAYS, Time, Wire
 
-DISCOVERED = "sync.tagstream.io/discovered"
+DISCOVERED_LABEL = "sync.tagstream.io/discovered"
+# Values of mirrorSourcePolicy, as in OpenShift's ImageTagMirrorSet.
+ALLOW_CONTACTING_SOURCE, NEVER_CONTACT_SOURCE = "AllowContactingSource", "NeverContactSource"
+MIRROR_SOURCE_POLICIES = (ALLOW_CONTACTING_SOURCE, NEVER_CONTACT_SOURCE)
 
 
 class RegistryMirror(Wire):
-    """Where the registry's content may be had as well: `host[:port][/path]`.
+    """A location that has the registry's content as well: `host[:port][/path]`.
 
-    `kind` says what it serves: `digest`, `tag`, or (empty) both.
+    `kind` is the kind of reference that it serves: `digest`, `tag`, or (empty) both.
     """
 
     location: Annotated[str, ALWAYS] = ""
@@ -23,80 +26,86 @@ class RegistryMirror(Wire):
 
 
 class RegistrySpec(Wire):
-    """The policy. What is left out stays as the server's settings have it.
+    """The policy. The server's settings apply to fields that are omitted.
 
-    `host` is `host[:port]`, `host/path` or `*.domain`. `rate` is scheduled checks a second, 0 for
-    no limit; `concurrency` is requests in flight; `interval` is how often tags from there are
-    looked at that ask for nothing themselves.
+    `host` is `host[:port]`, `host/path` or `*.domain`. `mirror_source_policy` is
+    AllowContactingSource (also if omitted) or NeverContactSource. `rate` is scheduled checks a
+    second, 0 for no limit; `concurrency` is requests in flight; `interval` is how often tags are
+    checked that request no interval themselves.
     """
 
     host: str = ""
     blocked: bool | None = None
     insecure: bool | None = None
     mirrors: list[RegistryMirror] = Field(default_factory=list)
-    never_contact_source: bool = False
+    mirror_source_policy: str = ""
     rate: float | None = None
     concurrency: int | None = None
     suspended: bool | None = None
     interval: str = ""
 
+    @property
+    def never_contact_source(self) -> bool:
+        """Return whether only the mirrors may be contacted."""
+        return self.mirror_source_policy == NEVER_CONTACT_SOURCE
+
     def wire(self) -> dict[str, Any]:
-        """As usual, but what was said stays visible: `false` and `0` are not silence here."""
-        return super().wire() | _said(self, "blocked", "insecure", "rate", "suspended")
+        """Return the JSON object; `false` and `0` that were set are kept: they are no defaults."""
+        return super().wire() | _explicit_values(self, "blocked", "insecure", "rate", "suspended")
 
 
-class RegistryBreaker(Wire):
-    """Whether requests are kept away: `state` is `closed`, `open` or `half-open`."""
+class RegistryCircuitBreaker(Wire):
+    """The circuit breaker: `state` is Closed, Open or HalfOpen. It is open until a time."""
 
     state: Annotated[str, ALWAYS] = ""
-    until: Time | None = None
+    open_until_time: Time | None = None
 
 
 class RegistryQuota(Wire):
-    """What the registry said of its quota. `credential` is `anonymous` or an opaque short id."""
+    """A quota that the registry reported; `credential` is `anonymous` or an opaque short id."""
 
     credential: Annotated[str, ALWAYS] = ""
     limit: Annotated[int, ALWAYS] = 0
     remaining: Annotated[int, ALWAYS] = 0
-    resets: Time | None = None
+    reset_time: Time | None = None
 
 
 class RegistryStatus(Wire):
-    """How the registry is, as its workers tell: `health` is Healthy, Limited, Down or Unknown.
+    """The status that workers report: `health` is Healthy, RateLimited, Unreachable or Unknown.
 
-    `rate` and `limit` are what counts at the moment. `limited_until` is when the last of the
-    registry's refusals (429) is over, `last_seen` when a worker last told of it.
+    `rate` and `concurrency` are the limits that apply now. `cooldown_end_time` is when the last of
+    the registry's rate limits (429) ends, `last_report_time` when a worker last reported.
     """
 
     health: Annotated[str, ALWAYS] = "Unknown"
-    in_flight: Annotated[int, ALWAYS] = 0
-    waiting: int = 0
-    limit: int = 0
+    requests_in_flight: Annotated[int, ALWAYS] = 0
+    requests_queued: int = 0
+    concurrency: int = 0
     rate: float | None = None
-    breaker: RegistryBreaker | None = None
+    circuit_breaker: RegistryCircuitBreaker | None = None
     quotas: list[RegistryQuota] = Field(default_factory=list)
-    limited_until: Time | None = None
-    tags_followed: Annotated[int, ALWAYS] = 0
-    tags_pending: Annotated[int, ALWAYS] = 0
+    cooldown_end_time: Time | None = None
+    tags_scheduled: Annotated[int, ALWAYS] = 0
+    tags_overdue: Annotated[int, ALWAYS] = 0
     last_error: str = ""
-    last_seen: Time | None = None
+    last_report_time: Time | None = None
     conditions: list[dict[str, Any]] = Field(default_factory=list)
 
     def wire(self) -> dict[str, Any]:
-        """As usual, but a rate of 0 (no limit) stays visible."""
-        return super().wire() | _said(self, "rate")
+        """Return the JSON object; a rate of 0 (no limit) is kept."""
+        return super().wire() | _explicit_values(self, "rate")
 
 
 class Registry(Wire):
-    """A registry, or a part of one: policy and state."""
+    """A registry, or a part of one: its policy and its status."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[RegistrySpec, ALWAYS] = RegistrySpec()
     status: Annotated[RegistryStatus, ALWAYS] = RegistryStatus()
 
 
-def _said(part: Wire, *names: str) -> dict[str, Any]:
-    """Those of the fields that are not None; whole numbers without a fraction."""
+def _explicit_values(part: Wire, *names: str) -> dict[str, Any]:
+    """Return the fields that are not None; whole numbers without a fraction."""
     values = {name: getattr(part, name) for name in names}
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,4 +1,4 @@
-"""ScheduledTag: a tag in the calendar as clients see it (`sync.tagstream.io/v1`)."""
+"""ScheduledTag: a tag of the schedule, as clients see it (`sync.tagstream.io/v1`)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from models.resources.wire import ALWAYS, Time, Wire
 
 
 class ScheduledTagSpec(Wire):
-    """What is looked at, and how often: `interval` reads `15m0s`.
+    """What is checked, and how often: `interval` is a Go duration such as `15m0s`.
 
-    A tag that is not `scheduled` is in the calendar because its last import failed and is to be
-    tried again.
+    A tag that is not `scheduled` is in the schedule because its last import failed and is retried.
     """
 
     stream: Annotated[str, ALWAYS] = ""
@@ -20,33 +19,34 @@ class ScheduledTagSpec(Wire):
     registry: Annotated[str, ALWAYS] = ""
     source: Annotated[str, ALWAYS] = ""
     interval: str = ""
-    interval_seconds: int = 0
     scheduled: Annotated[bool, ALWAYS] = False
     suspended: bool = False
 
 
 class ScheduledTagStatus(Wire):
-    """What was decided about it last, in one word, and why; when it was and will be looked at.
+    """The outcome of the last check, the present state, and when the next check is.
 
-    `due` is when its turn is, `next_look` when that will be seen to: later, where it waits for
-    something. `waited_seconds` is how long the last look waited for its registry,
-    `lateness_seconds` how long its turn has been due by now.
+    `outcome` is new, updated, unchanged or failed, empty before the first check; it stays while
+    later checks are deferred. `reason` is the present state as a CamelCase word. `scheduled_time`
+    is when the check is due, `next_check_time` when it is to be sent: later, if it is deferred.
+    `wait_duration` is how long the last check waited for its registry, `lateness` how long the
+    check has been due; both are Go durations.
     """
 
-    decision: Annotated[str, ALWAYS] = ""
-    reason: str = ""
+    outcome: str = ""
+    reason: Annotated[str, ALWAYS] = ""
     message: str = ""
-    due: Time | None = None
-    next_look: Time | None = None
-    checked: Time | None = None
-    decided: Time | None = None
-    failures: int = 0
-    waited_seconds: int = 0
-    lateness_seconds: int = 0
+    scheduled_time: Time | None = None
+    next_check_time: Time | None = None
+    last_check_time: Time | None = None
+    last_transition_time: Time | None = None
+    consecutive_failures: int = 0
+    wait_duration: str = ""
+    lateness: str = ""
 
 
 class ScheduledTag(Wire):
-    """A tag that the clock has business with. Only to be looked at."""
+    """A tag of the schedule. It is read-only."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[ScheduledTagSpec, ALWAYS] = ScheduledTagSpec()

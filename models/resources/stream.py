@@ -1,4 +1,4 @@
-"""ImageStream and the views of one tag or image of it (`api.md` B1.1)."""
+"""ImageStream, and the views of one of its tags or images (api-18.1, api-18.4, api-18.7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ImportMode = Literal["", "Legacy", "PreserveOriginal"]
 
 
 class TagImportPolicy(Wire):
-    """How a tag is imported. `import_mode` is text so that validation can word its refusal."""
+    """How a tag is imported. `import_mode` is text, so that validation writes the error text."""
 
     insecure: bool = False
     scheduled: bool = False
@@ -27,7 +27,7 @@ class TagImportPolicy(Wire):
 
 
 class TagReferencePolicy(Wire):
-    """Whether readers get the source's pull spec or the local registry's."""
+    """Whether readers get the pull spec of the source or of the local registry."""
 
     type: Annotated[str, ALWAYS] = "Source"
 
@@ -38,7 +38,7 @@ class TagReferencePolicy(Wire):
 
 
 class TagReference(Wire):
-    """What somebody wants a tag to be (spec)."""
+    """The desired state of a tag (spec)."""
 
     name: Annotated[str, ALWAYS]
     annotations: Annotated[dict[str, str] | None, ALWAYS] = None
@@ -50,13 +50,13 @@ class TagReference(Wire):
 
 
 class ImageLookupPolicy(Wire):
-    """Whether pods of the namespace may name the stream as an image."""
+    """Whether pods of the namespace may use the stream's name as an image."""
 
     local: Annotated[bool, ALWAYS] = False
 
 
 class TagEvent(Wire):
-    """What a tag was seen to be, and since when (status)."""
+    """The image that a tag pointed to from `created` on (status)."""
 
     created: Annotated[Time, ALWAYS]
     docker_image_reference: Annotated[str, ALWAYS]
@@ -65,7 +65,7 @@ class TagEvent(Wire):
 
 
 class TagEventCondition(Wire):
-    """Why a tag is not where it should be."""
+    """Why a tag is not in its desired state."""
 
     type: Annotated[str, ALWAYS]
     status: Annotated[str, ALWAYS]
@@ -76,7 +76,7 @@ class TagEventCondition(Wire):
 
 
 class NamedTagEventList(Wire):
-    """The history of one tag, newest first."""
+    """The history of one tag, newest event first."""
 
     tag: Annotated[str, ALWAYS]
     items: Annotated[list[TagEvent] | None, ALWAYS] = None
@@ -84,7 +84,9 @@ class NamedTagEventList(Wire):
 
 
 class ImageStreamSpec(Wire):
-    """What the stream's owner asked for; `tags` sorted by name, the last of doubles wins."""
+    """The desired state of a stream; `tags` are sorted by name, the last of duplicates wins
+    (imports-6.12).
+    """
 
     lookup_policy: Annotated[ImageLookupPolicy, ALWAYS] = ImageLookupPolicy()
     docker_image_repository: str = ""
@@ -98,7 +100,7 @@ class ImageStreamSpec(Wire):
 
 
 class ImageStreamStatus(Wire):
-    """What was seen; `tags` sorted by name."""
+    """The observed state of a stream; `tags` are sorted by name."""
 
     docker_image_repository: Annotated[str, ALWAYS] = ""
     public_docker_image_repository: str = ""
@@ -112,35 +114,35 @@ class ImageStreamStatus(Wire):
 
 
 class ImageStream(Wire):
-    """Named tags that point at images, with their history."""
+    """Named tags that point to images, with their history."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[ImageStreamSpec, ALWAYS] = ImageStreamSpec()
     status: Annotated[ImageStreamStatus, ALWAYS] = ImageStreamStatus()
 
     def spec_tag(self, name: str) -> TagReference | None:
-        """The wish of that name, if there is one."""
+        """Return the spec tag of that name, or None."""
         return next((tag for tag in self.spec.tags if tag.name == name), None)
 
     def status_tag(self, name: str) -> NamedTagEventList | None:
-        """The history of that name, if there is one."""
+        """Return the history of that name, or None."""
         return next((tag for tag in self.status.tags if tag.tag == name), None)
 
     def with_spec_tag(self, tag: TagReference) -> ImageStream:
-        """The stream with that wish put in its sorted place."""
+        """Return the stream with this spec tag added or replaced, in sorted order."""
         others = [other for other in self.spec.tags if other.name != tag.name]
         tags = sorted([*others, tag], key=lambda each: each.name)
         return self.replace(spec=self.spec.replace(tags=tags))
 
     def with_status_tag(self, history: NamedTagEventList) -> ImageStream:
-        """The stream with that history put in its sorted place."""
+        """Return the stream with this history added or replaced, in sorted order."""
         others = [other for other in self.status.tags if other.tag != history.tag]
         tags = sorted([*others, history], key=lambda each: each.tag)
         return self.replace(status=self.status.replace(tags=tags))
 
 
 class ImageStreamTag(Wire):
-    """One tag of a stream with the image it means now."""
+    """One tag of a stream with the image that it points to."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     tag: Annotated[TagReference | None, ALWAYS] = None
@@ -151,7 +153,7 @@ class ImageStreamTag(Wire):
 
 
 class ImageTag(Wire):
-    """One tag of a stream: its wish, its history and its image."""
+    """One tag of a stream: its spec, its history and its image."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     spec: Annotated[TagReference | None, ALWAYS] = None
@@ -167,7 +169,7 @@ class ImageStreamImage(Wire):
 
 
 class ImageStreamMapping(Wire):
-    """Input only: an image pushed onto a tag."""
+    """Input only: an image that is pushed to a tag."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     image: Annotated[Image, ALWAYS] = Image()
@@ -175,14 +177,14 @@ class ImageStreamMapping(Wire):
 
 
 class ImageLayerData(Wire):
-    """A blob's size in bytes (null when unknown) and media type."""
+    """Size of a blob in bytes (null when unknown) and its media type."""
 
     size: Annotated[int | None, ALWAYS] = None
     media_type: Annotated[str, ALWAYS] = ""
 
 
 class ImageBlobReferences(Wire):
-    """Which blobs one image is made of."""
+    """The blobs of one image."""
 
     image_missing: Annotated[bool, ALWAYS] = False
     layers: Annotated[list[str] | None, ALWAYS] = None
@@ -191,7 +193,7 @@ class ImageBlobReferences(Wire):
 
 
 class ImageStreamLayers(Wire):
-    """Every blob that a stream's images need."""
+    """Every blob that the images of a stream need."""
 
     metadata: Annotated[ObjectMeta, ALWAYS] = ObjectMeta()
     blobs: Annotated[dict[str, ImageLayerData], ALWAYS] = Field(default_factory=dict)

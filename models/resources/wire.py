@@ -1,7 +1,7 @@
-"""How a wire object reads and prints itself: camelCase keys, and which keys appear when empty.
+"""Base class of wire objects: camelCase keys, and rules for which keys are written when empty.
 
-`api.md` B1.1 says for each field whether it is *always* present or *omitted* when empty. Here a
-field is omitted when empty unless it carries `ALWAYS`.
+api-18.1 says for each field whether it is *always* present or *omitted* when empty. Here a field is
+omitted when empty unless it is annotated with `ALWAYS` (api-18.2, api-18.3).
 """
 
 from __future__ import annotations
@@ -14,27 +14,30 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 
-class _Always:
-    """Marks a field whose key is printed even when its value is empty."""
+class _AlwaysPresent:
+    """Marks a field whose key is written even when its value is empty."""
 
     __slots__ = ()
 
 
-ALWAYS = _Always()
+ALWAYS = _AlwaysPresent()
 
 
-def to_utc_seconds(moment: datetime) -> datetime:
-    """UTC, cut (not rounded) to whole seconds, as every timestamp on the wire."""
-    if moment.tzinfo is UTC and not moment.microsecond:
-        return moment
-    if moment.tzinfo is None:
+def to_utc_seconds(time: datetime) -> datetime:
+    """Convert to UTC and truncate (not round) to whole seconds, as in every timestamp on the wire.
+
+    Raises ValueError for a time without time zone.
+    """
+    if time.tzinfo is UTC and not time.microsecond:
+        return time
+    if time.tzinfo is None:
         raise ValueError("timestamps need a time zone")
-    return moment.astimezone(UTC).replace(microsecond=0)
+    return time.astimezone(UTC).replace(microsecond=0)
 
 
-def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with second precision: `2026-01-02T03:04:05Z`."""
-    return f"{to_utc_seconds(moment).isoformat()[:19]}Z"
+def format_time(time: datetime) -> str:
+    """Format as RFC 3339 in UTC with whole seconds: `2026-01-02T03:04:05Z`."""
+    return f"{to_utc_seconds(time).isoformat()[:19]}Z"
 
 
 Time = Annotated[
@@ -45,18 +48,18 @@ Time = Annotated[
 
 
 class Wire(BaseModel):
-    """A part of a wire object. Unknown keys are ignored, values are frozen."""
+    """A part of a wire object. Unknown keys are ignored; values are frozen."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
     )
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields exchanged (values are taken as they are)."""
+        """Return a copy with some fields replaced. The new values are not validated."""
         return self.model_copy(update=changes)
 
     def wire(self) -> dict[str, Any]:
-        """The JSON object as clients see it, presence rules applied."""
+        """Return the JSON object that clients see, without keys that are omitted when empty."""
         printed: dict[str, Any] = {}
         values = self.__dict__
         for name, key, always in _fields_of(type(self)):
@@ -68,16 +71,20 @@ class Wire(BaseModel):
 
 @cache
 def _fields_of(kind: type[Wire]) -> tuple[tuple[str, str, bool], ...]:
-    """Name, key, and whether it is printed even when it is empty."""
+    """Return name, key, and whether the key is written when empty, for each field of a type."""
     return tuple(
-        (name, field.alias or name, any(isinstance(mark, _Always) for mark in field.metadata))
+        (
+            name,
+            field.alias or name,
+            any(isinstance(mark, _AlwaysPresent) for mark in field.metadata),
+        )
         for name, field in kind.model_fields.items()
     )
 
 
 def print_value(value: Any) -> Any:
-    """A field's value as plain JSON data."""
-    if type(value) in _PLAIN:
+    """Convert a field's value to plain JSON data."""
+    if type(value) in _PLAIN_TYPES:
         return value
     if isinstance(value, Wire):
         return value.wire()
@@ -90,9 +97,9 @@ def print_value(value: Any) -> Any:
     return value
 
 
-_PLAIN = frozenset({str, int, bool, float, type(None)})
+_PLAIN_TYPES = frozenset({str, int, bool, float, type(None)})
 
 
 def is_empty(value: Any) -> bool:
-    """What Go's `omitempty` leaves out: null, false, zero, and empty text, lists and maps."""
+    """Return whether Go's `omitempty` omits a value: null, false, zero, empty text, list or map."""
     return value is None or value is False or value == 0 or value in ("", [], {})

@@ -1,1 +1,1 @@
-"""The only place that talks to the database: resources in, resources out. Knows no HTTP."""
+"""The only package that talks to the database: resources in, resources out. Knows no HTTP."""

@@ -1,1 +1,1 @@
-"""The life of an image stream: pure rules. Time, limits and dice come in as arguments."""
+"""Rules of image streams. Pure functions: time, limits and random values come in as arguments."""

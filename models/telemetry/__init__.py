@@ -1,1 +1,1 @@
-"""Metrics and logging of every process. Knows nothing of who counts."""
+"""Metrics, their labels, and logging of every process."""

@@ -1,7 +1,7 @@
-"""Logs go to stderr, as lines for people or as JSON, from the level on that the operator chose.
+"""Log output of every process: to stderr, as console lines or JSON, from the configured level on.
 
-The one place that sets them up, for every process: our own events, and what Celery and other
-libraries say, come out alike. A secret that slipped into a value is blackened.
+This is the only place that configures logging, so our own events and the lines of Celery and other
+libraries have one form. Values that look like secrets are redacted.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import Any, Literal
 
 from models.errors import UsageError
 
-_BLACK = "[redacted]"
-_SECRET_KEY = re.compile(
+_REDACTED = "[redacted]"
+_SECRET_KEY_PATTERN = re.compile(
     r"(?:^|_)(?:password|passwd|secret|token|authorization|cookie)s?$", re.IGNORECASE
 )
 # User and password in a URL, the value of an Authorization header, a token of ours.
-_SECRET_TEXT = re.compile(
+_SECRET_TEXT_PATTERN = re.compile(
     r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)|\b(?<=Bearer )\S+|\b(?<=Basic )\S+|\btgs_[-_A-Za-z0-9]{43}"
 )
 
 
-def configure_logs(level: str, form: Literal["console", "json"], *, quiet: bool) -> None:
-    """Set up structlog, and Celery's and everybody else's logging beside it.
+def configure_logging(level: str, log_format: Literal["console", "json"], *, quiet: bool) -> None:
+    """Configure structlog, and the logging of Celery and other libraries.
 
-    `quiet`: a Celery that lives only as long as a command has nothing to warn its user of.
+    `quiet` hides warnings of libraries: a Celery that runs only during one command has none that
+    concern its user. Raises UsageError for an unknown level.
     """
     import structlog  # noqa: PLC0415 - `tagstream --help` needs none
 
@@ -36,20 +37,20 @@ def configure_logs(level: str, form: Literal["console", "json"], *, quiet: bool)
         raise UsageError(
             f"TAGSTREAM_LOG_LEVEL is {level!r}; write DEBUG, INFO, WARNING, ERROR or CRITICAL"
         )
-    last: Any = (
+    renderer: Any = (
         structlog.processors.JSONRenderer()
-        if form == "json"
+        if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
     )
-    shared: list[Any] = [
+    common_processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        blacken,
+        redact_secrets,
     ]
     structlog.configure(
-        processors=[*shared, last],
+        processors=[*common_processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -57,8 +58,8 @@ def configure_logs(level: str, form: Literal["console", "json"], *, quiet: bool)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *common_processors],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     logging.basicConfig(
@@ -68,15 +69,15 @@ def configure_logs(level: str, form: Literal["console", "json"], *, quiet: bool)
     )
 
 
-def blacken(
+def redact_secrets(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Black out values that look like secrets, or whose key says so."""
+    """Replace values that look like secrets, or whose key names one, by `[redacted]`."""
     for key, value in event.items():
         if not isinstance(value, str) or key == "level":
             continue
-        if _SECRET_KEY.search(key):
-            event[key] = _BLACK
+        if _SECRET_KEY_PATTERN.search(key):
+            event[key] = _REDACTED
         elif "://" in value or "tgs_" in value or "Bearer " in value or "Basic " in value:
-            event[key] = _SECRET_TEXT.sub(_BLACK, value)
+            event[key] = _SECRET_TEXT_PATTERN.sub(_REDACTED, value)
     return event

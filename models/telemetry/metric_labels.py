@@ -1,53 +1,53 @@
-"""Labels of metrics that strangers choose, kept within bounds.
+"""Bounds for metric labels whose values come from outside.
 
-A tenant may name as many registries as it pleases, and a registry may answer with any status; a
-process knows so many words, and tells the rest as `other`.
+A tenant may name any number of registries, and a registry may respond with any status. A process
+knows a limited number of values and reports the rest as `other`, so that memory stays bounded.
 """
 
 from __future__ import annotations
 
-from models.reference import DOCKER_HUB, DOCKER_HUB_API, HUB_HOSTS
+from models.reference import DOCKER_HUB, DOCKER_HUB_API, DOCKER_HUB_HOSTS
 
-OTHER = "other"
-MOST_REGISTRIES = 200
-MOST_REASONS = 64
-MOST_CREDENTIALS = 200
-LONGEST_LABEL = 255
+OTHER_LABEL = "other"
+MAX_REGISTRY_LABELS = 200
+MAX_REASON_LABELS = 64
+MAX_CREDENTIAL_LABELS = 200
+MAX_LABEL_LENGTH = 255
 
 
-class Bounded:
-    """The first so many words that come are known by name, all later ones are `other`."""
+class BoundedLabel:
+    """A label that keeps the first values it is given, up to a limit; later ones become `other`."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
         self._known: dict[str, str] = {}
 
-    def __call__(self, word: str) -> str:
-        """`word`, or `other`."""
-        found = self._known.get(word)
+    def __call__(self, value: str) -> str:
+        """Return `value`, or `other` beyond the limit."""
+        found = self._known.get(value)
         if found is None:
-            if len(self._known) >= self._most or len(word) > LONGEST_LABEL:
-                return OTHER
-            found = self._known[word] = word
+            if len(self._known) >= self._max_values or len(value) > MAX_LABEL_LENGTH:
+                return OTHER_LABEL
+            found = self._known[value] = value
         return found
 
 
-class _Registries(Bounded):
-    """Docker Hub has one name, whichever of its hosts was asked."""
+class _RegistryLabel(BoundedLabel):
+    """The registry label: all hosts of Docker Hub have one name."""
 
-    def __call__(self, word: str) -> str:
-        word = word.lower()
-        hub = word == DOCKER_HUB_API or word in HUB_HOSTS
-        return super().__call__(DOCKER_HUB if hub else word)
+    def __call__(self, value: str) -> str:
+        value = value.lower()
+        is_docker_hub = value == DOCKER_HUB_API or value in DOCKER_HUB_HOSTS
+        return super().__call__(DOCKER_HUB if is_docker_hub else value)
 
 
-registry_label = _Registries(MOST_REGISTRIES)
-reason_label = Bounded(MOST_REASONS)
-credential_label = Bounded(MOST_CREDENTIALS)
+registry_label = _RegistryLabel(MAX_REGISTRY_LABELS)
+reason_label = BoundedLabel(MAX_REASON_LABELS)
+credential_label = BoundedLabel(MAX_CREDENTIAL_LABELS)
 
 
 def code_label(code: int | str) -> str:
-    """A status as a label: strangers choose it, so what nobody uses is told by its class."""
+    """Return the label of a status: common codes as they are, others as their class (`4xx`)."""
     if isinstance(code, str):
         return code
     return str(code) if code in _CODES else f"{code // 100}xx"

@@ -1,15 +1,14 @@
-"""What is counted and timed: every metric of every process, defined once, with bounded labels.
+"""All metrics of all processes, each defined once, with bounded labels.
 
-Counters and histograms live here and are told by whoever does the work, in one line beside the log
-line. What a database, a broker or the registries' hosts know is read when somebody scrapes
-(`Reading`, `source`). Two counters keep the names that OpenShift's dashboards know (`import.md`
-6.10). No label is what a stranger wrote: a process knows so many registries by name, and the
-rest as `other`.
+Counters and histograms are incremented by the code that does the work, in one line beside its log
+line. Values of the database, the broker and the host limiters are read at each scrape
+(`ScrapedGauge`, `gauge_source`). Two counters have names of their own: `openshift_metrics`
+(imports-7.8). No label is free text from outside: a process knows a limited number of registries by
+name, the rest as `other`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,21 +25,22 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from models.telemetry.metric_labels import code_label, reason_label, registry_label
+from models.telemetry.openshift_metrics import OPENSHIFT_METRICS, collect_openshift_metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_WAITS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
-_LATE = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
-_JOBS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0)
+_LATENESS_BUCKETS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+_JOB_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 
 REGISTRY = CollectorRegistry()
-"""All that is exposed."""
+"""The collectors that are exposed at /metrics."""
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
-    """A metric as docs/reference/metrics.md tells it."""
+class MetricDescription:
+    """Name, kind, labels and help text of a metric, for docs/reference/metrics.md."""
 
     name: str
     kind: str
@@ -49,8 +49,8 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A gauge that nobody sets: its values are read at each scrape, by a `source`."""
+class ScrapedGauge:
+    """A gauge whose values a `gauge_source` reads at each scrape."""
 
     name: str
     text: str
@@ -58,317 +58,313 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """What was read of a gauge; `labels` in its order."""
+class GaugeSample:
+    """One value of a gauge; `labels` are in the gauge's order."""
 
-    reading: Reading
-    number: float
+    gauge: ScrapedGauge
+    value: float
     labels: tuple[str, ...] = ()
 
 
-METRICS: list[Described] = []
-"""Every metric, in the order of this page."""
+METRICS: list[MetricDescription] = []
+"""Every metric, in the order of definition."""
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:
-    METRICS.append(Described(name, "counter", labels, text))
+    METRICS.append(MetricDescription(name, "counter", labels, text))
     return Counter(name, text, labels, registry=REGISTRY)
 
 
 def _gauge(name: str, text: str, *labels: str) -> Gauge:
-    METRICS.append(Described(name, "gauge", labels, text))
+    METRICS.append(MetricDescription(name, "gauge", labels, text))
     return Gauge(name, text, labels, registry=REGISTRY)
 
 
 def _histogram(name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
-    METRICS.append(Described(name, "histogram", labels, text))
+    METRICS.append(MetricDescription(name, "histogram", labels, text))
     return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
 
 
-def _reading(name: str, text: str, *labels: str) -> Reading:
-    METRICS.append(Described(name, "gauge", labels, text))
-    return Reading(name, text, labels)
+def _scraped_gauge(name: str, text: str, *labels: str) -> ScrapedGauge:
+    METRICS.append(MetricDescription(name, "gauge", labels, text))
+    return ScrapedGauge(name, text, labels)
 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CHECKS = _counter(
-    "tagstream_checks_total", "Scheduled checks, by what was decided.", "registry", "outcome"
+    "tagstream_schedule_checks_total", "Scheduled checks by outcome.", "registry", "outcome"
 )
-LATENESS = _histogram(
-    "tagstream_check_lateness_seconds", "How long after its turn a tag was checked.", buckets=_LATE
+CHECK_LATENESS_SECONDS = _histogram(
+    "tagstream_schedule_check_lateness_seconds",
+    "Time between the due time of a tag and the end of its check.",
+    buckets=_LATENESS_BUCKETS,
 )
-SHARED = _counter(
-    "tagstream_checks_shared_total", "Scheduled checks answered by another tag's request."
+COALESCED_CHECKS = _counter(
+    "tagstream_schedule_coalesced_checks_total",
+    "Scheduled checks that the request of another tag answered.",
 )
-TICK = _histogram(
-    "tagstream_tick_seconds", "How long a tick of the scheduler took.", buckets=_QUICK
+DISPATCH_DURATION_SECONDS = _histogram(
+    "tagstream_dispatch_duration_seconds",
+    "Duration of one dispatch: claiming due tags and publishing their batches.",
+    buckets=_REQUEST_BUCKETS,
 )
-CLAIMED = _counter("tagstream_claimed_total", "Tags that ticks took out of the calendar.")
-
-IMPORTS = _counter(
-    "tagstream_imports_total",
-    "Tags and images asked of a registry: changed, unchanged or failed; listings that failed.",
-    *("registry", "result", "reason", "trigger"),
-)
-JOB_SECONDS = _histogram(
-    "tagstream_job_seconds",
-    "How long jobs took; those that came to nothing as a whole are `failed`.",
-    *("lane", "state"),
-    buckets=_JOBS,
+CLAIMED_TAGS = _counter(
+    "tagstream_schedule_claimed_tags_total", "Due tags that a scheduler claimed for a check."
 )
 
-REQUESTS = _counter(
+IMPORT_TARGETS = _counter(
+    "tagstream_import_targets_total",
+    "Imported tags and images by outcome (new, updated, unchanged, failed), and failed tag lists.",
+    *("registry", "outcome", "reason", "trigger"),
+)
+JOB_DURATION_SECONDS = _histogram(
+    "tagstream_job_duration_seconds",
+    "Duration of import jobs; state is `failed` for a job that failed as a whole.",
+    *("priority", "state"),
+    buckets=_JOB_BUCKETS,
+)
+
+REGISTRY_REQUESTS = _counter(
     "tagstream_registry_requests_total",
-    "Requests to registries and their token servers; code is the HTTP status or what broke.",
+    "Requests to registries and token servers; code is the HTTP status or the kind of failure.",
     *("registry", "method", "code"),
 )
-REQUEST_SECONDS = _histogram(
-    "tagstream_registry_request_seconds",
-    "How long a registry took to answer, redirects and body included.",
+REGISTRY_REQUEST_DURATION_SECONDS = _histogram(
+    "tagstream_registry_request_duration_seconds",
+    "Duration of requests to registries, redirects and body included.",
     *("registry", "method"),
-    buckets=_QUICK,
+    buckets=_REQUEST_BUCKETS,
 )
-RETRIES = _counter(
-    "tagstream_registry_retries_total", "Requests to registries that were tried again.", "registry"
+REGISTRY_RETRIES = _counter(
+    "tagstream_registry_retries_total", "Retries of requests to registries.", "registry"
 )
-BUDGET_WAIT = _histogram(
-    "tagstream_budget_wait_seconds",
-    "How long requests waited for their turn at a registry.",
-    *("registry", "lane"),
-    buckets=_WAITS,
+REGISTRY_LIMIT_WAIT_SECONDS = _histogram(
+    "tagstream_registry_limit_wait_seconds",
+    "Time that requests waited for our limits of a registry: concurrency, rate, quota, cooldown.",
+    *("registry", "priority"),
+    buckets=_WAIT_BUCKETS,
 )
 
 API_REQUESTS = _counter(
     "tagstream_api_requests_total", "Requests to the API.", "resource", "verb", "code"
 )
-API_SECONDS = _histogram(
-    "tagstream_api_request_seconds",
-    "How long the API took to answer; watches are not timed.",
+API_REQUEST_DURATION_SECONDS = _histogram(
+    "tagstream_api_request_duration_seconds",
+    "Duration of requests to the API; watches are not measured.",
     "verb",
-    buckets=_QUICK,
+    buckets=_REQUEST_BUCKETS,
 )
-API_WATCHES = _gauge("tagstream_api_watches", "Watches that are open.", "resource")
+API_WATCHES = _gauge("tagstream_api_watches", "Open watches.", "resource")
 
-QUOTA = _reading(
-    "tagstream_quota_remaining",
-    "What a registry said is left of its pull limit.",
+QUOTA_REMAINING = _scraped_gauge(
+    "tagstream_registry_quota_remaining_pulls",
+    "Pulls that remain of the limit that a registry reported.",
     *("registry", "credential"),
 )
-QUOTA_LIMIT = _reading(
-    "tagstream_quota_limit", "The pull limit that a registry told.", "registry", "credential"
+QUOTA_LIMIT = _scraped_gauge(
+    "tagstream_registry_quota_limit_pulls",
+    "Pull limit that a registry reported.",
+    *("registry", "credential"),
 )
-BREAKER = _reading(
-    "tagstream_breaker_open",
-    "1 while a registry is left alone because it does not answer, else 0.",
+CIRCUIT_OPEN = _scraped_gauge(
+    "tagstream_registry_circuit_open",
+    "1 while the circuit breaker of a registry is open because it does not respond, else 0.",
     "registry",
 )
-IN_FLIGHT = _reading(
-    "tagstream_registry_in_flight", "Requests in flight at a registry, of this process.", "registry"
+REQUESTS_IN_FLIGHT = _scraped_gauge(
+    "tagstream_registry_requests_in_flight",
+    "Requests of this process in flight at a registry.",
+    "registry",
 )
-WAITING = _reading(
-    "tagstream_registry_waiting", "Requests in line for a registry, of this process.", "registry"
+REQUESTS_QUEUED = _scraped_gauge(
+    "tagstream_registry_requests_queued",
+    "Requests of this process that wait for a permit of a registry.",
+    "registry",
 )
-TAGS_SCHEDULED = _reading(
-    "tagstream_tags_scheduled",
-    "Tags in the calendar: scheduled, or to be tried again; estimated past 100,000.",
+SCHEDULED_TAGS = _scraped_gauge(
+    "tagstream_schedule_tags",
+    "Tags in the schedule: scheduled, or to be retried; estimated above 100,000.",
 )
-TAGS_PENDING = _reading(
-    "tagstream_tags_pending", "Tags that are due and not yet checked; 100,000 at most."
+OVERDUE_TAGS = _scraped_gauge(
+    "tagstream_schedule_overdue_tags", "Tags that are due and not yet checked; at most 100,000."
 )
-OLDEST_DUE = _reading(
-    "tagstream_schedule_oldest_due_seconds", "For how long the tag that waits longest has been due."
+MAX_OVERDUE_SECONDS = _scraped_gauge(
+    "tagstream_schedule_max_overdue_seconds",
+    "Time since the due time of the tag that has been due longest.",
 )
-JOBS = _reading(
-    "tagstream_jobs", "Jobs that are not finished; 10,000 of a state at most.", "state", "lane"
+UNFINISHED_JOBS = _scraped_gauge(
+    "tagstream_jobs", "Unfinished jobs; at most 10,000 of each state.", "state", "priority"
 )
-OLDEST_JOB = _reading(
-    "tagstream_oldest_job_seconds", "The age of the oldest job that is not finished.", "state"
+OLDEST_JOB_AGE_SECONDS = _scraped_gauge(
+    "tagstream_jobs_oldest_age_seconds", "Age of the oldest unfinished job.", "state"
 )
-QUEUE = _reading(
-    "tagstream_queue_length", "Messages in the broker that no worker has taken yet.", "queue"
+QUEUE_MESSAGES = _scraped_gauge(
+    "tagstream_queue_messages", "Messages in the broker that no worker has received.", "queue"
 )
-SOURCE_UP = _reading(
-    "tagstream_source_up", "Whether what is read at a scrape could be read.", "source"
+SCRAPE_SOURCE_UP = _scraped_gauge(
+    "tagstream_scrape_source_up",
+    "1 if this source of values could be read at the scrape, else 0.",
+    "source",
 )
 
-_OLD = {
-    name: Reading(name, text, labels)
-    for name, text, labels in (
-        (
-            "openshift_imagestreamcontroller_success_count",
-            "Counts successful image stream imports, under OpenShift's name.",
-            ("scheduled", "registry"),
-        ),
-        (
-            "openshift_imagestreamcontroller_error_count",
-            "Counts failed image stream imports, under OpenShift's name.",
-            ("scheduled", "registry", "reason"),
-        ),
-    )
-}
-METRICS.extend(Described(old.name, "counter", old.labels, old.text) for old in _OLD.values())
+METRICS.extend(
+    MetricDescription(each.name, "counter", each.labels, each.text) for each in OPENSHIFT_METRICS
+)
 
 
-_Children = tuple[Counter, Histogram]
-_CHILDREN: dict[tuple[str, str, int | str], _Children] = {}
+_RequestMetrics = tuple[Counter, Histogram]
+_REQUEST_METRICS: dict[tuple[str, str, int | str], _RequestMetrics] = {}
 
 
 def count_request(registry: str, method: str, code: int | str, seconds: float) -> None:
-    """An answer of a registry, or what broke. On the way of every request, so it is quick."""
-    found = _CHILDREN.get((registry, method, code))
+    """Count and time a request to a registry.
+
+    It runs for every request, so its label children are cached. `code` is the HTTP status, or the
+    kind of failure where there was no response.
+    """
+    found = _REQUEST_METRICS.get((registry, method, code))
     if found is None:
-        found = _resolve(registry, method, code)
+        found = _request_metrics(registry, method, code)
     found[0].inc()
     found[1].observe(seconds)
 
 
-def _resolve(registry: str, method: str, code: int | str) -> _Children:
+def _request_metrics(registry: str, method: str, code: int | str) -> _RequestMetrics:
     name = registry_label(registry)
-    word = code_label(code)
-    found = (REQUESTS.labels(name, method, word), REQUEST_SECONDS.labels(name, method))
-    if name == registry and word == str(code):  # as few as there are labels
-        _CHILDREN[registry, method, code] = found
+    code_text = code_label(code)
+    found = (
+        REGISTRY_REQUESTS.labels(name, method, code_text),
+        REGISTRY_REQUEST_DURATION_SECONDS.labels(name, method),
+    )
+    if name == registry and code_text == str(code):  # bounds the cache
+        _REQUEST_METRICS[registry, method, code] = found
     return found
 
 
-def count_import(registry: str, *, result: str, reason: str, trigger: str, count: int = 1) -> None:
-    """Targets of an import, at one registry, that ended alike."""
-    word = reason_label(reason)
-    IMPORTS.labels(registry_label(registry), result, word, trigger).inc(count)
+def count_import(registry: str, *, outcome: str, reason: str, trigger: str, count: int = 1) -> None:
+    """Count targets of an import that ended alike at one registry.
+
+    `outcome` is `new`, `updated`, `unchanged` or `failed`; `reason` is the reason of the failure's
+    Status.
+    """
+    reason_text = reason_label(reason)
+    IMPORT_TARGETS.labels(registry_label(registry), outcome, reason_text, trigger).inc(count)
 
 
-def count_old(registry: str, *, scheduled: bool, reason: str | None) -> None:
-    """A result under OpenShift's names (`import.md` 6.10); `reason` None is a success."""
-    flag = "true" if scheduled else "false"
-    name = registry_label(registry)
-    if reason is None:
-        _add_old("openshift_imagestreamcontroller_success_count", (flag, name))
-    else:
-        word = reason_label(reason or "Unknown")
-        _add_old("openshift_imagestreamcontroller_error_count", (flag, name, word))
-
-
-def observe_check(registry: str, outcome: str, *, late: float | None = None) -> None:
-    """A scheduled check, and how many seconds after its turn it came."""
+def observe_check(registry: str, outcome: str, *, lateness_seconds: float | None = None) -> None:
+    """Count a scheduled check, and record how many seconds after its due time it ended."""
     CHECKS.labels(registry_label(registry), outcome).inc()
-    if late is not None:
-        LATENESS.observe(max(0.0, late))
+    if lateness_seconds is not None:
+        CHECK_LATENESS_SECONDS.observe(max(0.0, lateness_seconds))
 
 
-_WAITED: dict[tuple[str, str], Histogram] = {}
+_WAIT_METRICS: dict[tuple[str, str], Histogram] = {}
 
 
-def observe_wait(registry: str, lane: str, seconds: float) -> None:
-    """How long a request waited for its turn; as quick as `count_request`."""
-    found = _WAITED.get((registry, lane))
+def observe_permit_wait(registry: str, priority: str, seconds: float) -> None:
+    """Record how long a request waited for a permit; its label children are cached as well."""
+    found = _WAIT_METRICS.get((registry, priority))
     if found is None:
         name = registry_label(registry)
-        found = BUDGET_WAIT.labels(name, lane)
+        found = REGISTRY_LIMIT_WAIT_SECONDS.labels(name, priority)
         if name == registry:
-            _WAITED[registry, lane] = found
+            _WAIT_METRICS[registry, priority] = found
     found.observe(seconds)
 
 
-def observe_job(lane: str, *, failed: bool, seconds: float) -> None:
-    """A job is over."""
-    JOB_SECONDS.labels(lane, "failed" if failed else "succeeded").observe(seconds)
+def observe_job(priority: str, *, failed: bool, seconds: float) -> None:
+    """Record the duration of a finished job."""
+    JOB_DURATION_SECONDS.labels(priority, "failed" if failed else "succeeded").observe(seconds)
 
 
 def count_retry(registry: str) -> None:
-    """A request is tried again."""
-    RETRIES.labels(registry_label(registry)).inc()
+    """Count a retry of a request."""
+    REGISTRY_RETRIES.labels(registry_label(registry)).inc()
 
 
-_ANSWERED: dict[tuple[str, str, int], _Children] = {}
+_API_METRICS: dict[tuple[str, str, int], _RequestMetrics] = {}
 
 
-def count_api(resource: str, verb: str, code: int, seconds: float | None) -> None:
-    """A request to the API; all three are words of ours, never the client's."""
-    found = _ANSWERED.get((resource, verb, code))
+def count_api_request(resource: str, verb: str, code: int, seconds: float | None) -> None:
+    """Count and time a request to the API.
+
+    The labels are fixed words of the server, never text of a client. `seconds` is None for watches.
+    """
+    found = _API_METRICS.get((resource, verb, code))
     if found is None:
-        found = (API_REQUESTS.labels(resource, verb, code_label(code)), API_SECONDS.labels(verb))
-        _ANSWERED[resource, verb, code] = found
+        found = (
+            API_REQUESTS.labels(resource, verb, code_label(code)),
+            API_REQUEST_DURATION_SECONDS.labels(verb),
+        )
+        _API_METRICS[resource, verb, code] = found
     found[0].inc()
     if seconds is not None:
         found[1].observe(seconds)
 
 
-_old_counts: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in _OLD}
-_old_lock = threading.Lock()
-
-
-def _add_old(name: str, labels: tuple[str, ...]) -> None:
-    counts = _old_counts[name]
-    with _old_lock:
-        counts[labels] = counts.get(labels, 0.0) + 1
-
-
-Source = Callable[[], Iterable[Value]]
-_sources: dict[str, Source] = {}
+GaugeSource = Callable[[], Iterable[GaugeSample]]
+_gauge_sources: dict[str, GaugeSource] = {}
 
 
 @contextmanager
-def source(name: str, read: Source) -> Iterator[None]:
-    """`read` is asked at every scrape, as long as the block lasts; of equal names the newest."""
-    older = _sources.get(name)
-    _sources[name] = read
+def gauge_source(name: str, read: GaugeSource) -> Iterator[None]:
+    """Read `read` at every scrape while the block runs; of sources with one name the newest counts.
+
+    `read` raises OSError, RuntimeError or TimeoutError where it cannot read: then its gauges are
+    missing and `tagstream_scrape_source_up` is 0.
+    """
+    older = _gauge_sources.get(name)
+    _gauge_sources[name] = read
     try:
         yield
     finally:
-        if _sources.get(name) is read:
-            del _sources[name]
+        if _gauge_sources.get(name) is read:
+            del _gauge_sources[name]
             if older is not None:
-                _sources[name] = older
+                _gauge_sources[name] = older
 
 
-class _Readings:
-    """The collector of everything that is read at a scrape."""
+class _ScrapeCollector:
+    """The collector of all values that are read at a scrape."""
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is read just to be registered."""
+        """Return nothing, so that registering the collector reads no source."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """One family for each gauge that has a value."""
+        """Yield one family for each gauge that has a value."""
         families: dict[str, GaugeMetricFamily] = {}
-        for name, read in sorted(_sources.items()):
-            values: list[Value] = []
+        for name, read in sorted(_gauge_sources.items()):
+            values: list[GaugeSample] = []
             try:
                 values.extend(read())
             except (OSError, RuntimeError, TimeoutError):
-                values.append(Value(SOURCE_UP, 0, (name,)))
+                values.append(GaugeSample(SCRAPE_SOURCE_UP, 0, (name,)))
             else:
-                values.append(Value(SOURCE_UP, 1, (name,)))
-            for value in values:
-                reading = value.reading
-                family = families.get(reading.name)
+                values.append(GaugeSample(SCRAPE_SOURCE_UP, 1, (name,)))
+            for sample in values:
+                gauge = sample.gauge
+                family = families.get(gauge.name)
                 if family is None:
-                    family = families[reading.name] = GaugeMetricFamily(
-                        reading.name, reading.text, labels=reading.labels
+                    family = families[gauge.name] = GaugeMetricFamily(
+                        gauge.name, gauge.text, labels=gauge.labels
                     )
-                family.add_metric(value.labels, value.number)
+                family.add_metric(sample.labels, sample.value)
         yield from families.values()
-        yield from _collect_old()
+        yield from collect_openshift_metrics()
 
 
-def _collect_old() -> Iterator[Metric]:
-    for name, reading in _OLD.items():
-        metric = Metric(name, reading.text, "unknown")
-        with _old_lock:
-            counts = list(_old_counts[name].items())
-        for labels, number in counts:
-            metric.add_sample(name, dict(zip(reading.labels, labels, strict=True)), number)
-        yield metric
-
-
-REGISTRY.register(_Readings())
+REGISTRY.register(_ScrapeCollector())
 ProcessCollector(registry=REGISTRY)
 
 
-def render() -> bytes:
-    """Everything, in Prometheus' text format."""
+def render_metrics() -> bytes:
+    """Render all metrics in Prometheus' text format."""
     text = generate_latest(REGISTRY)
-    for name in _OLD:  # counters, though their names lack the ending that the library insists on
-        text = text.replace(f"# TYPE {name} untyped".encode(), f"# TYPE {name} counter".encode())
+    # They are counters, but the library insists on `_total` at the end of a counter's name.
+    for openshift in OPENSHIFT_METRICS:
+        text = text.replace(
+            f"# TYPE {openshift.name} untyped".encode(), f"# TYPE {openshift.name} counter".encode()
+        )
     return text

@@ -1,7 +1,7 @@
-"""Every setting stands in the settings page."""
+"""docs/reference/settings.md is generated from the settings."""
 
 from tests import settings_page
 
 
-def test_the_page_is_what_the_settings_say():
+def test_settings_page_is_up_to_date():
     assert settings_page.PAGE.read_text() == settings_page.render()

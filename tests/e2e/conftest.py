@@ -1,4 +1,4 @@
-"""The server roles as an operator runs them: processes around one PostgreSQL and one Redis."""
+"""Server roles as an operator runs them: processes that share one PostgreSQL and one Redis."""
 
 import contextlib
 import os
@@ -14,43 +14,43 @@ from cryptography.fernet import Fernet
 from sqlalchemy import func, select
 
 from models.config.settings import Settings
-from models.job_types import Asker, JobRequest, Lane
+from models.job_types import JobRequest, JobTrigger, Priority
 from models.resources.imports import ImageStreamImport
-from models.store.database.session import open_engine, transaction, upgrade
-from models.store.jobs.job_store import list_jobs
-from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.database.session import open_engine, transaction, upgrade_database
+from models.store.jobs.job_queries import list_jobs
+from models.store.tables.streams import StreamRow, TagEventRow, TagRow
 from tests import fixtures as fx
-from worker.celery_app import build_app
-from worker.job_queue import enqueue, read_job
+from worker.celery_app import build_celery_app
+from worker.job_queue import enqueue, load_existing_job
 
-HOME = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
-def until(true, *, within=20.0, rest=0.02):
-    """What `true` returns, once that is something."""
-    end = time.monotonic() + within
-    while not (found := true()):
-        assert time.monotonic() < end, f"waited {within:g} s in vain"
-        time.sleep(rest)
+def until(condition, *, within=20.0, interval=0.02):
+    """Wait until `condition` returns a true value; return that value."""
+    deadline = time.monotonic() + within
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"the condition is not met after {within:g} s"
+        time.sleep(interval)
     return found
 
 
-class Role:
-    """One process of the house; its output is in a file."""
+class RoleProcess:
+    """A process of one server role; its output is in a file."""
 
     def __init__(self, command, output, variables):
         self.output_file = output
-        with_us = shutil.which("setpriv")
-        prefix = [with_us, "--pdeathsig", "KILL"] if with_us else []
-        with output.open("ab") as sink:
+        setpriv = shutil.which("setpriv")
+        prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+        with output.open("ab") as output_stream:
             self._process = subprocess.Popen(
                 [*prefix, *command],
-                cwd=HOME,
+                cwd=ROOT,
                 env=variables,
                 stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
+                stdout=output_stream,
+                stderr=output_stream,
             )
 
     @property
@@ -69,7 +69,7 @@ class Role:
         return self._process.wait(timeout)
 
     def kill(self):
-        """As a machine does that runs out of memory: no farewell."""
+        """Kill it without a shutdown, as the out-of-memory killer does."""
         self._process.kill()
         self._process.wait()
 
@@ -83,15 +83,15 @@ class Role:
         self._process.send_signal(number)
 
     def stop(self, *, within=60):
-        """As an operator does; the exit code."""
+        """Stop it as an operator does; return the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(within)
 
 
-class ServerHouse:
-    """Settings, database and counter, shared by every process that is started here."""
+class ServerCluster:
+    """The settings, database and Celery application of a set of role processes."""
 
-    def __init__(self, directory, *, database_url, broker_url, registry, **more):
+    def __init__(self, directory, *, database_url, broker_url, registry, **variables):
         self.directory = directory
         self.registry = registry
         self.variables = {
@@ -103,23 +103,23 @@ class ServerHouse:
             "TAGSTREAM_INSECURE_REGISTRIES": f'["{registry.host}"]',
             "TAGSTREAM_LOG_LEVEL": "INFO",
             "TAGSTREAM_LOG_FORMAT": "json",
-            "TAGSTREAM_SWEEP_INTERVAL": "PT1S",
+            "TAGSTREAM_REAPER_INTERVAL": "PT1S",
             "TAGSTREAM_JOB_LEASE": "PT2S",
-            **more,
+            **variables,
         }
         self.settings = Settings(
-            database_url=database_url, broker_url=broker_url, sweep_interval=1, job_lease=2
+            database_url=database_url, broker_url=broker_url, reaper_interval=1, job_lease=2
         )
         self.engine = open_engine(self.settings.effective_database_url)
-        upgrade(self.engine)
-        self.app = build_app(self.settings)
+        upgrade_database(self.engine)
+        self.app = build_celery_app(self.settings)
         self.roles = []
 
     # processes
 
     def start(self, *command):
         output = self.directory / f"role-{len(self.roles)}"
-        self.roles.append(Role(command, output, self.variables))
+        self.roles.append(RoleProcess(command, output, self.variables))
         return self.roles[-1]
 
     def worker(self):
@@ -128,7 +128,8 @@ class ServerHouse:
     def beat(self):
         schedule = str(self.directory / f"beat-{len(self.roles)}")
         return self.start(
-            str(BIN / "celery"), "-A", "scheduler", "beat", "--schedule", schedule, "--pidfile", ""
+            *(str(BIN / "celery"), "-A", "scheduler.beat_main", "beat"),
+            *("--schedule", schedule, "--pidfile", ""),
         )
 
     def close(self):
@@ -140,33 +141,37 @@ class ServerHouse:
 
     # jobs
 
-    def enqueue(self, stream, *, repository="team/app", tag=None, lane=Lane.BULK, **how):
-        """A job for a whole repository, or for one tag of it."""
+    def enqueue(
+        self, stream, *, repository="team/app", tag=None, priority=Priority.BULK, **options
+    ):
+        """Enqueue a job for a whole repository, or for one tag of it."""
         source = {"kind": "DockerImage", "name": f"{self.registry.host}/{repository}"}
         if tag is None:
             spec = {"import": True, "repository": {"from": source}}
         else:
             source["name"] += f":{tag}"
             spec = {"import": True, "images": [{"from": source, "to": {"name": tag}}]}
-        wanted = ImageStreamImport.model_validate(
+        image_import = ImageStreamImport.model_validate(
             {"metadata": {"name": stream, "namespace": "team"}, "spec": spec}
         )
-        request = JobRequest(request=wanted, asker=Asker.API, lane=lane, max_tags=-1, **how)
+        request = JobRequest(
+            request=image_import, trigger=JobTrigger.API, priority=priority, max_tags=-1, **options
+        )
         return enqueue(self.engine, self.app, request)
 
     def job(self, job):
-        return read_job(self.engine, job.id)
+        return load_existing_job(self.engine, job.id)
 
     def jobs(self):
         with transaction(self.engine, write=False) as session:
             return list_jobs(session, limit=1000)
 
     def reached(self, job, *, attempt, done):
-        """Wait until that attempt at the job has so many targets behind it."""
+        """Wait until the given attempt of the job has completed `done` targets."""
         until(lambda: (now := self.job(job)).attempt == attempt and now.done == done)
 
     def finished(self, job, *, within=30.0):
-        """The job once it has ended."""
+        """Wait until the job has ended; return it."""
 
         def ended():
             now = self.job(job)
@@ -175,11 +180,11 @@ class ServerHouse:
         return until(ended, within=within)
 
     def events(self, stream):
-        """How many events each tag of the stream has."""
+        """Return the number of events of each tag of the stream."""
         counted = (
-            select(TagRow.name, func.count(EventRow.id))
+            select(TagRow.name, func.count(TagEventRow.id))
             .join(StreamRow, StreamRow.id == TagRow.stream_id)
-            .outerjoin(EventRow, EventRow.tag_id == TagRow.id)
+            .outerjoin(TagEventRow, TagEventRow.tag_id == TagRow.id)
             .where(StreamRow.namespace == "team", StreamRow.name == stream)
             .group_by(TagRow.name)
         )
@@ -188,7 +193,7 @@ class ServerHouse:
 
 
 def fill(registry, tags, *, repository="team/app"):
-    """Push that many tags, each an image of its own; their names."""
+    """Push `tags` tags, each to its own image; return their names."""
     names = [f"v{number}" for number in range(tags)]
     for number, name in enumerate(names):
         config = b'{"architecture":"amd64","os":"linux","author":"%d"}' % number
@@ -197,15 +202,15 @@ def fill(registry, tags, *, repository="team/app"):
 
 
 @pytest.fixture
-def open_server(tmp_path, fake, postgres_url, redis_url):
-    """Opens a ServerHouse with further variables; its processes die with the test."""
+def open_cluster(tmp_path, fake, postgres_url, redis_url):
+    """Open a ServerCluster with further variables; its processes are killed after the test."""
     opened = []
 
-    def open_one(**more):
+    def open_one(**variables):
         settings = {"database_url": postgres_url, "broker_url": redis_url, "registry": fake}
-        opened.append(ServerHouse(tmp_path, **{**settings, **more}))
+        opened.append(ServerCluster(tmp_path, **{**settings, **variables}))
         return opened[-1]
 
     yield open_one
-    for house in opened:
-        house.close()
+    for cluster in opened:
+        cluster.close()

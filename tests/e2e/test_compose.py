@@ -1,5 +1,7 @@
-"""docker-compose.yml does what it says. Where there is no Docker, the commands of its services run
-on this machine: hosts, ports and places of files are rewritten, nothing else.
+"""Tests of docker-compose.yml and the Dockerfile.
+
+Tests have no Docker: the commands of the services run on this machine, and only hosts, ports and
+file paths are rewritten.
 """
 
 import os
@@ -15,41 +17,41 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from tests.e2e.conftest import BIN, HOME, Role, fill, until
-from tests.scrapes import scrape, told
+from tests.e2e.conftest import BIN, ROOT, RoleProcess, fill, until
+from tests.scrapes import sample_value, scrape
 from tests.servers import Postgres, Redis, find_binary
 
-COMPOSE = yaml.safe_load((HOME / "docker-compose.yml").read_text())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-DOCKERFILE = (HOME / "Dockerfile").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
 OURS = {"migrate", "api", "worker", "scheduler"}
 PASSWORD = "s3:cr/t @ home"
 
 
-def test_the_house_is_whole():
+def test_compose_file_has_all_services():
     assert set(SERVICES) == {"postgres", "redis", "flower"} | OURS
 
 
-def test_only_flower_needs_a_profile():
+def test_compose_profile_is_needed_by_flower_only():
     assert {name for name, it in SERVICES.items() if "profiles" in it} == {"flower"}
     assert SERVICES["flower"]["profiles"] == ["flower"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_that_stops_comes_back(name):
+def test_service_has_restart_policy(name):
     expected = "on-failure" if name == "migrate" else "unless-stopped"
     assert SERVICES[name]["restart"] == expected
 
 
 @pytest.mark.parametrize("name", set(SERVICES) - {"migrate"})
-def test_a_service_that_stays_tells_its_health(name):
+def test_long_running_service_has_healthcheck(name):
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in {"CMD", "CMD-SHELL"}
     assert {"interval", "timeout", "retries"} <= set(check)
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_waits_for_what_it_needs(name):
+def test_service_waits_for_its_dependencies(name):
     for other, how in SERVICES[name].get("depends_on", {}).items():
         if how["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[other]
@@ -59,21 +61,21 @@ def test_a_service_waits_for_what_it_needs(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "expected_path"),
     [
         ("postgres", "/var/lib/postgresql/data"),
         ("redis", "/data"),
         ("api", "/var/lib/tagstream"),
     ],
 )
-def test_data_outlives_its_container(name, place):
+def test_service_data_is_in_a_volume(name, expected_path):
     [volume] = SERVICES[name]["volumes"]
-    kept, where = volume.split(":")
-    assert where == place
-    assert kept in COMPOSE["volumes"]
+    volume_name, path = volume.split(":")
+    assert path == expected_path
+    assert volume_name in COMPOSE["volumes"]
 
 
-def test_secrets_are_files_and_nowhere_else():
+def test_compose_secrets_are_only_in_files():
     assert all(list(it) == ["file"] for it in COMPOSE["secrets"].values())
     for service in SERVICES.values():
         granted = set(service.get("secrets", []))
@@ -83,35 +85,34 @@ def test_secrets_are_files_and_nowhere_else():
                 assert name.endswith("_FILE")
                 assert value.removeprefix("/run/secrets/") in granted
             assert not re.search(r"://[^/@]*:[^/@]*@", value), "a password in a URL"
-    assert "/secrets/" in (HOME / ".gitignore").read_text().split()
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().split()
 
 
 @pytest.mark.parametrize("name", ["worker", "scheduler"])
-def test_there_can_be_several_of_those(name):
+def test_scalable_service_has_no_unique_name_or_port(name):
     assert not {"container_name", "ports", "hostname"} & set(SERVICES[name])
 
 
-def test_no_port_is_open_to_the_world():
+def test_compose_ports_are_bound_to_localhost():
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_the_image_holds_every_room_and_does_not_run_as_root():
-    project = tomllib.loads((HOME / "pyproject.toml").read_text())
-    rooms = {
-        room.rstrip("*") for room in project["tool"]["setuptools"]["packages"]["find"]["include"]
-    }
+def test_image_has_every_package_and_does_not_run_as_root():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    packages = {package.rstrip("*") for package in found}
     copied = set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
-    assert copied == rooms
-    admitted = (HOME / ".dockerignore").read_text().split()
+    assert copied == packages
+    allowed = (ROOT / ".dockerignore").read_text().split()
     named = re.search(r"^COPY (.+) \./$", DOCKERFILE, re.MULTILINE)[1].split()
-    assert {f"!{name}" for name in (*rooms, *named)} <= set(admitted)
+    assert {f"!{name}" for name in (*packages, *named)} <= set(allowed)
     assert re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)[-1] != "root"
     assert "--require-hashes" in DOCKERFILE
 
 
-class Composed:
-    """The file's services on this machine."""
+class LocalServices:
+    """The services of the compose file as processes of this machine."""
 
     def __init__(self, directory, postgres, redis, registry):
         self.directory = directory
@@ -131,7 +132,7 @@ class Composed:
             "/tmp/": f"{directory}/",
             "$$": "$",
         }
-        self._more = {
+        self._variables = {
             "PATH": f"{BIN}:{os.environ['PATH']}:{_postgres_home()}",
             "HOME": str(directory),
             "HOSTNAME": socket.gethostname(),
@@ -142,24 +143,26 @@ class Composed:
             "TAGSTREAM_CHECK_INTERVAL": "PT1S",
         }
 
-    def here(self, text):
-        there = "|".join(map(re.escape, self._replaced))
-        return re.sub(there, lambda found: self._replaced[found[0]], text)
+    def rewrite(self, text):
+        """Return a text of the compose file with the hosts, ports and paths of this machine."""
+        originals = "|".join(map(re.escape, self._replaced))
+        return re.sub(originals, lambda found: self._replaced[found[0]], text)
 
     def variables(self, name):
-        written = SERVICES[name].get("environment", {})
-        return {**{key: self.here(value) for key, value in written.items()}, **self._more}
+        environment = SERVICES[name].get("environment", {})
+        rewritten = {key: self.rewrite(value) for key, value in environment.items()}
+        return {**rewritten, **self._variables}
 
     def command(self, name, *other):
-        """What the container would run; `other` instead of the command, as `compose run` has it."""
+        """Return what the container runs; `other` replaces the command, as in `compose run`."""
         entry = re.findall(r'^ENTRYPOINT \["(\w+)"\]$', DOCKERFILE, re.MULTILINE)
         parts = SERVICES[name].get("entrypoint", entry) + list(other or SERVICES[name]["command"])
-        found = [self.here(part) for part in parts]
+        found = [self.rewrite(part) for part in parts]
         return [str(BIN / found[0]), *found[1:]]
 
     def start(self, name):
         output = self.directory / f"{name}.log"
-        self.roles[name] = Role(self.command(name), output, self.variables(name))
+        self.roles[name] = RoleProcess(self.command(name), output, self.variables(name))
         return self.roles[name]
 
     def run(self, name, *other):
@@ -173,16 +176,16 @@ class Composed:
         )
 
     def is_healthy(self, name):
-        kind, *words = SERVICES[name]["healthcheck"]["test"]
-        words = [self.here(word) for word in words]
+        kind, *command = SERVICES[name]["healthcheck"]["test"]
+        command = [self.rewrite(argument) for argument in command]
         if kind == "CMD-SHELL":
-            words = ["sh", "-c", words[0]]
-        if name in self.roles:  # in its container it is the first process
-            words[-1] = words[-1].replace("-1@", f"-{self.roles[name].pid}@")
-        if words[0] == "redis-cli":
-            words[1:1] = ["-p", str(self._redis.port)]
+            command = ["sh", "-c", command[0]]
+        if name in self.roles:  # in its container the process has the id 1
+            command[-1] = command[-1].replace("-1@", f"-{self.roles[name].pid}@")
+        if command[0] == "redis-cli":
+            command[1:1] = ["-p", str(self._redis.port)]
         done = subprocess.run(
-            words, cwd=HOME, env=self.variables(name), capture_output=True, timeout=60
+            command, cwd=ROOT, env=self.variables(name), capture_output=True, timeout=60
         )
         return done.returncode == 0
 
@@ -196,21 +199,21 @@ def _postgres_home():
     return Path(find_binary("pg_isready", beside=["/usr/lib/postgresql/*/bin"])).parent
 
 
-class ComposedRedis(Redis):
-    """The file's own command, where `redis` would run it."""
+class ComposeRedis(Redis):
+    """Redis with the command of the compose file."""
 
     def command(self):
-        name, *words = SERVICES["redis"]["command"]
-        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)]
-        return [find_binary(name), *words, *where]
+        name, *arguments = SERVICES["redis"]["command"]
+        local = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)]
+        return [find_binary(name), *arguments, *local]
 
 
 @contextmanager
-def _guarded_postgres():
-    """What the postgres image makes of its environment: one user, one database, one password."""
+def _password_postgres():
+    """Open what the postgres image creates from its environment: user, database and password."""
     with Postgres() as server:
-        made = SERVICES["postgres"]["environment"]
-        user, database = made["POSTGRES_USER"], made["POSTGRES_DB"]
+        environment = SERVICES["postgres"]["environment"]
+        user, database = environment["POSTGRES_USER"], environment["POSTGRES_DB"]
         with psycopg.connect(server.url(), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
             connection.execute(f"CREATE DATABASE {database} OWNER {user}")
@@ -223,47 +226,51 @@ def _guarded_postgres():
 
 
 @pytest.fixture
-def composed(tmp_path, fake):
+def local_services(tmp_path, fake):
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "postgres_password").write_text(f"{PASSWORD}\n")
     (secrets / "tagstream_key").write_text(f"{Fernet.generate_key().decode()}\n")
-    with _guarded_postgres() as postgres, ComposedRedis() as redis:
-        house = Composed(tmp_path, postgres, redis, fake)
-        yield house
-        for role in house.roles.values():
+    with _password_postgres() as postgres, ComposeRedis() as redis:
+        services = LocalServices(tmp_path, postgres, redis, fake)
+        yield services
+        for role in services.roles.values():
             role.kill()
 
 
-def test_the_services_come_up_in_turn_import_and_keep_looking(composed, fake):
+def test_compose_services_start_import_and_check_on_schedule(local_services, fake):
     fill(fake, 5)
     for server in ("postgres", "redis"):
-        assert composed.is_healthy(server)
-    for _ in range(2):  # it comes back at every `up`
-        migrated = composed.run("migrate")
+        assert local_services.is_healthy(server)
+    for _ in range(2):  # it runs at every `up`
+        migrated = local_services.run("migrate")
         assert migrated.returncode == 0, migrated.stderr
 
-    assert not composed.is_healthy("scheduler")
-    assert not composed.is_healthy("api")
-    api = composed.start("api")
-    worker = composed.start("worker")
-    scheduler = composed.start("scheduler")
+    assert not local_services.is_healthy("scheduler")
+    assert not local_services.is_healthy("api")
+    api = local_services.start("api")
+    worker = local_services.start("worker")
+    scheduler = local_services.start("scheduler")
     for name in ("api", "worker", "scheduler"):
-        until(lambda name=name: composed.is_healthy(name), within=40)
+        until(lambda name=name: local_services.is_healthy(name), within=40)
 
-    imported = composed.run("worker", "import", f"{fake.host}/team/app", "--all", "--scheduled")
+    imported = local_services.run(
+        "worker", "import", f"{fake.host}/team/app", "--all", "--scheduled"
+    )
     assert imported.returncode == 0, imported.stderr
     assert len(imported.stdout.splitlines()) >= 5
-    shown = composed.run("worker", "get", "jobs", "-o", "json")
+    shown = local_services.run("worker", "get", "jobs", "-o", "json")
     assert '"succeeded"' in shown.stdout.lower()
     assert PASSWORD not in imported.stderr + worker.output + scheduler.output
     for role in (api, worker, scheduler):
         assert "process_cpu_seconds_total" in scrape(role)
-    imports = {"registry": fake.host, "result": "changed", "reason": "", "trigger": "user"}
-    assert told("tagstream_imports_total", page=scrape(worker), **imports) == 5
+    imports = {"registry": fake.host, "outcome": "new", "reason": "", "trigger": "user"}
+    assert sample_value("tagstream_import_targets_total", page=scrape(worker), **imports) == 5
     for role in (api, worker):
-        assert told("tagstream_jobs", page=scrape(role), state="queued", lane="bulk") == 0
-        assert told("tagstream_source_up", page=scrape(role), source="broker") == 1
+        assert (
+            sample_value("tagstream_jobs", page=scrape(role), state="queued", priority="bulk") == 0
+        )
+        assert sample_value("tagstream_scrape_source_up", page=scrape(role), source="broker") == 1
 
     fake.forget_requests()
     until(lambda: len({line for line in fake.requests if line.startswith("HEAD")}) == 5)
@@ -271,5 +278,5 @@ def test_the_services_come_up_in_turn_import_and_keep_looking(composed, fake):
     assert api.stop() == 0
     assert worker.stop() == 0
     assert scheduler.stop() == 0
-    assert not composed.is_healthy("worker")
+    assert not local_services.is_healthy("worker")
     assert "import.finished" in worker.output

@@ -1,6 +1,7 @@
-"""A registry that misbehaves on request. It knows the distribution protocol, but not tagstream.
+"""A registry that injects faults on request. It knows the distribution protocol, not tagstream.
 
-`server.FakeRegistry` is the whole of it for a test; `wire` speaks HTTP, `content` answers well,
-`script` answers badly, `access` asks for credentials, `certificates` proves who speaks, and
-`proxy` makes any server far away.
+A test uses `server.FakeRegistry`. `wire` implements HTTP, `content` the correct responses,
+`response_rules` the faults, `quotas` rate limits, `access` authentication, `token_server` the token
+service for a docker-registry, and `certificates` TLS. `latency_proxy` adds a round trip time to any
+server, and `leak_detector` finds a secret where it must not be.
 """

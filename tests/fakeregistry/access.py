@@ -1,4 +1,4 @@
-"""Who may read from the fake registry: Basic, or Bearer with a token endpoint of its own."""
+"""Access control of the fake registry: Basic, or Bearer with its own token endpoint."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _REPOSITORY = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/.*")
 
 
 def repository_of(request: Request) -> str:
-    """The repository that a request is about, or nothing."""
+    """Return the repository that a request concerns, or an empty text."""
     found = _REPOSITORY.fullmatch(request.plain_path)
     return found[1] if found else ""
 
 
 def refusal(*challenges: str) -> Reply:
-    """401 with one header line for each challenge."""
+    """Return a 401 with one header line for each challenge."""
     reply = error_reply(401, "UNAUTHORIZED", "authentication required")
     return reply.with_header("WWW-Authenticate", challenges)
 
 
 @dataclass
 class BasicAccess:
-    """One pair of user and password opens everything."""
+    """Basic authentication: every user may read everything."""
 
     users: Mapping[str, str]
     realm: str = "fake"
 
     def refuse(self, request: Request) -> Reply | None:
-        """The refusal that `request` earns, or None."""
+        """Return the refusal of `request`, or None if it is allowed."""
         user, password = request.basic or ("", None)
         if password is not None and self.users.get(user) == password:
             return None
@@ -47,7 +47,7 @@ class BasicAccess:
 
 @dataclass
 class Token:
-    """What one token opens, and until when."""
+    """The user, scopes and expiry of a token."""
 
     user: str
     scopes: frozenset[str]
@@ -56,10 +56,10 @@ class Token:
 
 @dataclass
 class TokenAccess:
-    """Bearer tokens (`registry.md` 3.3). `access` maps users to the repositories they may pull.
+    """Bearer authentication (registry-10.1). `access` maps users to the repositories they may pull.
 
-    The user "" is anonymous. Patterns are those of `fnmatch`. A scope that is not granted is left
-    out of the token without a word, as Docker's token service does it.
+    The user "" is anonymous. Patterns are those of `fnmatch`. A scope that is not granted is
+    silently left out of the token, as Docker's token service does it.
     """
 
     realm: str
@@ -70,12 +70,12 @@ class TokenAccess:
     expires_in: int | None = 300
     challenge: Callable[[Request, str], str | list[str]] | None = None
     answer: Callable[[dict, Request], object] | None = None
-    takes_post: bool = True
+    accepts_post: bool = True
     issued: dict[str, Token] = field(default_factory=dict)
     _numbers: itertools.count = field(default_factory=lambda: itertools.count(1))
 
     def refuse(self, request: Request) -> Reply | None:
-        """The refusal that `request` earns, or None."""
+        """Return the refusal of `request`, or None if it is allowed."""
         repository = repository_of(request)
         if request.bearer is None:
             return self._challenge(request, repository, "")
@@ -88,8 +88,8 @@ class TokenAccess:
 
     def _challenge(self, request: Request, repository: str, error: str) -> Reply:
         if self.challenge is not None:
-            said = self.challenge(request, error)
-            return refusal(*([said] if isinstance(said, str) else said))
+            challenges = self.challenge(request, error)
+            return refusal(*([challenges] if isinstance(challenges, str) else challenges))
         parts = [f'realm="{self.realm}"', f'service="{self.service}"']
         if repository:
             parts.append(f'scope="repository:{repository}:pull"')
@@ -98,34 +98,36 @@ class TokenAccess:
         return refusal("Bearer " + ",".join(parts))
 
     def expire(self):
-        """Every token issued so far is out of date from now on."""
+        """Expire every token that was issued so far."""
         self.issued.clear()
 
     def issue(self, request: Request) -> Reply:
-        """The token endpoint: GET with Basic or nothing, POST with a refresh token or password."""
-        if request.method == "POST" and not self.takes_post:
+        """Answer the token endpoint: GET anonymously or with Basic, POST with a refresh token or
+        a password.
+        """
+        if request.method == "POST" and not self.accepts_post:
             return error_reply(404, "NOT_FOUND", "no such page")
         values = request.form if request.method == "POST" else request.query
         user = self._user_of(request)
         if user is None:
             body = json.dumps({"details": "incorrect username or password"}).encode()
             return Reply(401, body, [("Content-Type", "application/json")])
-        asked = [scope for text in values.get("scope", []) for scope in text.split()]
-        scopes = {grant for scope in asked for grant in self._grants(user, scope)}
+        requested = [scope for text in values.get("scope", []) for scope in text.split()]
+        scopes = {grant for scope in requested for grant in self._grants(user, scope)}
         name = f"token-{next(self._numbers)}-{id(self):x}"
         lifetime = 300 if self.expires_in is None else self.expires_in
         self.issued[name] = Token(user, frozenset(scopes), time.monotonic() + lifetime)
-        said = {"token": name, "access_token": name, "issued_at": _now()}
+        document = {"token": name, "access_token": name, "issued_at": _now()}
         if self.expires_in is not None:
-            said["expires_in"] = self.expires_in
-        answer = self.answer(said, request) if self.answer else said
+            document["expires_in"] = self.expires_in
+        answer = self.answer(document, request) if self.answer else document
         if isinstance(answer, Reply):
             return answer
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         return Reply(200, body, [("Content-Type", "application/json"), API_VERSION])
 
     def _user_of(self, request: Request) -> str | None:
-        """Who asks: a user, nobody (""), or None for a credential that is wrong."""
+        """Return the user of a request, "" for anonymous, or None for a wrong credential."""
         if request.method == "POST":
             form = request.form
             if "refresh_token" in form:

@@ -1,4 +1,4 @@
-"""Throwaway certificates: an authority, and leaves that are right, expired, misnamed or unknown."""
+"""Certificates for tests: an authority, and valid, expired, misnamed or self-signed leaves."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A server's certificate with its key, and the authority that vouches for it, as PEM."""
+    """A server's certificate with its key, and the authority that signed it, as PEM."""
 
     chain: bytes
     key: bytes
     authority: bytes
 
     def server_context(self) -> ssl.SSLContext:
-        """A context to serve with. It notes the name each client asked for (SNI)."""
+        """Return a context for a server; it records the name that each client sent (SNI)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.NamedTemporaryFile(suffix=".pem") as file:
             file.write(self.chain + self.key)
             file.flush()
             context.load_cert_chain(file.name)
-        context.sni_callback = _note_name
+        context.sni_callback = _record_server_name
         return context
 
     def client_context(self) -> ssl.SSLContext:
-        """A context that trusts the authority alone."""
+        """Return a context for a client that trusts only the authority."""
         return ssl.create_default_context(cadata=self.authority.decode())
 
     def write(self, directory: Path) -> tuple[Path, Path, Path]:
-        """Chain, key and authority as files."""
+        """Write chain, key and authority to files; return their paths."""
         paths = directory / "tls.crt", directory / "tls.key", directory / "ca.crt"
         for path, content in zip(paths, (self.chain, self.key, self.authority), strict=True):
             path.write_bytes(content)
         return paths
 
 
-def _note_name(connection, name, _context):
-    connection.asked_name = name
+def _record_server_name(connection, name, _context):
+    connection.requested_server_name = name
 
 
 @dataclass
 class Authority:
-    """A certificate authority that nobody trusts until told to."""
+    """A certificate authority that no client trusts by default."""
 
-    name: str = "Throwaway Authority"
+    name: str = "Test Authority"
     _key: ec.EllipticCurvePrivateKey = field(init=False)
     _certificate: x509.Certificate = field(init=False)
 
     def __post_init__(self):
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = _named(self.name)
-        builder = _begin(subject, subject, self._key, datetime.now(UTC), 3650 * _DAY)
+        builder = _builder(subject, subject, self._key, datetime.now(UTC), 3650 * _DAY)
         usage = _usage(key_cert_sign=True, crl_sign=True)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
@@ -76,12 +76,12 @@ class Authority:
         return _pem(self._certificate)
 
     def write(self, path: Path) -> Path:
-        """The authority's certificate as a file for clients."""
+        """Write the authority's certificate to a file for clients; return the path."""
         path.write_bytes(self.pem)
         return path
 
     def issue(self, *names: str, expired: bool = False) -> Certificate:
-        """A certificate for host names and addresses (none: this machine and `*.test`)."""
+        """Issue a certificate for host names and addresses (default: this machine and `*.test`)."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self._certificate.subject
         leaf = _leaf(names or LOCAL, issuer, key, expired=expired)
@@ -91,22 +91,22 @@ class Authority:
 
 
 def valid() -> Certificate:
-    """A good certificate for this machine, by a new authority."""
+    """Return a valid certificate for this machine, issued by a new authority."""
     return Authority().issue()
 
 
 def expired() -> Certificate:
-    """A certificate for this machine that ran out yesterday."""
+    """Return a certificate for this machine that expired yesterday."""
     return Authority().issue(expired=True)
 
 
 def misnamed() -> Certificate:
-    """A good certificate, for somebody else."""
+    """Return a valid certificate for another host name."""
     return Authority().issue("elsewhere.example")
 
 
 def self_signed(*names: str) -> Certificate:
-    """A certificate that only vouches for itself."""
+    """Return a certificate that is signed by its own key."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = names or LOCAL
     signed = _leaf(names, _named(names[0]), key, expired=False).sign(key, hashes.SHA256())
@@ -115,14 +115,14 @@ def self_signed(*names: str) -> Certificate:
 
 def _leaf(names, issuer, key, *, expired: bool) -> x509.CertificateBuilder:
     begin = datetime.now(UTC) - (10 * _DAY if expired else _DAY)
-    builder = _begin(_named(names[0]), issuer, key, begin, 9 * _DAY if expired else 30 * _DAY)
+    builder = _builder(_named(names[0]), issuer, key, begin, 9 * _DAY if expired else 30 * _DAY)
     alternatives = x509.SubjectAlternativeName([_general(name) for name in names])
     return builder.add_extension(alternatives, critical=False).add_extension(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
     )
 
 
-def _begin(subject, issuer, key, begin, lifetime) -> x509.CertificateBuilder:
+def _builder(subject, issuer, key, begin, lifetime) -> x509.CertificateBuilder:
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     return (
         x509.CertificateBuilder()

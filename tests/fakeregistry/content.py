@@ -1,4 +1,4 @@
-"""What the fake registry holds, and how an honest registry answers for it."""
+"""The content of the fake registry, and the correct response to every request for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def compute_digest(content: bytes, algorithm: str = "sha256") -> str:
 
 
 def manifest_digest(content: bytes) -> str:
-    """The digest by which a manifest is known: of signed schema1 that of its payload."""
+    """Return the digest of a manifest; that of signed schema 1 is the digest of its payload."""
     try:
         signature = json.loads(content)["signatures"][0]
         protected = json.loads(_unpad(signature["protected"]))
@@ -41,17 +41,17 @@ def _unpad(text: str) -> bytes:
 
 
 def guess_type(content: bytes) -> str:
-    """The media type that a manifest claims, or the one that its keys suggest."""
+    """Return the `mediaType` of a manifest, or the media type that its keys suggest."""
     try:
         document = json.loads(content)
-        said = document.get("mediaType")
+        claimed = document.get("mediaType")
     except (ValueError, AttributeError, RecursionError):
         return OCI_MANIFEST
-    return said or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
+    return claimed or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
 
 
 def error_reply(status: int, code: str, message: str, detail: object = None) -> Reply:
-    """An error as `docker-registry` words it."""
+    """Return an error response in the form of docker-registry."""
     body = {"errors": [{"code": code, "message": message, "detail": detail}]}
     headers = [("Content-Type", "application/json; charset=utf-8"), API_VERSION]
     return Reply(status, json.dumps(body).encode() + b"\n", headers)
@@ -68,12 +68,12 @@ class Repository:
 
 @dataclass
 class Content:
-    """All repositories. The switches say what kind of registry this is.
+    """All repositories, and options for what the registry supports.
 
-    `page_size` cuts tag lists into pages with a Link each (None: everything at once, whatever `n`
-    says, as docker-registry 2.8 does); `send_digest` and `head_digest` say whether
-    Docker-Content-Digest is sent at all, and on HEAD; `has_referrers` whether there is a referrers
-    API.
+    `page_size` is the number of tags on a page of a tag list, each page with a Link to the next
+    (None: all tags at once, whatever `n` says, as docker-registry 2.8 does). `send_digest` and
+    `head_digest` say whether Docker-Content-Digest is sent at all, and on HEAD; `has_referrers`
+    says whether there is a referrers API.
     """
 
     repositories: dict[str, Repository] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Content:
         return self.repositories.setdefault(repository, Repository())
 
     def answer(self, request: Request) -> Reply:
-        """What an honest registry says to `request`."""
+        """Return the correct response to `request`."""
         path = request.plain_path
         if path in {"/v2/", "/v2"}:
             return _json({}, API_VERSION)
@@ -186,7 +186,7 @@ class Content:
         return _created(f"/v2/{name}/manifests/{digest}", digest)
 
     def _upload(self, request: Request, to: Repository, path: str, upload: str) -> Reply:
-        """The upload of a blob: at once, or begun with POST, continued with PATCH, ended by PUT."""
+        """Handle the upload of a blob: in one POST, or by POST, PATCH and PUT."""
         digest = request.query.get("digest", [""])[0]
         if request.method == "POST" and not digest:
             upload = f"upload{next(self._names)}"

@@ -1,4 +1,4 @@
-"""How registries count what they admit: in fixed windows, in sliding ones, by drops of a bucket."""
+"""The algorithms by which registries limit requests: fixed window, sliding window, token bucket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 
 
 class FixedWindow:
-    """So many in each window; the first request begins one, or `phase` says where they lie."""
+    """At most `limit` requests in each window of `window` seconds; `phase` shifts the windows."""
 
     def __init__(self, limit: int, window: float, phase: float = 0.0):
         self.limit = limit
@@ -16,9 +16,9 @@ class FixedWindow:
         self._used = 0
 
     def admit(self, now: float) -> tuple[bool, int, float]:
-        """Whether one more is admitted, how many are left, and in how many seconds there are more.
+        """Return whether a request is admitted, how many are left, and the seconds until more are.
 
-        What is refused is not counted.
+        A refused request is not counted.
         """
         number = (now - self._phase) // self.window
         if number != self._number:
@@ -30,7 +30,7 @@ class FixedWindow:
 
 
 class SlidingWindow:
-    """So many within any window."""
+    """At most `limit` requests within any `window` seconds."""
 
     def __init__(self, limit: int, window: float):
         self.limit = limit
@@ -48,22 +48,22 @@ class SlidingWindow:
 
 
 class TokenBucket:
-    """A bucket of so many that fills up within a window."""
+    """A bucket of `limit` tokens, refilled within `window` seconds; a request takes one token."""
 
     def __init__(self, limit: int, window: float):
         self.limit = limit
         self.window = window
-        self._drops = float(limit)
-        self._when = 0.0
+        self._tokens = float(limit)
+        self._updated_at = 0.0
 
     def admit(self, now: float) -> tuple[bool, int, float]:
-        speed = self.limit / self.window
-        self._drops = min(self.limit, self._drops + (now - self._when) * speed)
-        self._when = now
-        # What floats cannot tell apart is a whole drop.
-        admitted = self._drops >= 1 - 1e-9
-        self._drops -= admitted
-        return admitted, int(self._drops + 1e-9), max(0.0, (1 - self._drops) / speed)
+        rate = self.limit / self.window
+        self._tokens = min(self.limit, self._tokens + (now - self._updated_at) * rate)
+        self._updated_at = now
+        # Rounding errors of floats must not turn a whole token into less than one.
+        admitted = self._tokens >= 1 - 1e-9
+        self._tokens -= admitted
+        return admitted, int(self._tokens + 1e-9), max(0.0, (1 - self._tokens) / rate)
 
 
 METERS = {"fixed": FixedWindow, "sliding": SlidingWindow, "bucket": TokenBucket}

@@ -1,4 +1,4 @@
-"""`FakeRegistry`: a registry on a real port, in a thread of its own, that does as a test says."""
+"""`FakeRegistry`: a registry on a real port, in its own thread, with faults that a test chooses."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import uvloop
 from tests.fakeregistry.access import BasicAccess, TokenAccess
 from tests.fakeregistry.certificates import Certificate
 from tests.fakeregistry.content import Content, compute_digest, guess_type, manifest_digest
-from tests.fakeregistry.script import Script
+from tests.fakeregistry.response_rules import ResponseRules
 from tests.fakeregistry.wire import Connection, Reply, Request, Traffic
 
 
-class FakeRegistry(Script):
-    """`with FakeRegistry() as fake:` serves until the block ends. See `Script` for misbehaviour.
+class FakeRegistry(ResponseRules):
+    """A fake registry. `with FakeRegistry() as fake:` serves until the block ends.
 
-    `requests` are the lines of what was asked, "GET /v2/…?…", `log` the whole requests, both in
-    order, token requests among them.
+    `ResponseRules` has the methods that inject faults. `requests` are the received requests as
+    lines "GET /v2/…?…", `log` the whole requests; both are in order and include token requests.
     """
 
     def __init__(self, tls: Certificate | None = None, *, address: str = "127.0.0.1"):
@@ -43,7 +43,7 @@ class FakeRegistry(Script):
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fakeregistry", daemon=True)
 
-    # life
+    # start and stop
 
     def start(self) -> Self:
         self._thread.start()
@@ -53,7 +53,7 @@ class FakeRegistry(Script):
         return self
 
     def close(self):
-        """Stop, and raise what went wrong in a responder of the test."""
+        """Stop; raise the first error that a responder of the test has raised."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join()
@@ -91,11 +91,11 @@ class FakeRegistry(Script):
         self._ready.set()
         await self._ended.wait()
         server.close()
-        self.hang_up()
+        self.abort_connections()
         while self.traffic.open_connections:
             await asyncio.sleep(0.001)
 
-    # what it holds
+    # content
 
     def push(
         self,
@@ -108,7 +108,7 @@ class FakeRegistry(Script):
         blobs: Iterable[bytes] = (),
         digest: str | None = None,
     ) -> str:
-        """Store a manifest (and what it points at) and return the digest it is served under."""
+        """Store a manifest and its config and blobs; return the digest under which it is served."""
         for blob in (*([] if config is None else [config]), *blobs):
             self.push_blob(repository, blob)
         digest = digest or manifest_digest(manifest)
@@ -124,7 +124,7 @@ class FakeRegistry(Script):
         return digest
 
     def tag(self, repository: str, tag: str, digest: str):
-        """Let `tag` mean `digest`."""
+        """Let `tag` point to `digest`."""
         self.content.at(repository).tags[tag] = digest
 
     def delete(self, repository: str, name: str | None = None):
@@ -132,20 +132,20 @@ class FakeRegistry(Script):
         if name is None:
             del self.content.repositories[repository]
             return
-        held = self.content.at(repository)
+        stored = self.content.at(repository)
         if ":" not in name:
-            del held.tags[name]
+            del stored.tags[name]
             return
-        if name in held.manifests:
-            del held.manifests[name]
-            held.tags = {tag: digest for tag, digest in held.tags.items() if digest != name}
+        if name in stored.manifests:
+            del stored.manifests[name]
+            stored.tags = {tag: digest for tag, digest in stored.tags.items() if digest != name}
         else:
-            del held.blobs[name]
+            del stored.blobs[name]
 
-    # who may read
+    # access control
 
     def require_basic(self, user: str, password: str, *, realm: str = "fake") -> BasicAccess:
-        """Answer 401 to everybody but `user`. Called again, it admits one more."""
+        """Answer 401 to all requests but those of `user`. A second call adds a further user."""
         known = self.access.users if isinstance(self.access, BasicAccess) else {}
         self.access = BasicAccess({**known, user: password}, realm)
         return self.access
@@ -157,30 +157,30 @@ class FakeRegistry(Script):
         users: Mapping[str, str] | None = None,
         access: Mapping[str, Collection[str]] | None = None,
         at: FakeRegistry | None = None,
-        **how,
+        **options,
     ) -> TokenAccess:
-        """Demand a bearer token from `/token`, here or at another fake registry (`at`).
+        """Require a bearer token from `/token`, here or at another fake registry (`at`).
 
-        `users` are names and passwords; without any, anonymous tokens open everything. `realm`
-        overrides what the challenge says. `how` goes to `TokenAccess`.
+        `users` are names and passwords; without any, anonymous tokens may pull everything. `realm`
+        overrides the realm of the challenge. `options` are those of `TokenAccess`.
         """
         service = at or self
         tokens = TokenAccess(
-            realm or f"{service.url}/token", users=users or {}, access=access, **how
+            realm or f"{service.url}/token", users=users or {}, access=access, **options
         )
         self.access = tokens
         service._token_services["/token"] = tokens
         return tokens
 
-    def require_nothing(self):
-        """Open to everybody again."""
+    def allow_anonymous(self):
+        """Require no authentication any more."""
         self.access = None
 
     def expire_tokens(self):
-        """Every token issued so far is out of date from now on."""
+        """Expire every token that was issued so far."""
         self.access.expire()
 
-    # what was seen
+    # received requests
 
     @property
     def requests(self) -> list[str]:
@@ -196,87 +196,89 @@ class FakeRegistry(Script):
 
     @property
     def in_flight_peak(self) -> int:
-        """The most requests that waited for an answer at the same time."""
+        """The highest number of requests that were in flight at the same time."""
         return self.traffic.in_flight_peak
 
     @property
     def connections(self) -> int:
-        """How many connections were ever accepted."""
+        """The number of connections that were accepted so far."""
         return self.traffic.connections
 
     def received(self, text: str) -> list[Request]:
-        """The requests that carried `text` anywhere, also inside a Basic header."""
+        """Return the requests that contained `text` anywhere, also inside a Basic header."""
         return [request for request in self.log if request.contains(text)]
 
     def forget_requests(self):
-        """Begin to count anew; rules, content and access stay."""
+        """Clear the log and the peak of requests in flight; rules, content and access stay."""
         self.log.clear()
         self.traffic.in_flight_peak = self.traffic.in_flight
 
     def clear(self):
-        """Forget requests and rules; content and access stay."""
+        """Clear the log and remove all rules; content and access stay."""
         self.forget_requests()
         self.forget()
 
-    def hang_up(self):
-        """Cut every open connection. (From a test: `fake.cut_connections()`.)"""
+    def abort_connections(self):
+        """Abort every open connection. Call it in the server's thread only."""
         for connection in list(self.traffic.open_connections):
             connection.abort()
 
     def cut_connections(self):
-        """Cut every open connection, whatever it is doing."""
-        self._loop.call_soon_threadsafe(self.hang_up)
+        """Abort every open connection; a test may call it from its own thread."""
+        self._loop.call_soon_threadsafe(self.abort_connections)
 
     @property
     def page_size(self) -> int | None:
-        """How many tags a page of a tag list has; None: all in one."""
+        """The number of tags on a page of a tag list; None: all on one page."""
         return self.content.page_size
 
     @page_size.setter
     def page_size(self, size: int | None):
         self.content.page_size = size
 
-    # how it answers
+    # responses
 
     def _handle(self, request: Request):
-        """What becomes of `request`, and after how many seconds."""
+        """Return the response to `request`, and the delay before it in seconds."""
         self.log.append(request)
         delay = self.delay_of(request) if self.delays else 0.0
         try:
             return self._decide(request), delay
-        except Exception as error:  # noqa: BLE001 — a test's own code; close() raises it
+        except Exception as error:  # noqa: BLE001 — code of a test; close() raises it
             self.failures.append(error)
             return Reply(500, repr(error).encode(), close=True), delay
 
     def _decide(self, request: Request):
         for rule in self.rules_for(request) if self.rules else ():
-            rule.use_up()
-            said = rule.act(request) if callable(rule.act) else rule.act
-            if inspect.isawaitable(said):
-                return self._later(request, said)
-            if said is not None:
-                return self._changed(request, said)
-        return self._changed(request, self._usual(request))
+            rule.count_use()
+            response = rule.action(request) if callable(rule.action) else rule.action
+            if inspect.isawaitable(response):
+                return self._await_response(request, response)
+            if response is not None:
+                return self._apply_changes(request, response)
+        return self._apply_changes(request, self._normal_response(request))
 
-    async def _later(self, request: Request, said):
+    async def _await_response(self, request: Request, response):
         try:
-            answer = await said
-            return self._changed(request, self._usual(request) if answer is None else answer)
-        except Exception as error:  # noqa: BLE001 — a test's own code; close() raises it
+            answer = await response
+            return self._apply_changes(
+                request, self._normal_response(request) if answer is None else answer
+            )
+        except Exception as error:  # noqa: BLE001 — code of a test; close() raises it
             self.failures.append(error)
             return Reply(500, repr(error).encode(), close=True)
 
-    def _changed(self, request: Request, said):
-        if not self.changes or not isinstance(said, Reply):
-            return said
+    def _apply_changes(self, request: Request, response):
+        if not self.changes or not isinstance(response, Reply):
+            return response
         for rule in self.changes_for(request):
-            rule.use_up()
-            said = rule.act(said, request)
-            if not isinstance(said, Reply):
+            rule.count_use()
+            response = rule.action(response, request)
+            if not isinstance(response, Reply):
                 break
-        return said
+        return response
 
-    def _usual(self, request: Request) -> Reply:
+    def _normal_response(self, request: Request) -> Reply:
         service = self._token_services.get(request.path)
         if service is not None:
             return service.issue(request)

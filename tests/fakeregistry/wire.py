@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the fake registry speaks it: requests in; replies, or any bytes at all, out."""
+"""The HTTP/1.1 server side of the fake registry: requests in, replies or arbitrary bytes out."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue", re.IGNORECASE)
-_TLS_HELLO = b"\x16"  # to a plain port: real servers refuse it at once
-_LARGEST_HEAD = 1 << 20
+_TLS_HELLO = b"\x16"  # first byte of TLS on a plain port: real servers refuse it at once
+_MAX_HEAD_BYTES = 1 << 20
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -30,7 +30,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 @dataclass(eq=False)
 class Request:
-    """One request as it arrived. `connection` counts connections from 1; `sni` is the TLS name."""
+    """A received request. `connection` numbers connections from 1; `sni` is the TLS server name."""
 
     method: str
     target: str
@@ -46,19 +46,19 @@ class Request:
 
     @cached_property
     def headers(self) -> httpx.Headers:
-        """All header fields, repeated ones as often as they came (`get_list`)."""
+        """All header fields; `get_list` returns every value of a repeated field."""
         lines = self.head.split(b"\r\n")[1:]
         pairs = (line.partition(b":") for line in lines if line)
         return httpx.Headers([(name, value.strip()) for name, _, value in pairs])
 
     @cached_property
     def path(self) -> str:
-        """The path as it was written, without the query."""
+        """The path as it was sent, without the query."""
         return self.target.partition("?")[0]
 
     @cached_property
     def plain_path(self) -> str:
-        """The path with its percent escapes resolved."""
+        """The path with percent-encoding decoded."""
         return unquote(self.path)
 
     @cached_property
@@ -90,17 +90,18 @@ class Request:
         return user, password
 
     def contains(self, text: str) -> bool:
-        """Whether `text` came in with it anywhere, also inside a Basic header or an escape."""
-        seen = [self.head.decode("latin-1"), unquote(self.target), self.body.decode("latin-1")]
-        seen += [unquote(self.body.decode("latin-1")), ":".join(self.basic or ())]
-        return any(text in part for part in seen)
+        """Return whether the request contains `text`, also in a Basic header or percent-encoded."""
+        parts = [self.head.decode("latin-1"), unquote(self.target), self.body.decode("latin-1")]
+        parts += [unquote(self.body.decode("latin-1")), ":".join(self.basic or ())]
+        return any(text in part for part in parts)
 
 
 @dataclass(slots=True)
 class Reply:
-    """An answer in good form. `length` lies about the body's length; -1 leaves it unsaid.
+    """A well-formed response. `length` overrides Content-Length; -1 leaves it out.
 
-    `close` hangs up after the body, `hold` keeps silent instead, so that the rest never comes.
+    With `close` the connection is closed after the body; with `hold` it stays open and silent, so
+    that a missing rest never arrives.
     """
 
     status: int = 200
@@ -116,14 +117,14 @@ class Reply:
         return list(items)
 
     def with_header(self, name: str, value: str | Sequence[str] | None) -> Reply:
-        """The reply with this header only: one value, several lines, or none at all."""
+        """Replace a header by one value, by several lines, or remove it (None)."""
         pairs = [pair for pair in self.pairs() if pair[0].lower() != name.lower()]
         values = [] if value is None else [value] if isinstance(value, str) else value
         self.headers = [*pairs, *((name, each) for each in values)]
         return self
 
     def render(self, method: str) -> bytes:
-        """The bytes that answer a request of `method`."""
+        """Return the bytes of the response to a request of `method`."""
         lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Odd')}"]
         lines += [f"{name}: {value}" for name, value in self.pairs()]
         length = len(self.body) if self.length is None else self.length
@@ -138,10 +139,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Raw:
-    """Any bytes on the wire. `pauses` are the seconds after each chunk (one number: after every).
+    """Arbitrary bytes to send. `pauses` are the seconds after each chunk; one number is for all.
 
-    In the end the connection is closed, or kept without a word where `end` is "hold", or read
-    from again where it is "keep".
+    Afterwards the connection is closed (`end` is "close"), stays open and silent ("hold"), or the
+    next request is read from it ("keep").
     """
 
     chunks: Iterable[bytes]
@@ -162,7 +163,7 @@ Action = Reply | Raw | bytes | None
 
 @dataclass
 class Traffic:
-    """What a server counts."""
+    """The counters of a server."""
 
     connections: int = 0
     open_connections: set[Connection] = field(default_factory=set)
@@ -171,10 +172,10 @@ class Traffic:
 
 
 class Connection(asyncio.Protocol):
-    """One client. Requests are answered one after the other, in the order they came.
+    """A connection of one client. Its requests are answered one after the other, in order.
 
-    `handle` decides; what it returns at once is written at once, which keeps 200-tag imports
-    quick; what takes its time becomes a task that ends with the connection.
+    `handle` returns the response and a delay. A response without delay is written at once, which
+    keeps imports of 200 tags fast; any other becomes a task that ends with the connection.
     """
 
     def __init__(self, handle, traffic: Traffic):
@@ -184,7 +185,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._task: asyncio.Task | None = None
         self._writable: asyncio.Event | None = None
-        self._continued = False
+        self._sent_continue = False
         self._ended = False
         self.number = 0
 
@@ -195,7 +196,7 @@ class Connection(asyncio.Protocol):
         self.number = self._traffic.connections
         self._peer = transport.get_extra_info("peername") or ("", 0)
         tls = transport.get_extra_info("ssl_object")
-        self._sni = getattr(tls, "asked_name", None)
+        self._sni = getattr(tls, "requested_server_name", None)
 
     def connection_lost(self, exc):
         self._ended = True
@@ -219,10 +220,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data):
         self._buffer += data
         if self._task is None:
-            self._answer_waiting()
+            self._answer_pending()
 
-    def _answer_waiting(self):
-        """Answer what has arrived completely."""
+    def _answer_pending(self):
+        """Answer the requests that have arrived completely."""
         while not self._ended and self._task is None and (request := self._next_request()):
             self._start(request)
 
@@ -232,7 +233,7 @@ class Connection(asyncio.Protocol):
             if self._buffer[:1] == _TLS_HELLO:
                 self._transport.write(Reply(400, close=True).render("GET"))
                 self._transport.close()
-            elif len(self._buffer) > _LARGEST_HEAD:
+            elif len(self._buffer) > _MAX_HEAD_BYTES:
                 self._transport.abort()
             return None
         head = bytes(self._buffer[: end + 2])
@@ -240,7 +241,7 @@ class Connection(asyncio.Protocol):
         if body is None:
             return None
         del self._buffer[:used]
-        self._continued = False
+        self._sent_continue = False
         try:
             method, target, _ = head[: head.index(b"\r\n")].decode("latin-1").split(" ", 2)
         except ValueError:
@@ -252,7 +253,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _body_after(self, head: bytes, start: int) -> tuple[bytes | None, int]:
-        """The request's body if it is complete, and how much of the buffer the request took."""
+        """Return the body if it is complete, and the offset in the buffer at which it ends."""
         if _CHUNKED.search(head):
             body, used = _read_chunks(self._buffer, start)
         elif length := _LENGTH.search(head):
@@ -260,8 +261,8 @@ class Connection(asyncio.Protocol):
             body = bytes(self._buffer[start:used]) if len(self._buffer) >= used else None
         else:
             return b"", start
-        if body is None and not self._continued and _EXPECT.search(head):
-            self._continued = True
+        if body is None and not self._sent_continue and _EXPECT.search(head):
+            self._sent_continue = True
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return body, used
 
@@ -273,9 +274,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(action.render(request.method))
             self._finish(request, close=action.close)
             return
-        self._task = asyncio.get_running_loop().create_task(self._take_time(request, action, delay))
+        self._task = asyncio.get_running_loop().create_task(
+            self._respond_later(request, action, delay)
+        )
 
-    async def _take_time(self, request: Request, action: Action | Awaitable[Action], delay: float):
+    async def _respond_later(
+        self, request: Request, action: Action | Awaitable[Action], delay: float
+    ):
         close = True
         try:
             if inspect.isawaitable(action):
@@ -299,7 +304,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._task = None
             self._finish(request, close=close)
-        self._answer_waiting()
+        self._answer_pending()
 
     async def _write(self, chunk: bytes):
         if self._ended:

@@ -1,4 +1,4 @@
-"""The real servers behind the tests are what the tests believe them to be."""
+"""Tests of the real servers that other tests use: docker-registry, Redis, PostgreSQL."""
 
 import os
 import subprocess
@@ -12,21 +12,21 @@ from tests import corpora
 from tests import fixtures as fx
 from tests.servers import Redis, Server, find_binary
 
-B1 = b"layer-one-bytes"
+LAYER = b"layer-one-bytes"
 CONFIG = b'{"architecture":"amd64","os":"linux"}'
 
 
 def manifest_of(config, *layers, media_type=fx.OCI_TYPE):
-    def point(kind, content):
-        return {"mediaType": kind, "digest": fx.digest_of(content), "size": len(content)}
+    def descriptor(media_type, content):
+        return {"mediaType": media_type, "digest": fx.digest_of(content), "size": len(content)}
 
     return fx.compact(
         {
             "schemaVersion": 2,
             "mediaType": media_type,
-            "config": point("application/vnd.oci.image.config.v1+json", config),
+            "config": descriptor("application/vnd.oci.image.config.v1+json", config),
             "layers": [
-                point("application/vnd.oci.image.layer.v1.tar+gzip", each) for each in layers
+                descriptor("application/vnd.oci.image.layer.v1.tar+gzip", each) for each in layers
             ],
         }
     )
@@ -34,31 +34,31 @@ def manifest_of(config, *layers, media_type=fx.OCI_TYPE):
 
 def push(registry, repository, tag="t"):
     return registry.push(
-        repository, tag=tag, manifest=manifest_of(CONFIG, B1), config=CONFIG, blobs=[B1]
+        repository, tag=tag, manifest=manifest_of(CONFIG, LAYER), config=CONFIG, blobs=[LAYER]
     )
 
 
-def get(registry, path, **how):
-    return httpx.get(f"{registry.url}/v2/{path}", trust_env=False, **how)
+def get(registry, path, **options):
+    return httpx.get(f"{registry.url}/v2/{path}", trust_env=False, **options)
 
 
 OCI_ONLY = {"Accept": fx.OCI_TYPE}
 
 
-def test_the_open_registry_serves_what_was_pushed(registry):
+def test_registry_serves_pushed_manifest(registry):
     digest = push(registry, "servers/open")
     answer = get(registry, "servers/open/manifests/t", headers=OCI_ONLY)
     assert answer.headers["docker-content-digest"] == digest == fx.digest_of(answer.content)
     assert get(registry, "servers/open/tags/list").json()["tags"] == ["t"]
 
 
-def test_the_open_registry_deletes(registry):
+def test_registry_deletes_manifest(registry):
     digest = push(registry, "servers/gone")
     registry.delete("servers/gone", digest)
     assert get(registry, "servers/gone/manifests/t", headers=OCI_ONLY).status_code == 404
 
 
-def test_the_access_log_names_the_requests_of_one_repository(registry):
+def test_registry_requests_lists_those_of_one_repository(registry):
     push(registry, "servers/logged")
     get(registry, "servers/logged/tags/list?n=1000")
     get(registry, "servers/other/tags/list")
@@ -67,7 +67,7 @@ def test_the_access_log_names_the_requests_of_one_repository(registry):
     assert all("servers/logged" in line for line in seen)
 
 
-def test_the_password_registry_refuses_everybody_but_its_user(registry_basic):
+def test_registry_basic_admits_only_its_user(registry_basic):
     push(registry_basic, "servers/basic")
     path = "servers/basic/tags/list"
     refused = get(registry_basic, path)
@@ -89,7 +89,7 @@ def read_with(registry, repository, token):
     return get(registry, f"{repository}/manifests/t", headers=headers)
 
 
-def test_the_token_registry_believes_its_token_service(registry_token):
+def test_registry_token_accepts_tokens_of_its_token_service(registry_token):
     push(registry_token, "servers/token")
     challenge = get(registry_token, "servers/token/manifests/t").headers["www-authenticate"]
     assert f'realm="{registry_token.tokens.realm}"' in challenge
@@ -99,7 +99,7 @@ def test_the_token_registry_believes_its_token_service(registry_token):
     assert read_with(registry_token, "servers/token", token).status_code == 200
 
 
-def test_the_token_service_gives_strangers_an_empty_token_and_liars_none(registry_token):
+def test_token_service_gives_anonymous_an_empty_token_and_refuses_wrong_password(registry_token):
     push(registry_token, "servers/token")
     status, token = token_for(registry_token, "servers/token")
     refused = read_with(registry_token, "servers/token", token)
@@ -108,7 +108,7 @@ def test_the_token_service_gives_strangers_an_empty_token_and_liars_none(registr
     assert token_for(registry_token, "servers/token", auth=("team", "pass"))[0] == 401
 
 
-def test_the_token_registry_refuses_a_token_that_ran_out(registry_token):
+def test_registry_token_refuses_expired_token(registry_token):
     push(registry_token, "servers/token")
     registry_token.tokens.allow("", "", "*")
     registry_token.tokens.lifetime = -120
@@ -117,7 +117,7 @@ def test_the_token_registry_refuses_a_token_that_ran_out(registry_token):
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
 
 
-def test_redis_is_empty_for_each_test(redis_server, redis_url):
+def test_redis_clear_deletes_all_keys(redis_server, redis_url):
     import redis
 
     with redis.Redis.from_url(redis_url) as client:
@@ -126,20 +126,20 @@ def test_redis_is_empty_for_each_test(redis_server, redis_url):
         assert client.keys() == []
 
 
-@pytest.mark.parametrize("turn", [1, 2])
-def test_each_test_has_a_database_of_its_own(postgres_url, turn):
+@pytest.mark.parametrize("number", [1, 2])
+def test_postgres_url_is_a_new_database_for_each_test(postgres_url, number):
     with psycopg.connect(postgres_url) as connection:
         connection.execute("CREATE TABLE only_here (a int)")
 
 
-def test_a_fresh_database_is_quick(postgres_server):
-    begun = time.monotonic()
+def test_postgres_creates_and_drops_five_databases_in_five_seconds(postgres_server):
+    started = time.monotonic()
     for _ in range(5):
         postgres_server.drop_database(postgres_server.create_database())
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
 
 
-def test_a_server_that_stopped_is_gone_with_its_data():
+def test_stopped_server_has_no_process_and_no_data():
     with Redis() as server:
         pid, directory = server.pid, server.directory
         assert directory.exists()
@@ -148,7 +148,7 @@ def test_a_server_that_stopped_is_gone_with_its_data():
         os.kill(pid, 0)
 
 
-def test_a_server_comes_back_on_its_port():
+def test_restarted_server_keeps_its_port():
     with Redis() as server:
         port = server.port
         server.stop(keep=True)
@@ -157,12 +157,12 @@ def test_a_server_comes_back_on_its_port():
         assert server.port == port
 
 
-def test_a_missing_server_fails_the_test():
+def test_find_binary_fails_where_program_is_missing():
     with pytest.raises(pytest.fail.Exception, match="no-such-binary is not installed"):
         find_binary("no-such-binary")
 
 
-def test_a_server_that_cannot_start_says_what_it_said():
+def test_server_start_failure_shows_its_output():
     class Broken(Server):
         name = "broken"
 
@@ -174,8 +174,8 @@ def test_a_server_that_cannot_start_says_what_it_said():
 
 
 @pytest.mark.parametrize("server", ["registry", "fake"])
-def test_what_oras_pushed_skopeo_reads(request, server, tmp_path):
-    """Two second opinions on the real registry and on the fake one."""
+def test_skopeo_reads_artifact_pushed_with_oras(request, server, tmp_path):
+    """Foreign clients agree with the real registry and with the fake one."""
     host = request.getfixturevalue(server).host
     (tmp_path / "note.txt").write_text("hello")
     digest = corpora.push_with_oras(host, "servers/note", "1", [tmp_path / "note.txt"])
@@ -188,7 +188,7 @@ def test_what_oras_pushed_skopeo_reads(request, server, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["registry", "registry_token"])
-def test_a_corpus_pushed_to_a_real_registry_is_served(request, kind):
+def test_real_registry_serves_pushed_corpus(request, kind):
     registry = request.getfixturevalue(kind)
     corpus = corpora.multi(2, platforms=2, attestations=1)
     repository = "servers/multi"

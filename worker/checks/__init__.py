@@ -1,1 +1,1 @@
-"""Scheduled checks: batches of due rows, one HEAD per source, imports of what changed."""
+"""Runs scheduled checks: batches of claimed rows, one HEAD for each source, imports of changes."""

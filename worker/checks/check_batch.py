@@ -1,9 +1,9 @@
-"""Scheduled checks, a batch at a time: take, look, settle. Start reading the schedule here.
+"""One batch of scheduled checks: claim the rows, check their sources, settle the rows.
 
-A tag that is what it was costs a share of one HEAD and of one statement: only its row in the
-calendar moves. Everything else becomes an import (`scheduled_import.py`). No transaction is open
-while a registry is asked. A batch that is lost comes up again when its lease runs out; one that
-is carried twice settles once.
+Start reading the schedule here. An unchanged tag costs part of one HEAD and of one statement: only
+its schedule row is written. Anything else leads to an import (`scheduled_import`). No transaction
+is open while a registry is contacted. A batch that is lost is due again when its lease expires;
+one that is delivered twice is settled once (scheduling-3.5).
 """
 
 from __future__ import annotations
@@ -20,269 +20,346 @@ import structlog
 
 from models.errors import (
     RateLimitedError,
-    StoreAwayError,
     StoreError,
+    StoreUnavailableError,
     StreamConflictError,
     TagstreamError,
 )
-from models.job_types import Lane
+from models.job_types import Priority, TargetOutcome
 from models.oci import storable_text
-from models.store.access.secret_store import pull_secrets
+from models.store.access.secret_store import list_pull_secrets
 from models.store.database.session import transaction
-from models.store.schedule.schedule_claims import (
-    Check,
-    Settled,
-    put_off_checks,
+from models.store.schedule.claimed_checks import (
+    ClaimedCheck,
+    SettledCheck,
+    claim_checks,
+    defer_checks,
     settle_checks,
-    take_checks,
 )
-from models.store.schedule.schedule_writes import LONGEST_MESSAGE
-from models.streams.schedule.check_schedule import Decision, next_turn
-from models.telemetry.metrics import SHARED, observe_check
+from models.store.schedule.schedule_writes import MAX_CHECK_MESSAGE_LENGTH
+from models.streams.schedule.check_schedule import ScheduleReason, next_due_time
+from models.telemetry.metrics import COALESCED_CHECKS, observe_check
 from worker.checks.check_results import Finding, Findings
-from worker.checks.lease_renewer import holding
 from worker.checks.scheduled_import import import_findings
-from worker.checks.source_checks import Look, Seen, look_at_all, plan_looks
-from worker.db_retry import patiently
-from worker.job_queue import moment
+from worker.checks.source_checks import (
+    SourceCheck,
+    SourceCheckResult,
+    check_sources,
+    plan_source_checks,
+)
+from worker.db_retry import retry_on_db_error
+from worker.job_queue import precise_utc_now
 from worker.registry.auth.credentials import Keyring
-from worker.registry.request_context import Access
-from worker.registry.tag_check import Checked
-from worker.worker_context import Runtime
+from worker.registry.request_context import RequestContext
+from worker.registry.tag_check import TagCheckResult
+from worker.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-LONGEST_BATCH = 300.0
-FLUSH_AFTER = 0.25  # seconds that a result waits for others to be written with
-MOST_AT_ONCE = 200
-SPREAD = 10.0  # over so many seconds those come back who wait for the same thing
-PAUSE_WHEN_DOWN = 15.0
-PAUSE_WHEN_LIMITED = 30.0
+BATCH_TIMEOUT_SECONDS = 300.0
+FLUSH_INTERVAL_SECONDS = 0.25  # that a result waits for others to be written together
+MAX_BUFFERED_ROWS = 200
+RETRY_SPREAD_SECONDS = 10.0  # checks that were deferred together are retried over this time
+DOWN_RETRY_SECONDS = 15.0
+RATE_LIMIT_RETRY_SECONDS = 30.0
 
 
-def run_checks(batch: UUID, ids: Sequence[int], runtime: Runtime) -> None:
-    """Carry a batch of checks from the calendar to the calendar. Safe to run twice."""
+# Values of the metrics' label `outcome` for checks that were not sent.
+POSTPONED_LABELS: dict[str, str] = {
+    ScheduleReason.DEFERRED: "deferred",
+    ScheduleReason.RATE_LIMITED: "rate_limited",
+    ScheduleReason.CIRCUIT_OPEN: "circuit_open",
+}
+
+
+def run_checks(batch_id: UUID, ids: Sequence[int], context: WorkerContext) -> None:
+    """Run a batch of checks. Safe to repeat.
+
+    `batch_id` is the id of the claim, `ids` are the rows that it claimed. Every row is settled or
+    released, unless the database stays unavailable: then its lease expires (scheduling-3.6,
+    scheduling-5.8).
+    """
     try:
-        _Batch(batch, runtime).run(ids)
+        _CheckBatch(batch_id, context).run(ids)
     except (StoreError, StreamConflictError) as error:
-        log.warning("checks.store", error=str(error))  # given back, or else the lease runs out
+        log.warning("checks.store_failed", error=str(error))  # released, or else the lease expires
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
-    look: Look
-    seen: Seen
+class _CheckedSource:
+    source_check: SourceCheck
+    result: SourceCheckResult
 
 
-class _Batch:
-    """The rows of one message in this worker's hands."""
+class _CheckBatch:
+    """The rows of one message that this worker has claimed."""
 
-    def __init__(self, batch: UUID, runtime: Runtime) -> None:
-        self._batch = batch
-        self._runtime = runtime
-        self._began = moment()
-        self._basket = _Basket()
-        self._open: dict[int, Check] = {}
+    def __init__(self, batch_id: UUID, context: WorkerContext) -> None:
+        self._batch_id = batch_id
+        self._context = context
+        self._started = precise_utc_now()
+        self._results = _ResultBuffer()
+        self._unsettled: dict[int, ClaimedCheck] = {}
 
     def run(self, ids: Sequence[int]) -> None:
-        checks = patiently(lambda: self._take(ids), self._runtime)
+        checks = retry_on_db_error(lambda: self._claim(ids), self._context)
         if not checks:
-            return  # settled already, or in the hands of another worker
-        self._open = {check.id: check for check in checks}
-        with holding(self._runtime, self._open):
+            return  # settled already, or claimed by another worker
+        self._unsettled = {check.id: check for check in checks}
+        with self._context.lease_renewer.renewing(
+            self._unsettled, lease=self._context.settings.check_lease
+        ):
             try:
-                self._carry(checks)
+                self._check_sources(checks)
             finally:
-                self._give_back()
+                self._release_unsettled()
 
-    def _take(self, ids: Sequence[int]) -> list[Check]:
-        runtime, now = self._runtime, moment()
-        until = now + runtime.settings.check_lease
-        with transaction(runtime.engine) as session:
-            return take_checks(session, self._batch, ids, worker=runtime.name, now=now, until=until)
+    def _claim(self, ids: Sequence[int]) -> list[ClaimedCheck]:
+        context, now = self._context, precise_utc_now()
+        lease_expires = now + context.settings.check_lease
+        with transaction(context.engine) as session:
+            return claim_checks(
+                session, self._batch_id, ids, worker=context.name, now=now, until=lease_expires
+            )
 
-    def _carry(self, checks: list[Check]) -> None:
-        runtime = self._runtime
-        rights = self._read_rights(checks)
-        found = Findings(self._batch, rights)
-        readable = [check for check in checks if isinstance(rights[check.namespace], Access)]
-        looks, unreadable = plan_looks(readable, found.access_of, runtime)
+    def _check_sources(self, checks: list[ClaimedCheck]) -> None:
+        context = self._context
+        request_contexts = self._load_request_contexts(checks)
+        findings = Findings(self._batch_id, request_contexts)
+        readable = [
+            check
+            for check in checks
+            if isinstance(request_contexts[check.namespace], RequestContext)
+        ]
+        source_checks, unreadable = plan_source_checks(
+            readable, findings.request_context_of, context
+        )
         for check, error in unreadable:
-            found.add(Finding(check, error))
+            findings.add(Finding(check, error))
         for check in checks:
-            refusal = rights[check.namespace]
+            refusal = request_contexts[check.namespace]
             if isinstance(refusal, TagstreamError):
-                found.add(Finding(check, refusal))
-        work = look_at_all(looks, runtime.client, runtime.rules, self._basket.add)
-        future = runtime.loop.start(work, within=LONGEST_BATCH)
-        future.add_done_callback(lambda _future: self._basket.close())
+                findings.add(Finding(check, refusal))
+        work = check_sources(source_checks, context.client, context.rules, self._results.add)
+        future = context.loop.start(work, within=BATCH_TIMEOUT_SECONDS)
+        future.add_done_callback(lambda _future: self._results.close())
         try:
-            for results in self._basket.handfuls():
-                self._settle(results, found)
-                self._close(import_findings(found, runtime))
+            for results in self._results.batches():
+                self._settle_results(results, findings)
+                self._mark_settled(import_findings(findings, context))
         finally:
-            future.cancel()  # who gives rows back looks at nothing any more
+            future.cancel()  # rows that are released must not be checked any more
         if not future.cancelled() and not isinstance(future.exception(), TimeoutError | None):
             future.result()
 
-    def _read_rights(self, checks: Sequence[Check]) -> dict[str, Access | TagstreamError]:
-        """The rights of each namespace, read once a batch; a secret that cannot be read stands in
-        nobody else's way.
+    def _load_request_contexts(
+        self, checks: Sequence[ClaimedCheck]
+    ) -> dict[str, RequestContext | TagstreamError]:
+        """Load the credentials of each namespace, once for the batch.
+
+        A secret that cannot be read gives its namespace an error, and no other (scheduling-7.3).
         """
-        runtime = self._runtime
-        found: dict[str, Access | TagstreamError] = {}
-        with transaction(runtime.engine, write=False) as session:
+        context = self._context
+        request_contexts: dict[str, RequestContext | TagstreamError] = {}
+        with transaction(context.engine, write=False) as session:
             for namespace in {check.namespace for check in checks}:
                 try:
-                    secrets = pull_secrets(session, namespace, cipher=runtime.cipher)
-                except StoreAwayError:
+                    secrets = list_pull_secrets(session, namespace, cipher=context.cipher)
+                except StoreUnavailableError:
                     raise
                 except StoreError as error:
-                    found[namespace] = TagstreamError(error.text, code="auth.secret_unreadable")
+                    request_contexts[namespace] = TagstreamError(
+                        error.text, code="auth.secret_unreadable"
+                    )
                     continue
                 keyring = Keyring.from_secrets(secrets)
-                found[namespace] = runtime.access(keyring, tenant=namespace, lane=Lane.SCHEDULED)
-        return found
+                request_contexts[namespace] = context.request_context(
+                    keyring, tenant=namespace, priority=Priority.SCHEDULED
+                )
+        return request_contexts
 
-    def _settle(self, results: Sequence[_Result], found: Findings) -> None:
-        """Write down what is as it was, put off what has to wait, keep the rest for the import."""
-        now = moment()
-        same: list[Settled] = []
-        later: list[Settled] = []
+    def _settle_results(self, results: Sequence[_CheckedSource], findings: Findings) -> None:
+        """Write unchanged and postponed rows, and add all others to the findings to import."""
+        now = precise_utc_now()
+        unchanged: list[SettledCheck] = []
+        postponed: list[SettledCheck] = []
         for result in results:
-            seen = result.seen
-            SHARED.inc(len(result.look.checks) - 1)
-            for check in result.look.checks:
-                interval = self._runtime.cadence.interval(check.asked, check.host)
-                if isinstance(seen, Checked) and is_same(check, seen):
-                    same.append(self._same(check, seen, now=now, interval=interval))
-                elif not isinstance(seen, Checked) and must_wait(check, seen, now, interval):
-                    later.append(wait_for(check, seen, now=now))
-                    observe_check(check.host, later[-1].decision)
+            check_result = result.result
+            COALESCED_CHECKS.inc(len(result.source_check.checks) - 1)
+            for check in result.source_check.checks:
+                interval = self._context.cadence.interval(check.requested_interval, check.host)
+                if isinstance(check_result, TagCheckResult) and is_unchanged(check, check_result):
+                    unchanged.append(
+                        self._settle_unchanged(check, check_result, now=now, interval=interval)
+                    )
+                elif not isinstance(check_result, TagCheckResult) and must_postpone(
+                    check, check_result, now, interval
+                ):
+                    postponed.append(postpone_check(check, check_result, now=now))
+                    observe_check(check.host, POSTPONED_LABELS[postponed[-1].reason])
                     continue
                 else:
-                    found.add(Finding(check, seen))
-                outcome = outcome_of(check, seen)
-                observe_check(check.host, outcome, late=(now - check.due).total_seconds())
-        if same or later:
-            patiently(lambda: self._write(same, later), self._runtime)
-            self._close(each.id for each in (*same, *later))
+                    findings.add(Finding(check, check_result))
+                outcome = check_outcome(check, check_result)
+                observe_check(
+                    check.host, outcome, lateness_seconds=(now - check.due_at).total_seconds()
+                )
+        if unchanged or postponed:
+            retry_on_db_error(lambda: self._save_settled(unchanged, postponed), self._context)
+            self._mark_settled(each.id for each in (*unchanged, *postponed))
 
-    def _write(self, same: Sequence[Settled], later: Sequence[Settled]) -> None:
-        with transaction(self._runtime.engine) as session:
-            settle_checks(session, self._batch, same)
-            put_off_checks(session, self._batch, later)
+    def _save_settled(
+        self, unchanged: Sequence[SettledCheck], postponed: Sequence[SettledCheck]
+    ) -> None:
+        with transaction(self._context.engine) as session:
+            settle_checks(session, self._batch_id, unchanged)
+            defer_checks(session, self._batch_id, postponed)
 
-    def _same(self, check: Check, seen: Checked, *, now: datetime, interval: int) -> Settled:
-        due = next_turn(check.key, check.due, now, interval)
-        return Settled(
+    def _settle_unchanged(
+        self, check: ClaimedCheck, check_result: TagCheckResult, *, now: datetime, interval: int
+    ) -> SettledCheck:
+        due_time = next_due_time(check.key, check.due_at, now, interval)
+        return SettledCheck(
             check.id,
-            due,
-            due,
-            Decision.SAME,
-            decided=now,
-            checked=now,
-            waited=max(0, int((self._began - check.due).total_seconds())),
-            etag=seen.etag,
+            due_time,
+            due_time,
+            ScheduleReason.UNCHANGED,
+            last_transition_at=now,
+            last_check_at=now,
+            last_outcome=TargetOutcome.UNCHANGED,
+            wait_seconds=max(0, int((self._started - check.due_at).total_seconds())),
+            etag=check_result.etag,
         )
 
-    def _close(self, ids: Iterable[int]) -> None:
+    def _mark_settled(self, ids: Iterable[int]) -> None:
         for each in ids:
-            self._open.pop(each, None)
+            self._unsettled.pop(each, None)
 
-    def _give_back(self) -> None:
-        """What was not looked at, because this worker stops or the batch took too long."""
-        now = moment()
-        text = "the worker that had it stopped"
+    def _release_unsettled(self) -> None:
+        """Release rows that were not settled: the worker stops, or the batch took too long."""
+        now = precise_utc_now()
+        text = "the worker that had claimed it stopped"
         rows = [
-            Settled(each.id, each.due, now, Decision.WAITED, decided=now, message=text)
-            for each in list(self._open.values())
+            SettledCheck(
+                each.id,
+                each.due_at,
+                now,
+                ScheduleReason.DEFERRED,
+                last_transition_at=now,
+                message=text,
+            )
+            for each in list(self._unsettled.values())
         ]
         if not rows:
             return
         try:
-            patiently(lambda: self._write((), rows), self._runtime)
+            retry_on_db_error(lambda: self._save_settled((), rows), self._context)
         except (StoreError, StreamConflictError) as error:
-            log.warning("checks.not_given_back", error=str(error))
+            log.warning("checks.release_failed", error=str(error))
 
 
-class _Basket:
-    """What the loop has seen and the batch's thread has not; handed over in handfuls, as a thread
-    that is woken for each of them keeps the loop from its work.
+class _ResultBuffer:
+    """Hands results from the event loop to the thread of the batch, many at a time.
+
+    A thread that were woken for each result would keep the loop from its work.
     """
 
     def __init__(self) -> None:
-        self._full: queue.SimpleQueue[list[_Result] | None] = queue.SimpleQueue()
-        self._found: list[_Result] = []
-        self._rows = 0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._batches: queue.SimpleQueue[list[_CheckedSource] | None] = queue.SimpleQueue()
+        self._results: list[_CheckedSource] = []
+        self._row_count = 0
+        self._flush_timer: asyncio.TimerHandle | None = None
 
-    def add(self, look: Look, seen: Seen) -> None:
-        """Called on the loop."""
-        self._found.append(_Result(look, seen))
-        self._rows += len(look.checks)
-        if self._rows >= MOST_AT_ONCE:
-            self._hand_over()
-        elif self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._hand_over)
+    def add(self, source_check: SourceCheck, result: SourceCheckResult) -> None:
+        """Buffer a result until 0.25 s are over or 200 rows are buffered. Called on the loop."""
+        self._results.append(_CheckedSource(source_check, result))
+        self._row_count += len(source_check.checks)
+        if self._row_count >= MAX_BUFFERED_ROWS:
+            self._flush()
+        elif self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(
+                FLUSH_INTERVAL_SECONDS, self._flush
+            )
 
     def close(self) -> None:
-        """Nothing more comes; the last handful may be empty. Called on any thread."""
-        self._full.put(self._found)
-        self._full.put(None)
+        """Flush the rest, which may be empty, and end `batches`. Called on any thread."""
+        self._batches.put(self._results)
+        self._batches.put(None)
 
-    def handfuls(self) -> Iterator[list[_Result]]:
-        """Until nothing more comes; for the batch's thread."""
-        while (found := self._full.get()) is not None:
-            yield found
+    def batches(self) -> Iterator[list[_CheckedSource]]:
+        """Yield results until the buffer is closed. Called on the thread of the batch."""
+        while (results := self._batches.get()) is not None:
+            yield results
 
-    def _hand_over(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._found:
-            self._full.put(self._found)
-            self._found, self._rows = [], 0
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        if self._results:
+            self._batches.put(self._results)
+            self._results, self._row_count = [], 0
 
 
-def is_same(check: Check, seen: Checked) -> bool:
-    """Whether a tag is what its last import saw, and nothing else is to be mended about it."""
-    if not check.scheduled or check.failures or check.known_key != check.key:
+def is_unchanged(check: ClaimedCheck, result: TagCheckResult) -> bool:
+    """Return whether a tag is as its last import stored it, so that only its row is written.
+
+    Not if the tag has failures to clear, is no longer scheduled, or its target changed
+    (scheduling-5.4). Without a digest, the response to a conditional GET decides.
+    """
+    if not check.scheduled or check.consecutive_failures or check.known_key != check.key:
         return False
-    if seen.digest is None:
-        return seen.unchanged
-    return seen.digest == check.known_source
+    if result.digest is None:
+        return result.unchanged
+    return result.digest == check.known_source
 
 
-def outcome_of(check: Check, seen: Seen) -> str:
-    """A look in one word, for those who count."""
-    if not isinstance(seen, Checked):
-        return "failed"
-    return "same" if is_same(check, seen) else "changed"
+def check_outcome(check: ClaimedCheck, result: SourceCheckResult) -> str:
+    """Return the result of a check as the metrics label it."""
+    if not isinstance(result, TagCheckResult):
+        return TargetOutcome.FAILED
+    if is_unchanged(check, result):
+        return TargetOutcome.UNCHANGED
+    return TargetOutcome.UPDATED if check.known_source else TargetOutcome.NEW
 
 
-def must_wait(check: Check, error: TagstreamError, now: datetime, interval: float) -> bool:
-    """Whether an error is no word about the tag: its registry is down, or wants less of us.
+def must_postpone(
+    check: ClaimedCheck, error: TagstreamError, now: datetime, interval: float
+) -> bool:
+    """Return whether an error says nothing about the tag, so that its check is deferred.
 
-    A tag that has missed a whole turn by that is told of all the same.
+    Limits (`ratelimit.`) always defer. An open circuit breaker, and responses with a retry time,
+    defer until the check is late by one `interval` (seconds), and are failures after that
+    (scheduling-5.6).
     """
     limited = isinstance(error, RateLimitedError)
     if limited and error.code.startswith("ratelimit."):
         return True
-    away = limited or error.code == "circuit.open"  # a 503 may say when to come again, and lie
-    return away and now - check.due < timedelta(seconds=interval)
+    # A 503 may name a retry time again and again, hence the limit of one interval.
+    unavailable = limited or error.code == "circuit.open"
+    return unavailable and now - check.due_at < timedelta(seconds=interval)
 
 
-def wait_for(check: Check, error: TagstreamError, *, now: datetime) -> Settled:
-    """Put a check off until the registry can be asked again; not all at the same moment."""
-    wait, decision = PAUSE_WHEN_DOWN, Decision.DOWN
+def postpone_check(check: ClaimedCheck, error: TagstreamError, *, now: datetime) -> SettledCheck:
+    """Defer a check until its registry may be contacted again (scheduling-5.7).
+
+    A jitter of up to min(wait, 10 s), from row id and time, keeps rows from coming back together.
+    """
+    wait_seconds, reason = DOWN_RETRY_SECONDS, ScheduleReason.CIRCUIT_OPEN
     if isinstance(error, RateLimitedError):
-        wait = max(error.retry_after or PAUSE_WHEN_LIMITED, 1.0)
-        own = error.code == "ratelimit.budget"
-        decision = Decision.WAITED if own else Decision.LIMITED
-    apart = crc32(f"{check.id} {now.timestamp()}".encode()) / 0xFFFFFFFF
-    until = now + timedelta(seconds=wait + apart * min(SPREAD, wait))
-    text = storable_text(error.message)[:LONGEST_MESSAGE]
-    return Settled(
-        check.id, check.due, until, decision, decided=now, reason=error.code, message=text
+        wait_seconds = max(error.retry_after or RATE_LIMIT_RETRY_SECONDS, 1.0)
+        own_limit = error.code == "ratelimit.budget"
+        reason = ScheduleReason.DEFERRED if own_limit else ScheduleReason.RATE_LIMITED
+    spread = crc32(f"{check.id} {now.timestamp()}".encode()) / 0xFFFFFFFF
+    next_attempt = now + timedelta(
+        seconds=wait_seconds + spread * min(RETRY_SPREAD_SECONDS, wait_seconds)
+    )
+    text = storable_text(error.message)[:MAX_CHECK_MESSAGE_LENGTH]
+    return SettledCheck(
+        check.id,
+        check.due_at,
+        next_attempt,
+        reason,
+        last_transition_at=now,
+        error_code=error.code,
+        message=text,
     )

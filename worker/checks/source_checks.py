@@ -1,6 +1,7 @@
-"""Looks at what scheduled tags follow: one HEAD for all who may see it by the same right (B2).
+"""Checks of the sources that scheduled tags follow: one HEAD for all rows that may share it.
 
-Nothing is read or written here but by way of the registry client.
+A check is one HEAD by tag (scheduling-5.1). Rows share it if their credentials and egress policy
+are equal (scheduling-5.2). Only the registry client does I/O here.
 """
 
 from __future__ import annotations
@@ -15,28 +16,30 @@ import structlog
 
 from models.errors import InvalidReferenceError, RegistryBlockedError, RegistryError, TagstreamError
 from models.reference import DEFAULT_TAG, Reference
-from models.store.schedule.schedule_claims import Check
+from models.store.schedule.claimed_checks import ClaimedCheck
 from models.streams.imports.import_rules import ImportRules
 from worker.imports.fetcher import join_errors
-from worker.registry.limits.fair_queue import LONGEST_LINE
+from worker.registry.limits.fair_queue import MAX_SCHEDULED_WAIT_SECONDS
 from worker.registry.registry_client import RegistryClient
-from worker.registry.registry_types import Place
-from worker.registry.request_context import Access
-from worker.registry.tag_check import Checked
+from worker.registry.registry_types import SourceRepository
+from worker.registry.request_context import RequestContext
+from worker.registry.tag_check import TagCheckResult
 from worker.registry.transport.egress_policy import EgressPolicy
-from worker.worker_context import Runtime
+from worker.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-LONGEST_LOOK = 60.0
-SIDE_BY_SIDE = 16  # looks at one registry that a batch has out at once
-Seen = Checked | TagstreamError
+SOURCE_CHECK_TIMEOUT_SECONDS = 60.0
+MAX_CONCURRENT_CHECKS_PER_REGISTRY = 16  # of one batch
+SourceCheckResult = TagCheckResult | TagstreamError
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
-    """What decides what somebody gets to see of a source: where they may go, and which
-    credentials they may show there, at each mirror and at the source itself.
+class CredentialScope:
+    """What decides which content a namespace may see at a source (scheduling-5.2).
+
+    Its egress policy, and the ids of the credentials to try at each mirror and at the source.
+    Equal scopes may share a check and its content.
     """
 
     policy: EgressPolicy
@@ -44,156 +47,191 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One source, as everybody in `checks` may see it by the same rights."""
+class SourceCheck:
+    """One source, and the rows whose scope lets them share its check."""
 
     reference: Reference
     insecure: bool
-    rights: Rights
-    access: Access
-    checks: list[Check] = field(default_factory=list)
+    credential_scope: CredentialScope
+    request_context: RequestContext
+    checks: list[ClaimedCheck] = field(default_factory=list)
 
 
-def plan_looks(
-    checks: Iterable[Check], access_of: Callable[[str], Access], runtime: Runtime
-) -> tuple[list[Look], list[tuple[Check, TagstreamError]]]:
-    """What to look at, each source and right once; and rows whose source cannot be read."""
-    looks: dict[tuple[str, bool, Rights], Look] = {}
-    unreadable: list[tuple[Check, TagstreamError]] = []
+def plan_source_checks(
+    checks: Iterable[ClaimedCheck],
+    request_context_of: Callable[[str], RequestContext],
+    context: WorkerContext,
+) -> tuple[list[SourceCheck], list[tuple[ClaimedCheck, TagstreamError]]]:
+    """Group rows into checks, one for each source and credential scope.
+
+    Also return the rows whose source does not parse, each with its error.
+    """
+    source_checks: dict[tuple[str, bool, CredentialScope], SourceCheck] = {}
+    unreadable: list[tuple[ClaimedCheck, TagstreamError]] = []
     for check in checks:
         try:
-            reference = _parse(check.source)
+            reference = _parse_reference(check.source)
         except InvalidReferenceError as error:
             unreadable.append((check, error))
             continue
-        access = access_of(check.namespace)
-        rights = rights_at(access, reference, runtime)
-        found = reference.id or reference.tag or DEFAULT_TAG
-        key = (f"{reference.repository_key()} {found}", check.insecure, rights)
-        look = looks.get(key)
-        if look is None:
-            look = looks[key] = Look(reference, check.insecure, rights, access)
-        look.checks.append(check)
-    return list(looks.values()), unreadable
+        request_context = request_context_of(check.namespace)
+        credential_scope = credential_scope_of(request_context, reference, context)
+        tag_or_digest = reference.id or reference.tag or DEFAULT_TAG
+        key = (f"{reference.repository_key()} {tag_or_digest}", check.insecure, credential_scope)
+        source_check = source_checks.get(key)
+        if source_check is None:
+            source_check = source_checks[key] = SourceCheck(
+                reference, check.insecure, credential_scope, request_context
+            )
+        source_check.checks.append(check)
+    return list(source_checks.values()), unreadable
 
 
-def rights_at(access: Access, reference: Reference, runtime: Runtime) -> Rights:
-    """By what right a reference is asked for: who has the same sees the same (`registry.md` C7)."""
-    policy = runtime.client.config.policy.for_tenant(access.tenant)
-    if not access.keyring.credentials:
-        return Rights(policy)
-    tried = tuple(
-        tuple(credential.id for credential in access.keyring.candidates(_place(source)))
-        for source in runtime.rules.registries.sources(reference)
+def credential_scope_of(
+    request_context: RequestContext, reference: Reference, context: WorkerContext
+) -> CredentialScope:
+    """Return the scope in which a reference is requested (scheduling-5.2, registry-27.5).
+
+    Without any matching credential all scopes of one egress policy are equal.
+    """
+    policy = context.client.config.policy.for_tenant(request_context.tenant)
+    if not request_context.keyring.credentials:
+        return CredentialScope(policy)
+    credential_ids = tuple(
+        tuple(
+            credential.id
+            for credential in request_context.keyring.candidates(_source_repository(source))
+        )
+        for source in context.rules.registries.manifest_sources(reference)
     )
-    return Rights(policy, tried if any(tried) else ())
+    return CredentialScope(policy, credential_ids if any(credential_ids) else ())
 
 
-async def look_at_all(
-    looks: Sequence[Look],
+async def check_sources(
+    source_checks: Sequence[SourceCheck],
     client: RegistryClient,
     rules: ImportRules,
-    tell: Callable[[Look, Seen], None],
+    on_result: Callable[[SourceCheck, SourceCheckResult], None],
 ) -> None:
-    """Look at everything side by side; `tell` is called on the loop as soon as each is seen."""
-    await _Round(client, rules, tell).look_at(looks)
+    """Run checks concurrently. `on_result` is called on the loop as soon as each has a result."""
+    await _SourceCheckRunner(client, rules, on_result).run(source_checks)
 
 
-class _Round:
-    """Looks at many tags, some at each registry at a time: a task and a timer for each of them
-    would cost as much as its request.
+class _SourceCheckRunner:
+    """Runs the checks of a batch, 16 at a time at each registry (scheduling-5.8).
 
-    Once the first ones have taken as long as a check may stand in line, all others go and stand
-    there too: the registry's turns know whom to send home.
+    A task and a timer for each check would cost as much as its request, so each task runs one
+    check after the other, and one timer cancels whatever runs for too long. After 5 s (the time
+    that a check may wait for a permit) the remaining checks are started all at once: they have to
+    be in the registry's queue, which refuses those that would wait too long.
     """
 
     def __init__(
-        self, client: RegistryClient, rules: ImportRules, tell: Callable[[Look, Seen], None]
+        self,
+        client: RegistryClient,
+        rules: ImportRules,
+        on_result: Callable[[SourceCheck, SourceCheckResult], None],
     ) -> None:
         self._client = client
         self._rules = rules
-        self._tell = tell
+        self._on_result = on_result
         self._loop = asyncio.get_running_loop()
-        self._lines: list[deque[Look]] = []
-        self._began: dict[asyncio.Task[None], float] = {}
-        self._late: set[asyncio.Task[None]] = set()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._queues: list[deque[SourceCheck]] = []
+        self._started: dict[asyncio.Task[None], float] = {}
+        self._timed_out: set[asyncio.Task[None]] = set()
+        self._timeout_timer: asyncio.TimerHandle | None = None
 
-    async def look_at(self, looks: Sequence[Look]) -> None:
-        lines: dict[str, deque[Look]] = {}
-        for look in looks:
-            lines.setdefault(look.checks[0].host, deque()).append(look)
-        self._lines = list(lines.values())
-        self._mind()
+    async def run(self, source_checks: Sequence[SourceCheck]) -> None:
+        queues: dict[str, deque[SourceCheck]] = {}
+        for source_check in source_checks:
+            queues.setdefault(source_check.checks[0].host, deque()).append(source_check)
+        self._queues = list(queues.values())
+        self._cancel_overdue()
         try:
             async with asyncio.TaskGroup() as group:
-                for line in self._lines:
-                    for _ in range(min(SIDE_BY_SIDE, len(line))):
-                        group.create_task(self._work_off(line))
-                rush = self._loop.call_later(LONGEST_LINE, self._rush, group)
+                for queue in self._queues:
+                    for _ in range(min(MAX_CONCURRENT_CHECKS_PER_REGISTRY, len(queue))):
+                        group.create_task(self._drain(queue))
+                start_timer = self._loop.call_later(
+                    MAX_SCHEDULED_WAIT_SECONDS, self._start_remaining, group
+                )
         finally:
-            rush.cancel()
-            if self._alarm is not None:
-                self._alarm.cancel()
+            start_timer.cancel()
+            if self._timeout_timer is not None:
+                self._timeout_timer.cancel()
 
-    async def _work_off(self, line: deque[Look]) -> None:
+    async def _drain(self, queue: deque[SourceCheck]) -> None:
         task = asyncio.current_task()
         assert task is not None
-        while line:
-            look = line.popleft()
-            self._began[task] = self._loop.time()
-            self._tell(look, await self._look(look, task))
-        self._began.pop(task, None)
+        while queue:
+            source_check = queue.popleft()
+            self._started[task] = self._loop.time()
+            self._on_result(source_check, await self._check(source_check, task))
+        self._started.pop(task, None)
 
-    def _rush(self, group: asyncio.TaskGroup) -> None:
-        for line in self._lines:
-            for look in line:
-                group.create_task(self._work_off(deque([look])))
-            line.clear()
+    def _start_remaining(self, group: asyncio.TaskGroup) -> None:
+        for queue in self._queues:
+            for source_check in queue:
+                group.create_task(self._drain(deque([source_check])))
+            queue.clear()
 
-    def _mind(self) -> None:
-        """Interrupt looks that take too long, with one timer for all."""
+    def _cancel_overdue(self) -> None:
+        """Cancel checks that run for more than 60 s, and start the timer again."""
         now = self._loop.time()
-        for task, began in self._began.items():
-            if now - began >= LONGEST_LOOK and task not in self._late:
-                self._late.add(task)
+        for task, started in self._started.items():
+            if now - started >= SOURCE_CHECK_TIMEOUT_SECONDS and task not in self._timed_out:
+                self._timed_out.add(task)
                 task.cancel()
-        self._alarm = self._loop.call_later(LONGEST_LOOK / 20, self._mind)
+        self._timeout_timer = self._loop.call_later(
+            SOURCE_CHECK_TIMEOUT_SECONDS / 20, self._cancel_overdue
+        )
 
-    async def _look(self, look: Look, task: asyncio.Task[None]) -> Seen:
+    async def _check(
+        self, source_check: SourceCheck, task: asyncio.Task[None]
+    ) -> SourceCheckResult:
         try:
-            return await _look_anywhere(look, self._client, self._rules)
+            return await _check_any_source(source_check, self._client, self._rules)
         except TagstreamError as error:
             return error
         except asyncio.CancelledError:
-            if task not in self._late or task.uncancel():
+            if task not in self._timed_out or task.uncancel():
                 raise
-            self._late.discard(task)
+            self._timed_out.discard(task)
             return RegistryError(
-                f"the registry took longer than {LONGEST_LOOK:g} s to say what this tag is",
+                f"the registry took longer than {SOURCE_CHECK_TIMEOUT_SECONDS:g} s to answer a "
+                "check of this tag; it is checked again later",
                 code="net.deadline",
-                reference=look.reference.exact(),
+                reference=source_check.reference.exact(),
             )
-        except Exception as error:  # one bad tag must never harm another, not even by our bug
-            log.exception("look.bug", reference=look.reference.exact())
+        except Exception as error:  # a bug of ours must not harm other tags of the batch
+            log.exception("check.unexpected_error", reference=source_check.reference.exact())
             return TagstreamError(f"unexpected {type(error).__name__}")
 
 
-async def _look_anywhere(look: Look, client: RegistryClient, rules: ImportRules) -> Checked:
-    """At the first source that tells; all their errors where none does (`import.md` 2.5)."""
-    reference = look.reference
+async def _check_any_source(
+    source_check: SourceCheck, client: RegistryClient, rules: ImportRules
+) -> TagCheckResult:
+    """Check the first source that responds: mirrors in order, then the source (scheduling-5.3).
+
+    Raises RegistryBlockedError without any request, or the joined errors of all sources.
+    """
+    reference = source_check.reference
     if rules.registries.is_blocked(reference):
         raise RegistryBlockedError(reference.registry or reference.with_defaults().registry)
-    wanted = reference.id or reference.tag or DEFAULT_TAG
-    first = look.checks[0]
+    tag_or_digest = reference.id or reference.tag or DEFAULT_TAG
+    first_check = source_check.checks[0]
     errors: list[TagstreamError] = []
-    for source in rules.registries.sources(reference):
-        place = _place(source)
-        if look.insecure or rules.registries.is_insecure(place.name):
-            place = replace(place, insecure=True)
+    for source in rules.registries.manifest_sources(reference):
+        repository = _source_repository(source)
+        if source_check.insecure or rules.registries.is_insecure(repository.name):
+            repository = replace(repository, insecure=True)
         try:
-            return await client.check_manifest(
-                place, wanted, look.access, known=first.known_source, etag=first.etag
+            return await client.check_tag(
+                repository,
+                tag_or_digest,
+                source_check.request_context,
+                known_digest=first_check.known_source,
+                etag=first_check.etag,
             )
         except TagstreamError as error:
             errors.append(error)
@@ -201,10 +239,10 @@ async def _look_anywhere(look: Look, client: RegistryClient, rules: ImportRules)
 
 
 @lru_cache(20_000)
-def _parse(text: str) -> Reference:
+def _parse_reference(text: str) -> Reference:
     return Reference.parse(text)
 
 
 @lru_cache(20_000)
-def _place(reference: Reference) -> Place:
-    return Place.of(reference)
+def _source_repository(reference: Reference) -> SourceRepository:
+    return SourceRepository.from_reference(reference)

@@ -1,3 +1,4 @@
-"""One import from job to commit: plan, fetch, assemble, write. Uses `worker.registry`, never HTTP
-itself.
+"""Runs one import from job to commit: plan, fetch, assemble, write.
+
+Fetches through `worker.registry` only; knows nothing of HTTP.
 """

@@ -1,4 +1,4 @@
-"""Which digests which repository served, by whose right: what may be reused and by whom."""
+"""Record of which digests a repository served to which credential: who may reuse what is stored."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from worker.registry.registry_types import ANONYMOUS
 
 
 @dataclass(slots=True)
-class Held:
-    """Which digests which repository served, by whose right: place name → digest → scopes."""
+class ContentAccess:
+    """Which digests were served to whom: repository name → digest → credential scopes."""
 
-    by_place: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    by_repository: dict[str, dict[str, set[str]]] = field(default_factory=dict)
 
-    def add(self, place: str, digest: str, scope: str) -> None:
-        self.by_place.setdefault(place, {}).setdefault(digest, set()).add(scope)
+    def add(self, repository: str, digest: str, scope: str) -> None:
+        self.by_repository.setdefault(repository, {}).setdefault(digest, set()).add(scope)
 
-    def allows(self, place: str, digest: str, scope: str) -> bool:
-        """Whether who was just let in as `scope` may see what is held (`registry.md` C7, I11)."""
-        scopes = self.by_place.get(place, {}).get(digest, ())
+    def allows(self, repository: str, digest: str, scope: str) -> bool:
+        """Return whether a caller with `scope` may reuse the stored content (registry-27.4).
+
+        Content that was served anonymously is for everyone; any other only for its own scope.
+        """
+        scopes = self.by_repository.get(repository, {}).get(digest, ())
         return ANONYMOUS in scopes or scope in scopes
 
-    def scopes(self) -> Mapping[tuple[str, str], list[str]]:
-        """The digests of each place and scope."""
-        found: dict[tuple[str, str], list[str]] = {}
-        for place, digests in self.by_place.items():
+    def digests_by_scope(self) -> Mapping[tuple[str, str], list[str]]:
+        """Return the digests by repository name and credential scope."""
+        digests_by_scope: dict[tuple[str, str], list[str]] = {}
+        for repository, digests in self.by_repository.items():
             for digest, scopes in digests.items():
                 for scope in scopes:
-                    found.setdefault((place, scope), []).append(digest)
-        return found
+                    digests_by_scope.setdefault((repository, scope), []).append(digest)
+        return digests_by_scope

@@ -1,7 +1,7 @@
-"""From one manifest at one source to Images: children chosen or gathered, configs fetched once.
+"""Assembles Images from one manifest of one source: selects or gathers children, builds Images.
 
-The rules are `import.md` 3.5 and 3.6; what a stranger may make us do is bounded by
-`registry.md` 5.2 (depth, number and bytes of what one index leads to).
+The rules are imports-3.12, imports-3.15 and imports-3.17. Depth, number and bytes of what an
+index of an untrusted registry leads to are bounded (registry-23.4).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from models.images.image_builder import (
     pull_spec,
 )
 from models.images.image_index import (
-    MOST_NESTED,
+    MAX_INDEX_DEPTH,
+    IndexTraversalBudget,
     PlatformPreference,
-    Reach,
     choose_child,
     has_platform,
     is_attestation,
@@ -35,366 +35,334 @@ from models.images.manifest import (
     Manifest,
     Schema1Document,
     is_known_image_type,
-    parse_manifest,
 )
 from models.oci import IMAGE_TYPES, INDEX_TYPES, Descriptor, Platform
 from models.reference import Reference
 from models.resources.image import Image
-from models.streams.imports.import_outcome import Imported, Target
+from models.streams.imports.import_outcome import Imported, ImportTarget
 from models.streams.imports.import_rules import ImportRules
-from worker.imports.content_access import Held
-from worker.imports.image_configs import Configs, fill_platforms, once, platform_of
+from worker.imports.content_access import ContentAccess
+from worker.imports.image_configs import (
+    ImageConfigCache,
+    fill_platforms,
+    platform_of,
+    single_flight,
+)
+from worker.imports.manifest_fetcher import ManifestFetcher, ManifestSource, ParsedManifest
 from worker.registry.registry_client import RegistryClient
-from worker.registry.registry_types import Fetched, Place
-from worker.registry.request_context import Access
+from worker.registry.registry_types import VerifiedContent
+from worker.registry.request_context import RequestContext
 
-MOST_LAYER_SIZES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a manifest is asked for, and the reference that it was written as."""
-
-    place: Place
-    written: Reference
+MAX_LAYER_SIZE_REQUESTS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    document: Manifest
-    scope: str
-    place: Place
+class ImageAssembler:
+    """Builds the Images of one import; every digest is requested at most once.
 
-
-class Assembler:
-    """Builds the Images of one import; every digest is asked for at most once.
-
-    `shared` names (repository key, tag or digest) pairs that several targets want.
+    `repeated` has the (repository key, tag or digest) pairs that several targets request.
+    `content_access` is what the store holds; `served` is added to by every Image that is built.
     """
 
     def __init__(
         self,
         *,
         client: RegistryClient,
-        access: Access,
+        request_context: RequestContext,
         rules: ImportRules,
-        held: Held,
+        content_access: ContentAccess,
         now: datetime,
-        shared: Collection[tuple[str, str]] = (),
+        repeated: Collection[tuple[str, str]] = (),
     ) -> None:
         self._client = client
-        self._access = access
+        self._request_context = request_context
         self._rules = rules
-        self._held = held
+        self._content_access = content_access
         self._now = now
-        self._shared = shared
-        self._tops: dict[tuple[Place, str], asyncio.Future[_Parsed]] = {}
-        self._untold: set[str] = set()
-        self._images: dict[tuple[Any, ...], asyncio.Future[_Child]] = {}
-        self._configs = Configs(client, access)
-        self.served = Held()
+        self._manifests = ManifestFetcher(client, request_context, rules, repeated)
+        self._without_platform: set[str] = set()
+        self._images: dict[tuple[Any, ...], asyncio.Future[_ChildImage]] = {}
+        self._configs = ImageConfigCache(client, request_context)
+        self.served = ContentAccess()
 
     async def assemble(
-        self, source: Source, wanted: str, target: Target, fetched: Fetched | None = None
+        self,
+        source: ManifestSource,
+        tag_or_digest: str,
+        target: ImportTarget,
+        fetched: VerifiedContent | None = None,
     ) -> Imported:
-        """Import one target from one source, or what was `fetched` of it; errors name `wanted`."""
-        top = await self._top(source, wanted, fetched)
+        """Build the Image of one target from one source; in PreserveOriginal mode its children too.
+
+        `fetched` is the manifest of `tag_or_digest` if a check fetched it already. Errors name the
+        repository and `tag_or_digest`.
+        """
+        top = await self._manifests.fetch_top_manifest(source, tag_or_digest, fetched)
         document, scope = top.document, top.scope
         if isinstance(document, IndexDocument):
             if target.import_mode == "PreserveOriginal":
-                return await self._preserve(source, wanted, target, top)
-            child = await self._legacy(source, wanted, target, top)
+                return await self._assemble_preserved(source, tag_or_digest, target, top)
+            child = await self._assemble_legacy(source, tag_or_digest, target, top)
         else:
-            reference = source.place.reference(wanted)
-            child = await self._finish(source, document, scope, target, reference=reference)
-        told = document.warnings
-        return Imported(child.packed, source_digest=document.digest, scope=scope, warnings=told)
-
-    def stored(self, digest: str, written: Reference) -> PackedImage:
-        """An Image that the store holds, under the reference it is asked for by."""
-        return PackedImage(digest, pull_spec(written, digest))
-
-    async def _top(self, source: Source, wanted: str, fetched: Fetched | None) -> _Parsed:
-        if fetched is not None:
-            return self._read(source.place, wanted, fetched)
-        if (source.written.repository_key(), wanted) not in self._shared:
-            return await self._fetch_parsed(source.place, wanted)
-        return await once(
-            self._tops, (source.place, wanted), lambda: self._fetch_parsed(source.place, wanted)
+            reference = source.repository.reference(tag_or_digest)
+            child = await self._build_image(source, document, scope, target, reference=reference)
+        warnings = document.warnings
+        return Imported(
+            child.packed, source_digest=document.digest, credential_scope=scope, warnings=warnings
         )
 
-    async def _fetch_parsed(
-        self, place: Place, wanted: str, expected: Descriptor | None = None
-    ) -> _Parsed:
-        fetched = await self._client.fetch_manifest(place, wanted, self._access)
-        return self._read(place, wanted, fetched, expected)
+    def stored_image(self, digest: str, written_reference: Reference) -> PackedImage:
+        """Return a stored Image under the reference that requested it (imports-3.4)."""
+        return PackedImage(digest, pull_spec(written_reference, digest))
 
-    def _read(
-        self, place: Place, wanted: str, fetched: Fetched, expected: Descriptor | None = None
-    ) -> _Parsed:
-        reference = place.reference(wanted)
-        try:
-            document = parse_manifest(
-                fetched.content, content_type=fetched.content_type, expected=expected
-            )
-        except ContentError as error:
-            if error.reference or error.text.startswith(_TOLD_WITHOUT_REFERENCE):
-                raise
-            raise error.about(reference) from error
-        if isinstance(document, Schema1Document) and not self._rules.allow_schema1:
-            raise ContentError(
-                "Docker schema1 manifests are switched off here (TAGSTREAM_ALLOW_SCHEMA1); "
-                "push the image again with a current client",
-                code="content.unsupported_type",
-                reference=reference,
-            )
-        return _Parsed(document, fetched.scope, place)
-
-    async def _legacy(self, source: Source, wanted: str, target: Target, top: _Parsed) -> _Child:
-        """One child instead of the index; every failure is told of the index (3.6)."""
-        reference = source.place.reference(wanted)
-        prefer = _with_defaults(target.prefer, self._rules.platform)
-        root = Reach(reference)
+    async def _assemble_legacy(
+        self, source: ManifestSource, tag_or_digest: str, target: ImportTarget, top: ParsedManifest
+    ) -> _ChildImage:
+        """Build the selected child instead of the index; failures name the index (imports-3.17)."""
+        reference = source.repository.reference(tag_or_digest)
+        prefer = _platform_with_defaults(target.platform_preference, self._rules.platform)
+        root = IndexTraversalBudget(reference)
         document, scope = top.document, top.scope
         visited: set[str] = {document.digest}
         try:
-            for _ in range(MOST_NESTED):
+            for _ in range(MAX_INDEX_DEPTH):
                 if not isinstance(document, IndexDocument):
                     break
                 entry = choose_child(document, prefer)
                 if entry is None:
                     raise ContentError("no manifests in manifest list", code="content.invalid")
-                reused = self._reuse(source, entry, scope, target)
+                reused = self._reuse_stored(source, entry, scope, target)
                 if reused is not None:
                     return reused
                 if entry.digest in visited:
                     raise ContentError("the index contains itself", code="content.invalid")
                 visited.add(entry.digest)
                 if entry.media_type in IMAGE_TYPES:
-                    return await self._once_child(source, entry, target, self._own_manifest)
-                parsed = await self._own_manifest(source, entry)
+                    return await self._build_child_once(
+                        source, entry, target, self._manifests.fetch_child_from_index_source
+                    )
+                parsed = await self._manifests.fetch_child_from_index_source(source, entry)
                 document, scope = parsed.document, parsed.scope
-                root.count(document.content)
+                root.add_manifest(document.content)
             if isinstance(document, IndexDocument):
                 raise ContentError(
-                    f"indexes are nested deeper than {MOST_NESTED}", code="content.invalid"
+                    f"indexes are nested deeper than {MAX_INDEX_DEPTH}", code="content.invalid"
                 )
-            return await self._finish(source, document, scope, target, reference=reference)
+            return await self._build_image(source, document, scope, target, reference=reference)
         except ManifestUnknownError as error:
             raise ManifestUnknownError(code="notfound.child", reference=reference) from error
         except RegistryError as error:
             if error.reference or error.text == "no manifests in manifest list":
-                raise error.about(reference) from error
+                raise error.with_reference(reference) from error
             raise
 
-    async def _preserve(
-        self, source: Source, wanted: str, target: Target, top: _Parsed
+    async def _assemble_preserved(
+        self, source: ManifestSource, tag_or_digest: str, target: ImportTarget, top: ParsedManifest
     ) -> Imported:
-        """The index itself, and an Image of every child."""
+        """Build the Image of the index, and an Image of every child (imports-3.17)."""
         index = top.document
         assert isinstance(index, IndexDocument)
-        root = Reach(source.place.reference(wanted))
-        leaves = await self._gather(source, index, top.scope, target, root, depth=1)
-        image = build_index_image(index, repository=source.written, now=self._now)
-        image = fill_platforms(image, index, {leaf.asked: leaf.platform for leaf in leaves})
-        self.served.add(source.place.name, index.digest, top.scope)
+        root = IndexTraversalBudget(source.repository.reference(tag_or_digest))
+        leaves = await self._gather_leaves(source, index, top.scope, target, root, depth=1)
+        image = build_index_image(index, repository=source.written_reference, now=self._now)
+        image = fill_platforms(
+            image, index, {leaf.requested_digest: leaf.platform for leaf in leaves}
+        )
+        self.served.add(source.repository.name, index.digest, top.scope)
         return Imported(
             pack_image(image),
             manifests=tuple(leaf.packed for leaf in leaves),
             source_digest=index.digest,
-            scope=top.scope,
+            credential_scope=top.scope,
             warnings=index.warnings,
         )
 
-    async def _gather(
+    async def _gather_leaves(
         self,
-        source: Source,
+        source: ManifestSource,
         index: IndexDocument,
         scope: str,
-        target: Target,
-        root: Reach,
+        target: ImportTarget,
+        root: IndexTraversalBudget,
         *,
         depth: int,
-    ) -> list[_Child]:
-        """The leaves of an index in its order. The first failing child by position decides."""
-        if depth > MOST_NESTED:
+    ) -> list[_ChildImage]:
+        """Build the Images of an index's children concurrently, nested indexes resolved, in order.
+
+        The first failing child by position is the error, so the result does not depend on timing
+        (imports-3.2).
+        """
+        if depth > MAX_INDEX_DEPTH:
             raise ContentError(
-                f"indexes are nested deeper than {MOST_NESTED}",
+                f"indexes are nested deeper than {MAX_INDEX_DEPTH}",
                 code="content.invalid",
                 reference=root.reference,
             )
         entries = [entry for entry in index.manifests if is_known_image_type(entry.media_type)]
-        root.visits += len(entries)
-        root.count(index.content)
+        root.manifests += len(entries)
+        root.add_manifest(index.content)
         results = await asyncio.gather(
-            *(self._leaves(source, entry, scope, target, root, depth=depth) for entry in entries),
+            *(
+                self._entry_leaves(source, entry, scope, target, root, depth=depth)
+                for entry in entries
+            ),
             return_exceptions=True,
         )
-        leaves: list[_Child] = []
+        leaves: list[_ChildImage] = []
         for result in results:
             if isinstance(result, BaseException):
                 raise result
             leaves.extend(result)
         return leaves
 
-    async def _leaves(
+    async def _entry_leaves(
         self,
-        source: Source,
+        source: ManifestSource,
         entry: Descriptor,
         scope: str,
-        target: Target,
-        root: Reach,
+        target: ImportTarget,
+        root: IndexTraversalBudget,
         *,
         depth: int,
-    ) -> list[_Child]:
-        """One entry's Image, or the Images below it where it is an index again (B13)."""
+    ) -> list[_ChildImage]:
+        """Build the Image of one entry, or those below a nested index (imports-3.18)."""
         if entry.media_type in INDEX_TYPES:
-            parsed = await self._child_manifest(source, entry)
+            parsed = await self._manifests.fetch_child_by_digest(source, entry)
             if isinstance(parsed.document, IndexDocument):
-                return await self._gather(
+                return await self._gather_leaves(
                     source, parsed.document, parsed.scope, target, root, depth=depth + 1
                 )
         if not is_attestation(entry):
-            return [await self._child(source, entry, scope, target)]
+            return [await self._load_child(source, entry, scope, target)]
         try:
-            return [await self._child(source, entry, scope, target, attestation=True)]
+            return [await self._load_child(source, entry, scope, target, attestation=True)]
         except TagstreamError:
-            return []  # provenance that is gone fails nothing (B7)
+            return []  # a missing attestation does not fail the import (imports-3.19)
 
-    async def _child(
+    async def _load_child(
         self,
-        source: Source,
+        source: ManifestSource,
         entry: Descriptor,
         scope: str,
-        target: Target,
+        target: ImportTarget,
         *,
         attestation: bool = False,
-    ) -> _Child:
-        return self._reuse(source, entry, scope, target) or await self._once_child(
-            source, entry, target, self._child_manifest, attestation=attestation
+    ) -> _ChildImage:
+        return self._reuse_stored(source, entry, scope, target) or await self._build_child_once(
+            source, entry, target, self._manifests.fetch_child_by_digest, attestation=attestation
         )
 
-    async def _once_child(
+    async def _build_child_once(
         self,
-        source: Source,
+        source: ManifestSource,
         entry: Descriptor,
-        target: Target,
-        fetch: Callable[[Source, Descriptor], Awaitable[_Parsed]],
+        target: ImportTarget,
+        fetch: Callable[[ManifestSource, Descriptor], Awaitable[ParsedManifest]],
         *,
         attestation: bool = False,
-    ) -> _Child:
-        """A child's Image, built once for all targets that lead to it."""
+    ) -> _ChildImage:
+        """Build the Image of a child, once for all targets that lead to it."""
 
-        async def build() -> _Child:
+        async def build() -> _ChildImage:
             parsed = await fetch(source, entry)
-            return await self._finish(
-                Source(parsed.place, source.written),
+            return await self._build_image(
+                ManifestSource(parsed.repository, source.written_reference),
                 parsed.document,
                 parsed.scope,
                 target,
-                reference=source.place.reference(entry.digest),
+                reference=source.repository.reference(entry.digest),
                 attestation=attestation,
             )
 
         if not has_platform(entry):
-            self._untold.add(entry.digest)
-        is_untold = entry.digest in self._untold
-        key = (source.place, entry.digest, attestation, target.with_content, is_untold)
-        child = await once(self._images, key, build)
-        packed = replace(child.packed, reference=pull_spec(source.written, child.packed.name))
-        return replace(child, packed=packed, asked=entry.digest)
+            self._without_platform.add(entry.digest)
+        lacks_platform = entry.digest in self._without_platform
+        key = (source.repository, entry.digest, attestation, target.with_content, lacks_platform)
+        child = await single_flight(self._images, key, build)
+        packed = replace(
+            child.packed, reference=pull_spec(source.written_reference, child.packed.name)
+        )
+        return replace(child, packed=packed, requested_digest=entry.digest)
 
-    async def _own_manifest(self, source: Source, entry: Descriptor) -> _Parsed:
-        """A child from where its index came from."""
-        return await self._fetch_parsed(source.place, entry.digest, entry)
+    def _reuse_stored(
+        self, source: ManifestSource, entry: Descriptor, scope: str, target: ImportTarget
+    ) -> _ChildImage | None:
+        """Return the stored Image of a child if this scope may reuse it, else None.
 
-    async def _child_manifest(self, source: Source, entry: Descriptor) -> _Parsed:
-        """A child by digest: mirrors for digests come first, whatever served the index (3.3)."""
-        by_digest = replace(source.written, tag="", id=entry.digest)
-        own = Place.of(source.written)
-        errors: list[TagstreamError] = []
-        for mirror in self._rules.registries.sources(by_digest):
-            place = Place.of(mirror)
-            near = source.place.insecure and place.name in {own.name, source.place.name}
-            insecure = near or self._rules.registries.is_insecure(place.name)
-            place = replace(place, insecure=insecure)
-            try:
-                return await self._fetch_parsed(place, entry.digest, entry)
-            except TagstreamError as error:
-                errors.append(error)
-        if not errors:
-            return await self._fetch_parsed(source.place, entry.digest, entry)
-        raise errors[-1]
-
-    def _reuse(
-        self, source: Source, entry: Descriptor, scope: str, target: Target
-    ) -> _Child | None:
-        """What the store holds from this repository for this right needs no request (B3, C7)."""
-        is_told = is_attestation(entry) or has_platform(entry)
-        if target.with_content or entry.media_type in INDEX_TYPES or not is_told:
+        Such content needs no request (imports-3.31, registry-27.4). An entry without a platform is
+        fetched nevertheless, because its config names the platform (imports-3.20).
+        """
+        has_known_platform = is_attestation(entry) or has_platform(entry)
+        if target.with_content or entry.media_type in INDEX_TYPES or not has_known_platform:
             return None
-        if not self._held.allows(source.place.name, entry.digest, scope):
+        if not self._content_access.allows(source.repository.name, entry.digest, scope):
             return None
-        return _Child(self.stored(entry.digest, source.written), asked=entry.digest)
+        return _ChildImage(
+            self.stored_image(entry.digest, source.written_reference), requested_digest=entry.digest
+        )
 
-    async def _finish(
+    async def _build_image(
         self,
-        source: Source,
+        source: ManifestSource,
         document: Manifest,
         scope: str,
-        target: Target,
+        target: ImportTarget,
         *,
         reference: str,
         attestation: bool = False,
-    ) -> _Child:
-        """Build the Image of one manifest, fetching its config or layer sizes if need be."""
-        place = source.place
-        if not target.with_content and self._held.allows(place.name, document.digest, scope):
-            return _Child(self.stored(document.digest, source.written), asked=document.digest)
+    ) -> _ChildImage:
+        """Build the Image of one manifest; fetch its config or its layer sizes if needed."""
+        repository = source.repository
+        if not target.with_content and self._content_access.allows(
+            repository.name, document.digest, scope
+        ):
+            return _ChildImage(
+                self.stored_image(document.digest, source.written_reference),
+                requested_digest=document.digest,
+            )
         platform, config = None, None
         if isinstance(document, Schema1Document):
-            image = await self._schema1(source, document)
+            image = await self._build_schema1(source, document)
         elif isinstance(document, IndexDocument):
             raise ContentError("an index where an image was expected", code="content.invalid")
         else:
             if not attestation and is_image(document):
-                config = await self._configs.read(place, document, reference=reference)
-                platform = platform_of(config) if document.digest in self._untold else None
-            image = build_image(document, config, repository=source.written)
-        self.served.add(place.name, document.digest, scope)
+                config = await self._configs.fetch(repository, document, reference=reference)
+                platform = (
+                    platform_of(config) if document.digest in self._without_platform else None
+                )
+            image = build_image(document, config, repository=source.written_reference)
+        self.served.add(repository.name, document.digest, scope)
         packed = pack_image(image if target.with_content else image.without_content())
-        return _Child(packed, asked=document.digest, platform=platform)
+        return _ChildImage(packed, requested_digest=document.digest, platform=platform)
 
-    async def _schema1(self, source: Source, document: Schema1Document) -> Image:
-        """Sizes that the history lacks are asked of the registry, once a layer (Q27, Q28)."""
-        missing = missing_sizes(document)[:MOST_LAYER_SIZES]
+    async def _build_schema1(self, source: ManifestSource, document: Schema1Document) -> Image:
+        """Build a schema1 Image; request layer sizes that its history lacks (imports-3.24)."""
+        missing = missing_sizes(document)[:MAX_LAYER_SIZE_REQUESTS]
         try:
             sizes = await asyncio.gather(
-                *(self._client.blob_size(source.place, layer, self._access) for layer in missing)
+                *(
+                    self._client.fetch_blob_size(source.repository, layer, self._request_context)
+                    for layer in missing
+                )
             )
         except RegistryError as error:
-            raise error.about("") from error
+            raise error.with_reference("") from error
         known = dict(zip(missing, sizes, strict=True))
-        return build_schema1_image(document, known, repository=source.written)
+        return build_schema1_image(document, known, repository=source.written_reference)
 
 
 @dataclass(frozen=True, slots=True)
-class _Child:
-    """An Image, the digest it was asked for by, and the platform its config tells."""
+class _ChildImage:
+    """An Image, the digest that requested it, and the platform that its config names."""
 
     packed: PackedImage
-    asked: str
+    requested_digest: str
     platform: Platform | None = None
 
 
-_TOLD_WITHOUT_REFERENCE = (
-    "image has no v1Compatibility history",
-    "the image ",
-    "unrecognized container image manifest schema",
-)
-
-
-def _with_defaults(prefer: PlatformPreference, server: PlatformPreference) -> PlatformPreference:
+def _platform_with_defaults(
+    prefer: PlatformPreference, server: PlatformPreference
+) -> PlatformPreference:
     return PlatformPreference(
         prefer.architecture or server.architecture, prefer.os or server.os, prefer.variant
     )

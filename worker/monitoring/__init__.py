@@ -1,1 +1,1 @@
-"""What a worker process reports: metrics endpoint, collectors, registry status."""
+"""Reports the state of a process: metrics endpoint, collectors, status of registries."""

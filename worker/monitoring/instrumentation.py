@@ -1,45 +1,59 @@
-"""Makes a process tell of itself: its sources are read at a scrape, its listener serves them."""
+"""Adds metrics to a process: gauges that are read at a scrape, and the server for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from celery import Celery
 from sqlalchemy import Engine
 
 from models.config.settings import Settings
-from models.telemetry.metrics import Value, source
-from worker.monitoring.metrics_collectors import Health, Kept, house_gauges, tell_health
-from worker.monitoring.metrics_server import metrics_served
-from worker.monitoring.registry_reporter import reporting
-from worker.worker_context import Runtime, runtime_of
+from models.telemetry.metrics import GaugeSample, gauge_source
+from worker.celery_app import TagstreamCelery
+from worker.monitoring.metrics_collectors import (
+    CachedSource,
+    HostHealthView,
+    backend_gauges,
+    build_health_values,
+)
+from worker.monitoring.metrics_server import serve_metrics
+from worker.monitoring.registry_reporter import report_registry_health
+from worker.worker_context import WorkerContext, worker_context_of
 
-PATIENCE = 2.0
+HEALTH_TIMEOUT_SECONDS = 2.0
 
 
 @contextmanager
-def observed(settings: Settings, engine: Callable[[], Engine]) -> Iterator[None]:
-    """A process that knows the database, for as long as the block lasts."""
-    with house_gauges(settings, engine), metrics_served(settings.metrics_listen):
+def instrument_process(settings: Settings, engine: Callable[[], Engine]) -> Iterator[None]:
+    """Collect and serve the metrics of a process with a database, while the block runs."""
+    with backend_gauges(settings, engine), serve_metrics(settings.metrics_listen):
         yield
 
 
 @contextmanager
-def observed_worker(app: Celery) -> Iterator[None]:
-    """A process that carries jobs; what it holds is opened by whoever needs it first."""
+def instrument_worker(app: TagstreamCelery) -> Iterator[None]:
+    """Collect and serve the metrics of a worker, and report its registries, while the block runs.
+
+    The worker context is opened by the first scrape or job that needs it.
+    """
     with ExitStack() as stack:
-        stack.enter_context(source("registries", Kept(lambda: _registries(runtime_of(app)))))
-        stack.enter_context(reporting(app))
-        stack.enter_context(observed(app.settings, lambda: runtime_of(app).engine))
+        stack.enter_context(
+            gauge_source(
+                "registries", CachedSource(lambda: _registry_values(worker_context_of(app)))
+            )
+        )
+        stack.enter_context(report_registry_health(app))
+        stack.enter_context(instrument_process(app.settings, lambda: worker_context_of(app).engine))
         yield
 
 
-def _registries(runtime: Runtime) -> Iterable[Value]:
-    """Asked on the loop, where the hosts live."""
+def _registry_values(context: WorkerContext) -> Iterable[GaugeSample]:
+    """Read the state of registries on the event loop, the only thread that may access it."""
 
-    async def ask() -> Iterable[Health]:
-        health: Callable[[], Iterable[Health]] = getattr(runtime.client.hosts, "health", tuple)
+    async def read_health() -> Iterable[HostHealthView]:
+        health: Callable[[], Iterable[HostHealthView]] = getattr(
+            context.client.hosts, "health", tuple
+        )
         return health()
 
-    return tell_health(runtime.loop.run(ask(), within=PATIENCE))
+    return build_health_values(context.loop.run(read_health(), within=HEALTH_TIMEOUT_SECONDS))

@@ -1,7 +1,7 @@
-"""Where Prometheus scrapes a process that serves nothing else: `/metrics` over plain http.
+"""The metrics endpoint of processes that serve nothing else: `/metrics` over plain HTTP.
 
-Nobody is asked who they are, so the address belongs inside the house. A process whose port is
-taken says so in its log and does its work all the same.
+There is no authentication, so the address belongs in a private network. A process whose port is in
+use logs that and works all the same.
 """
 
 from __future__ import annotations
@@ -15,59 +15,59 @@ from typing import Any
 
 import structlog
 
-from models.config.listen_address import parse_listen
-from models.telemetry.metrics import CONTENT_TYPE, render
+from models.config.listen_address import parse_listen_address
+from models.telemetry.metrics import CONTENT_TYPE, render_metrics
 
 log = structlog.get_logger()
 
-PATIENCE = 10.0  # seconds that a client may take to say what it wants
+CLIENT_TIMEOUT_SECONDS = 10.0  # for a client to send its request
 
 
-class Listener(ThreadingHTTPServer):
-    """A server on a thread of its own, until `close`. OSError where the port is taken."""
+class MetricsServer(ThreadingHTTPServer):
+    """A server on a thread of its own, until `close`. Raises OSError if the port is in use."""
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, host: str, port: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), _Page)
+        super().__init__((host, port), _MetricsHandler)
         thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="metrics")
         thread.daemon = True
         thread.start()
 
     @property
     def port(self) -> int:
-        """The port that is listened on, also where 0 was asked for."""
+        """Return the port of the listener, also where port 0 was requested."""
         return int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that went away is nothing to speak of."""
-        log.debug("metrics.client_gone")
+        """Log at debug level: a client that disconnects is no error."""
+        log.debug("metrics.client_disconnected")
 
     def close(self) -> None:
-        """Serve no longer."""
+        """Stop serving and close the listener."""
         self.shutdown()
         self.server_close()
 
 
-class _Page(BaseHTTPRequestHandler):
-    """The one page there is."""
+class _MetricsHandler(BaseHTTPRequestHandler):
+    """Serves `/metrics`, the only page."""
 
-    timeout = PATIENCE
+    timeout = CLIENT_TIMEOUT_SECONDS
     server_version = "tagstream"
     sys_version = ""
 
     def do_GET(self) -> None:
-        """The page, or that there is none."""
+        """Respond with the metrics, or 404 on any other path."""
         if self.path.partition("?")[0] != "/metrics":
-            self._answer(404, b"look at /metrics\n", "text/plain; charset=utf-8")
+            self._respond(404, b"metrics are at /metrics\n", "text/plain; charset=utf-8")
             return
-        self._answer(200, render(), CONTENT_TYPE)
+        self._respond(200, render_metrics(), CONTENT_TYPE)
 
     do_HEAD = do_GET  # noqa: N815 - the library's names
 
-    def _answer(self, code: int, body: bytes, content_type: str) -> None:
+    def _respond(self, code: int, body: bytes, content_type: str) -> None:
         self.send_response(code)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -76,36 +76,39 @@ class _Page(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Scrapes are no news."""
+        """Log nothing: requests are frequent and carry no information."""
 
 
-def start_listener(listen: str) -> Listener | None:
-    """Serve metrics at HOST:PORT; None, and a line in the log, where that cannot be."""
+def start_metrics_server(listen: str) -> MetricsServer | None:
+    """Serve metrics at HOST:PORT.
+
+    Return None if `listen` is empty, or, with a log event, if the address cannot be used.
+    """
     if not listen:
         return None
     try:
-        host, port = parse_listen(listen)
-        listener = Listener(host, port)
+        host, port = parse_listen_address(listen)
+        server = MetricsServer(host, port)
     except (ValueError, OSError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        log.error(  # noqa: TRY400 - a taken port needs no traceback
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        log.error(  # noqa: TRY400 - a port in use needs no traceback
             "metrics.not_served",
             listen=listen,
-            reason=why,
+            reason=reason,
             advice="choose another TAGSTREAM_METRICS_LISTEN",
         )
         return None
-    log.info("metrics.served", host=host, port=listener.port)
-    return listener
+    log.info("metrics.served", host=host, port=server.port)
+    return server
 
 
 @contextmanager
-def metrics_served(listen: str) -> Iterator[Listener | None]:
-    """Metrics at HOST:PORT as long as the block lasts; nothing where `listen` is empty."""
-    listener = start_listener(listen)
+def serve_metrics(listen: str) -> Iterator[MetricsServer | None]:
+    """Serve metrics at HOST:PORT while the block runs; nothing if `listen` is empty."""
+    server = start_metrics_server(listen)
     try:
-        yield listener
+        yield server
     finally:
-        if listener is not None:
+        if server is not None:
             with suppress(OSError):
-                listener.close()
+                server.close()

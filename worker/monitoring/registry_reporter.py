@@ -1,4 +1,4 @@
-"""Tells the house, now and then, what this process knows of its registries."""
+"""Reports the state of registries, as this process sees it, to the database (scheduling-9.3)."""
 
 from __future__ import annotations
 
@@ -9,68 +9,73 @@ from dataclasses import asdict
 from typing import Any
 
 import structlog
-from celery import Celery
 
 from models.errors import StoreError, StreamConflictError, TagstreamError
 from models.store.database.session import transaction
-from models.store.registries.registry_reports import forget_worker, publish_health
-from worker.job_queue import moment
-from worker.worker_context import Runtime, opened_runtime
+from models.store.registries.registry_reports import delete_worker_reports, save_health_reports
+from worker.celery_app import TagstreamCelery
+from worker.job_queue import precise_utc_now
+from worker.worker_context import WorkerContext, opened_worker_context
 
 log = structlog.get_logger()
 
-INTERVAL = 10.0
-PATIENCE = 2.0
+REPORT_INTERVAL_SECONDS = 10.0
+REPORT_TIMEOUT_SECONDS = 2.0
 
 
 @contextmanager
-def reporting(app: Celery, *, every: float = INTERVAL) -> Iterator[None]:
-    """Publish the health of registries for as long as the block lasts; then take it back."""
-    over = threading.Event()
-    told: list[Runtime] = []
+def report_registry_health(
+    app: TagstreamCelery, *, every: float = REPORT_INTERVAL_SECONDS
+) -> Iterator[None]:
+    """Publish the health of registries while the block runs; then withdraw it.
+
+    `every` is in seconds.
+    """
+    stopped = threading.Event()
+    reported_contexts: list[WorkerContext] = []
 
     def run() -> None:
-        while not over.wait(every):
-            runtime = opened_runtime(app)
-            if runtime is not None and report(runtime):
-                told[:] = [runtime]
+        while not stopped.wait(every):
+            context = opened_worker_context(app)
+            if context is not None and publish_registry_health(context):
+                reported_contexts[:] = [context]
 
-    thread = threading.Thread(target=run, name="reporting", daemon=True)
+    thread = threading.Thread(target=run, name="registry-reports", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
-        thread.join(PATIENCE)
-        for runtime in told:
-            _forget(runtime)
+        stopped.set()
+        thread.join(REPORT_TIMEOUT_SECONDS)
+        for context in reported_contexts:
+            _withdraw_reports(context)
 
 
-def report(runtime: Runtime) -> int:
-    """Publish once; how many registries there was something to tell of.
+def publish_registry_health(context: WorkerContext) -> int:
+    """Publish the health of registries once; return how many were reported.
 
-    And hear what Registry objects say by now, for jobs that take long.
+    Returns 0 if that failed.
     """
-    runtime.refresh()
+    context.refresh()  # long jobs take changes of Registry objects from here
     try:
-        reports = runtime.loop.run(_health(runtime), within=PATIENCE)
+        reports = context.loop.run(_collect_health(context), within=REPORT_TIMEOUT_SECONDS)
         if reports:
-            with transaction(runtime.engine) as session:
-                publish_health(session, reports, worker=runtime.name, now=moment())
+            with transaction(context.engine) as session:
+                save_health_reports(session, reports, worker=context.name, now=precise_utc_now())
     except TagstreamError as error:
-        log.warning("reporting.failed", error=str(error))
+        log.warning("registry_reports.publish_failed", error=str(error))
         return 0
     return len(reports)
 
 
-async def _health(runtime: Runtime) -> list[dict[str, Any]]:
-    """Asked on the loop, where the hosts live."""
-    return [asdict(each) for each in runtime.client.hosts.health()]
+async def _collect_health(context: WorkerContext) -> list[dict[str, Any]]:
+    """Read the state of registries on the event loop, the only thread that may access it."""
+    return [asdict(each) for each in context.client.hosts.health()]
 
 
-def _forget(runtime: Runtime) -> None:
+def _withdraw_reports(context: WorkerContext) -> None:
     try:
-        with transaction(runtime.engine) as session:
-            forget_worker(session, runtime.name)
+        with transaction(context.engine) as session:
+            delete_worker_reports(session, context.name)
     except (StoreError, StreamConflictError) as error:
-        log.debug("reporting.not_taken_back", error=str(error))
+        log.debug("registry_reports.withdrawal_failed", error=str(error))

@@ -1,1 +1,1 @@
-"""The distribution protocol over httpx, async. Has never heard of streams, rows or jobs."""
+"""The registry client: OCI distribution protocol, async. Knows no streams, rows or jobs."""

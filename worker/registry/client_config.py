@@ -1,4 +1,4 @@
-"""Everything configured that the registry client needs, as one value."""
+"""Configuration of the registry client, as one value."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from worker.registry.transport.egress_policy import Allowance, EgressPolicy
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """`ca_file` is added to the system's roots. Concurrency counts requests in flight a registry,
-    `registry_rate` scheduled checks a second at one; 0: no limit.
+    """All options of the registry client.
 
-    `redis_url` shares the budgets of registries among processes; empty keeps them in this one.
+    `ca_file` is a PEM file that is added to the system's roots (registry-20.6). `concurrency` and
+    `concurrency_start` count requests in flight at one registry; `registry_rate` counts scheduled
+    checks a second at one registry, 0 for no limit. With `redis_url` all processes share the limits
+    of a registry; empty keeps them in this process. `retry_pause` are the longest waits in seconds
+    before each retry, and the fields that end in `_seconds` are deadlines (registry-2.1).
     """
 
     policy: EgressPolicy
@@ -37,7 +40,7 @@ class ClientConfig:
 
 
 def build_client_config(settings: Settings) -> ClientConfig:
-    """The operator's choices."""
+    """Return the registry client's configuration from the process settings."""
     return ClientConfig(
         policy=EgressPolicy(
             embedded=settings.embedded,
@@ -61,7 +64,7 @@ def build_client_config(settings: Settings) -> ClientConfig:
 
 
 def user_agent() -> str:
-    """How we introduce ourselves."""
+    """Return the `User-Agent` header, `tagstream/<version>` (registry-2.3)."""
     try:
         return f"tagstream/{version('tagstream')}"
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What time it is and how one waits, as an argument: tests bring a clock of their own."""
+"""Clocks: time and waiting as an argument, so that tests can pass a clock of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """`now` never jumps and has no date; `wall` is Unix time, for dates that registries send."""
+    """Time in seconds, and ways to wait.
+
+    `now` is monotonic, for durations; `wall` is Unix time, for dates that registries send.
+    """
 
     def now(self) -> float: ...
 
@@ -18,7 +21,7 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
     def later(self, seconds: float, act: Callable[[], None]) -> Any:
-        """Call `act` on the running loop when so many seconds have passed."""
+        """Call `act` on the running event loop after `seconds`."""
         ...
 
 

@@ -1,39 +1,44 @@
-"""What an operator says of a registry, what a process tells of it, and who may listen."""
+"""Policy, health and observer of a registry host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.registry.limits.concurrency import Budget
+from worker.registry.limits.concurrency import ConcurrencyBudget
 
-RATE = 50.0
+DEFAULT_CHECKS_PER_SECOND = 50.0
 
 
 @dataclass(frozen=True)
 class HostPolicy:
-    """`rate` is of scheduled checks a second, 0 for no limit; `concurrency` and `start` are of
-    requests in flight, None as the settings say.
+    """What the operator decided for one registry host (registry-18.1, registry-18.5).
+
+    `rate` is in scheduled checks a second, 0 for no limit. `concurrency` and `initial_concurrency`
+    count requests in flight; None means that the settings apply.
     """
 
-    rate: float = RATE
+    rate: float = DEFAULT_CHECKS_PER_SECOND
     concurrency: int | None = None
-    start: int | None = None
+    initial_concurrency: int | None = None
 
-    def budget(self, usual: Budget) -> Budget:
-        """The budget by this policy."""
-        if self.concurrency is None and self.start is None:
-            return usual
-        start = usual.start if self.start is None else self.start
-        return Budget(start, usual.most if self.concurrency is None else self.concurrency)
+    def budget(self, default: ConcurrencyBudget) -> ConcurrencyBudget:
+        """Return the concurrency budget of this policy; unset fields come from `default`."""
+        if self.concurrency is None and self.initial_concurrency is None:
+            return default
+        initial = default.initial if self.initial_concurrency is None else self.initial_concurrency
+        return ConcurrencyBudget(
+            initial, default.maximum if self.concurrency is None else self.concurrency
+        )
 
 
 @dataclass(frozen=True)
 class HostHealth:
-    """How a registry fares, as far as one process knows.
+    """The health of a registry host, as far as one process knows.
 
-    `breaker` is "closed", "open" or "half-open", `rest` the seconds until the next try; `gates` are
-    (scope, seconds left), `quotas` (scope, limit, remaining, seconds left of the window).
+    `breaker` is "closed", "open" or "half-open"; `seconds_until_probe` is the time until an open
+    circuit breaker admits a probe, 0 otherwise. `cooldowns` holds (credential scope, seconds left),
+    `quotas` holds (credential scope, limit, remaining, seconds left of the window).
     """
 
     host: str
@@ -41,20 +46,23 @@ class HostHealth:
     limit: int
     waiting: int
     breaker: str
-    rest: float
+    seconds_until_probe: float
     last_error: str
-    gates: tuple[tuple[str, float], ...]
+    cooldowns: tuple[tuple[str, float], ...]
     quotas: tuple[tuple[str, int, int, float], ...]
 
 
 class Observer(Protocol):
-    """Hears what happens at registries; must be quick."""
+    """Receives events of the limiters, for metrics.
 
-    def waited(self, host: str, lane: str, seconds: float) -> None:
-        """A request got its turn after so long."""
+    It is called on the event loop for every request, so it must return quickly.
+    """
+
+    def waited(self, host: str, priority: str, seconds: float) -> None:
+        """Record that a request got its permit after waiting for `seconds`."""
 
     def breaker(self, host: str, state: str) -> None:
-        """The breaker is now "closed", "open" or "half-open"."""
+        """Record that the circuit breaker is now "closed", "open" or "half-open"."""
 
     def quota(self, host: str, scope: str, limit: int, remaining: int) -> None:
-        """The registry has said what is left."""
+        """Record the quota that the registry reported for a credential scope."""

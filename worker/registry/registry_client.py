@@ -1,7 +1,8 @@
-"""Fetches manifests, blobs and tag lists: reference in, verified bytes out.
+"""The registry client: fetches manifests, blobs, tag lists and referrers, verified.
 
-Everything that comes out hashes to what was asked for, or to what is said beside it. Retries,
-rights, budgets and guards stand below; streams are unheard of here.
+All content that it returns hashes to the requested digest, or to the digest that is returned with
+it. Retries, credentials, limits and the egress policy are in the layers below; this package knows
+nothing of streams. It sends only the requests of registry-2.1, and none of registry-2.2.
 """
 
 from __future__ import annotations
@@ -10,212 +11,242 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from models.errors import (
-    ContentError,
-    ManifestUnknownError,
-    ProtocolError,
-    RegistryError,
-)
+from models.errors import ContentError, ProtocolError
 from models.oci import ACCEPT_MANIFESTS, OCI_INDEX
-from worker.registry.auth.authenticator import Authenticator, Authorized
+from worker.registry.api_request_sender import ApiRequestSender
+from worker.registry.auth.challenge_responder import AuthorizedResponse
 from worker.registry.client_config import ClientConfig
 from worker.registry.clock import SYSTEM_CLOCK, Clock
 from worker.registry.digest_verification import DIGEST_MISMATCH, verify_blob, verify_manifest
 from worker.registry.endpoints import blob_path, manifest_path, tags_path
-from worker.registry.limits.concurrency import LocalSlots
-from worker.registry.limits.host_limiters import Hosts
-from worker.registry.limits.shared_concurrency import RedisSlots
-from worker.registry.referrers import Finder, Referrers
-from worker.registry.registry_types import KNOCK, Answer, Fetched, Outgoing, Place, Seen, TagList
-from worker.registry.request_context import Access
-from worker.registry.tag_check import Checked, Checker
-from worker.registry.tag_list import LARGEST_PAGE, PAGE_SIZE, collect_tags
-from worker.registry.transport.connector import Lookup, look_up
-from worker.registry.transport.error_responses import (
-    describe_status,
-    error_of,
-    supports_api,
+from worker.registry.limits.concurrency import LocalLimitBackend
+from worker.registry.limits.host_limiters import HostLimiters
+from worker.registry.limits.shared_concurrency import RedisLimitBackend
+from worker.registry.referrers import Referrers, ReferrersFinder
+from worker.registry.registry_types import (
+    HeadResult,
+    RegistryResponse,
+    SourceRepository,
+    TagList,
+    VerifiedContent,
 )
-from worker.registry.transport.http_exchange import Exchange
-from worker.registry.transport.request_retry import Dice, with_retries
-from worker.registry.ttl_cache import Remembered
+from worker.registry.request_context import RequestContext
+from worker.registry.tag_check import TagChecker, TagCheckResult
+from worker.registry.tag_list import MAX_PAGE_BYTES, PAGE_SIZE, collect_tags
+from worker.registry.transport.connector import Lookup, system_lookup
+from worker.registry.transport.http_exchange import HttpExchange
+from worker.registry.transport.request_retry import RandomUniform
 
-LARGEST_MANIFEST = 4 * 1024 * 1024
-LARGEST_BLOB = 4 * 1024 * 1024
-PING_KEPT = 600.0
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_BLOB_BYTES = 4 * 1024 * 1024
 _ACCEPT_BLOBS = "application/octet-stream, */*;q=0.1"
-_RANGE = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
-# A presigned address may refuse a HEAD where it serves a GET (`registry.md` 2.8).
-_HEAD_REFUSED = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
-_NO_REFERRERS = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
+_CONTENT_RANGE = re.compile(r"bytes \d+-\d+/(\d+)", re.ASCII)
+# A presigned URL may refuse a HEAD where it serves a GET (registry-7.3).
+_HEAD_REFUSED_STATUSES = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
+_NO_REFERRERS_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
 
 
 class RegistryClient:
-    """One per process and loop. `lookup`, `clock` and `dice` are the world's, for those who
-    bring their own.
+    """The client of one process and event loop.
+
+    `lookup` resolves names, `clock` tells the time, and `random_uniform` draws the waits between
+    retries; tests pass their own.
     """
 
     def __init__(
         self,
         config: ClientConfig,
         *,
-        lookup: Lookup = look_up,
+        lookup: Lookup = system_lookup,
         clock: Clock = SYSTEM_CLOCK,
-        dice: Dice = random.uniform,
+        random_uniform: RandomUniform = random.uniform,
     ) -> None:
         self.config = config
-        self._clock = clock
-        self._dice = dice
-        shared = config.redis_url.startswith(("redis://", "rediss://", "unix://"))
-        self.hosts = Hosts(
-            start=config.concurrency_start,
-            most=config.concurrency,
-            slots=RedisSlots(config.redis_url, clock=clock) if shared else LocalSlots(clock),
+        uses_redis = config.redis_url.startswith(("redis://", "rediss://", "unix://"))
+        self.hosts = HostLimiters(
+            initial_concurrency=config.concurrency_start,
+            max_concurrency=config.concurrency,
+            limit_backend=RedisLimitBackend(config.redis_url, clock=clock)
+            if uses_redis
+            else LocalLimitBackend(clock),
             rate=config.registry_rate,
             clock=clock,
         )
-        self.exchange = Exchange(config, self.hosts, lookup=lookup)
-        self._auth = Authenticator(self.exchange, config, clock=clock)
-        self._finder = Finder(self, clock)
-        self.checker = Checker(self, clock)
-        self._pings = Remembered(clock, seconds=PING_KEPT)
+        self.exchange = HttpExchange(config, self.hosts, lookup=lookup)
+        self._api = ApiRequestSender(
+            self.exchange, self.hosts, config, clock=clock, random_uniform=random_uniform
+        )
+        self._referrers_finder = ReferrersFinder(self, clock)
+        self.tag_checker = TagChecker(self, clock)
 
-    async def fetch_manifest(self, place: Place, wanted: str, access: Access) -> Fetched:
-        """The manifest of a tag or digest, verified. Raises RegistryError naming the reference.
+    async def fetch_manifest(
+        self, source: SourceRepository, tag_or_digest: str, request_context: RequestContext
+    ) -> VerifiedContent:
+        """Fetch the manifest of a tag or digest, verified.
 
-        A digest mismatch is asked for once more: proxies truncate.
+        Raises RegistryError with the reference in its text. After a digest mismatch the request is
+        sent once more, because proxies truncate (registry-3.3).
         """
 
-        async def ask() -> Fetched:
-            authorized = await self.ask_manifest("GET", place, wanted, access)
+        async def fetch() -> VerifiedContent:
+            authorized = await self.fetch_manifest_response(
+                "GET", source, tag_or_digest, request_context
+            )
             return await verify_manifest(
-                authorized.answer,
-                wanted,
-                reference=place.reference(wanted),
+                authorized.response,
+                tag_or_digest,
+                reference=source.reference(tag_or_digest),
                 scope=authorized.scope,
                 warnings=authorized.warnings,
             )
 
-        return await _twice_if_damaged(ask)
+        return await _retry_on_digest_mismatch(fetch)
 
-    async def head_manifest(self, place: Place, wanted: str, access: Access) -> Seen:
-        """What the registry says a tag or digest means now: a hint, see `Checker.head`."""
-        return await self.checker.head(place, wanted, access)
+    async def head_manifest(
+        self, source: SourceRepository, tag_or_digest: str, request_context: RequestContext
+    ) -> HeadResult:
+        """Fetch the digest that a tag points to by HEAD: a hint, see `TagChecker.head`."""
+        return await self.tag_checker.head(source, tag_or_digest, request_context)
 
-    async def check_manifest(
-        self, place: Place, wanted: str, access: Access, *, known: str, etag: str = ""
-    ) -> Checked:
-        """Whether a tag is still what was known of it, see `Checker.check`."""
-        return await self.checker.check(place, wanted, access, known=known, etag=etag)
+    async def check_tag(
+        self,
+        source: SourceRepository,
+        tag_or_digest: str,
+        request_context: RequestContext,
+        *,
+        known_digest: str,
+        etag: str = "",
+    ) -> TagCheckResult:
+        """Check whether a tag still points to the known digest, see `TagChecker.check`."""
+        return await self.tag_checker.check(
+            source, tag_or_digest, request_context, known_digest=known_digest, etag=etag
+        )
 
-    async def ask_manifest(
+    async def fetch_manifest_response(
         self,
         method: str,
-        place: Place,
-        wanted: str,
-        access: Access,
+        source: SourceRepository,
+        tag_or_digest: str,
+        request_context: RequestContext,
         *,
-        also: frozenset[int] = frozenset(),
+        accepted_statuses: frozenset[int] = frozenset(),
         headers: Mapping[str, str] | None = None,
-    ) -> Authorized:
-        """One answer about a manifest, unverified, of status 200 or one of `also`."""
-        heads = method == "HEAD"
-        path = manifest_path(place, wanted)
-        return await self._ask(
+    ) -> AuthorizedResponse:
+        """Fetch one response about a manifest, unverified.
+
+        Its status is 200 or one of `accepted_statuses`; raises RegistryError for any other. The
+        `Accept` list is always the same (registry-2.4).
+        """
+        is_head = method == "HEAD"
+        path = manifest_path(source, tag_or_digest)
+        return await self._api.send(
             method,
-            place,
+            source,
             path,
-            access,
+            request_context,
             accept=ACCEPT_MANIFESTS,
-            cap=0 if heads else LARGEST_MANIFEST,
-            seconds=self.config.head_seconds if heads else self.config.manifest_seconds,
-            reference=place.reference(wanted),
-            also=also,
+            max_bytes=0 if is_head else MAX_MANIFEST_BYTES,
+            timeout_seconds=self.config.head_seconds if is_head else self.config.manifest_seconds,
+            reference=source.reference(tag_or_digest),
+            accepted_statuses=accepted_statuses,
             headers=headers,
-            kind="head" if heads else "get",
+            kind="head" if is_head else "get",
         )
 
     async def fetch_blob(
         self,
-        place: Place,
+        source: SourceRepository,
         digest: str,
-        access: Access,
+        request_context: RequestContext,
         *,
-        cap: int = LARGEST_BLOB,
-        declared: int | None = None,
-    ) -> Fetched:
-        """A small blob, verified. `declared` is the size its descriptor names."""
-        path, reference = blob_path(place, digest), place.reference(digest)
-        if declared is not None and declared > cap:
+        max_bytes: int = MAX_BLOB_BYTES,
+        declared_size: int | None = None,
+    ) -> VerifiedContent:
+        """Fetch a blob of at most `max_bytes`, verified.
+
+        `declared_size` is the size in its descriptor: above `max_bytes` it raises ContentError
+        `content.too_large` without a request (registry-7.1).
+        """
+        path, reference = blob_path(source, digest), source.reference(digest)
+        if declared_size is not None and declared_size > max_bytes:
             raise ContentError(
                 "response body too large", code="content.too_large", reference=reference
             )
 
-        async def ask() -> Fetched:
-            authorized = await self._ask(
+        async def fetch() -> VerifiedContent:
+            authorized = await self._api.send(
                 "GET",
-                place,
+                source,
                 path,
-                access,
+                request_context,
                 accept=_ACCEPT_BLOBS,
-                cap=cap,
-                seconds=self.config.manifest_seconds,
+                max_bytes=max_bytes,
+                timeout_seconds=self.config.manifest_seconds,
                 reference=reference,
-                blob=True,
+                is_blob=True,
             )
             return verify_blob(
-                authorized.answer,
+                authorized.response,
                 digest,
                 reference=reference,
-                declared=declared,
+                declared_size=declared_size,
                 scope=authorized.scope,
                 warnings=authorized.warnings,
             )
 
-        return await _twice_if_damaged(ask)
+        return await _retry_on_digest_mismatch(fetch)
 
-    async def blob_size(self, place: Place, digest: str, access: Access) -> int:
-        """How large a blob is, without reading it."""
-        path, reference = blob_path(place, digest), place.reference(digest)
-        authorized = await self._ask(
+    async def fetch_blob_size(
+        self, source: SourceRepository, digest: str, request_context: RequestContext
+    ) -> int:
+        """Fetch the size of a blob in bytes, without reading it (registry-7.3)."""
+        path, reference = blob_path(source, digest), source.reference(digest)
+        authorized = await self._api.send(
             "HEAD",
-            place,
+            source,
             path,
-            access,
+            request_context,
             accept=_ACCEPT_BLOBS,
-            cap=0,
-            seconds=self.config.head_seconds,
+            max_bytes=0,
+            timeout_seconds=self.config.head_seconds,
             reference=reference,
-            blob=True,
-            also=_HEAD_REFUSED,
+            is_blob=True,
+            accepted_statuses=_HEAD_REFUSED_STATUSES,
         )
-        length = authorized.answer.headers.get("content-length", "")
-        if authorized.answer.status == 200 and length.isdigit():
+        length = authorized.response.headers.get("content-length", "")
+        if authorized.response.status == 200 and length.isdigit():
             return int(length)
-        return await self._probe_size(place, path, access, reference=reference)
+        return await self._fetch_size_by_range(source, path, request_context, reference=reference)
 
-    async def _probe_size(self, place: Place, path: str, access: Access, *, reference: str) -> int:
-        """By asking for one byte: presigned addresses refuse a HEAD (`registry.md` 2.8)."""
-        authorized = await self._ask(
+    async def _fetch_size_by_range(
+        self,
+        source: SourceRepository,
+        path: str,
+        request_context: RequestContext,
+        *,
+        reference: str,
+    ) -> int:
+        """Fetch the size by a GET of one byte: presigned URLs refuse HEAD (registry-7.3)."""
+        authorized = await self._api.send(
             "GET",
-            place,
+            source,
             path,
-            access,
+            request_context,
             accept=_ACCEPT_BLOBS,
-            cap=0,
-            seconds=self.config.head_seconds,
+            max_bytes=0,
+            timeout_seconds=self.config.head_seconds,
             reference=reference,
-            blob=True,
-            also=frozenset({206}),
+            is_blob=True,
+            accepted_statuses=frozenset({206}),
             headers={"Range": "bytes=0-0"},
             reads_body=False,
         )
-        headers = authorized.answer.headers
-        found = _RANGE.fullmatch(headers.get("content-range", ""))
-        if found is not None:
-            return int(found.group(1))
+        headers = authorized.response.headers
+        match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+        if match is not None:
+            return int(match.group(1))
         length = headers.get("content-length", "")
-        if authorized.answer.status == 200 and length.isdigit():
+        if authorized.response.status == 200 and length.isdigit():
             return int(length)
         raise ProtocolError(
             f"missing content-length header for request: {reference}",
@@ -223,152 +254,81 @@ class RegistryClient:
             reference=reference,
         )
 
-    async def list_tags(self, place: Place, access: Access, *, most: int = 500_000) -> TagList:
-        """Every tag of a repository, or an incomplete list that says so."""
-        path = tags_path(place)
+    async def fetch_tags(
+        self, source: SourceRepository, request_context: RequestContext, *, max_tags: int = 500_000
+    ) -> TagList:
+        """Fetch the tags of a repository; the list says whether it is complete (registry-5.1)."""
+        path = tags_path(source)
 
-        async def fetch(url: str) -> tuple[Answer, str]:
-            authorized = await self._ask(
+        async def fetch_page(url: str) -> tuple[RegistryResponse, str]:
+            authorized = await self._api.send(
                 "GET",
-                place,
+                source,
                 url,
-                access,
+                request_context,
                 accept="application/json",
-                cap=LARGEST_PAGE,
-                seconds=self.config.page_seconds,
-                reference=place.name,
+                max_bytes=MAX_PAGE_BYTES,
+                timeout_seconds=self.config.page_seconds,
+                reference=source.name,
             )
-            return authorized.answer, authorized.scope
+            return authorized.response, authorized.scope
 
-        first = f"{self.exchange.base_url(place)}{path}?n={PAGE_SIZE}"
-        return await collect_tags(fetch, first, most=most)
+        first_url = f"{self.exchange.base_url(source)}{path}?n={PAGE_SIZE}"
+        return await collect_tags(fetch_page, first_url, max_tags=max_tags)
 
     async def fetch_referrers(
         self,
-        place: Place,
+        source: SourceRepository,
         digest: str,
-        access: Access,
+        request_context: RequestContext,
         *,
         artifact_type: str = "",
-        companions: Collection[str] | None = None,
+        artifact_tags: Collection[str] | None = None,
     ) -> Referrers:
-        """What refers to a manifest: signatures, attestations and the like; best effort.
+        """Fetch what refers to a manifest: signatures, attestations and the like; best effort.
 
-        `companions`: those of a listing at hand, so that no others are looked for.
+        `artifact_tags` are those of a tag list, where there is one: other tags are then not tried.
         """
-        return await self._finder.find(
-            place, digest, access, artifact_type=artifact_type, companions=companions
+        return await self._referrers_finder.find(
+            source,
+            digest,
+            request_context,
+            artifact_type=artifact_type,
+            artifact_tags=artifact_tags,
         )
 
-    async def ask_referrers(self, place: Place, path: str, access: Access) -> Answer:
-        """A page of the referrers API, whatever its status; never from another server (2.7)."""
-        authorized = await self._ask(
+    async def fetch_referrers_page(
+        self, source: SourceRepository, path: str, request_context: RequestContext
+    ) -> RegistryResponse:
+        """Fetch a page of the referrers API, of any status; never from another origin
+        (registry-6.3).
+        """
+        authorized = await self._api.send(
             "GET",
-            place,
+            source,
             path,
-            access,
+            request_context,
             accept=OCI_INDEX,
-            cap=LARGEST_MANIFEST,
-            seconds=self.config.manifest_seconds,
-            reference=place.name,
-            also=_NO_REFERRERS,
+            max_bytes=MAX_MANIFEST_BYTES,
+            timeout_seconds=self.config.manifest_seconds,
+            reference=source.name,
+            accepted_statuses=_NO_REFERRERS_STATUSES,
             redirects="same-origin",
         )
-        return authorized.answer
-
-    async def ping(self, place: Place, access: Access) -> Answer:
-        """What `GET /v2/` answers."""
-        url = f"{self.exchange.base_url(place)}/v2/"
-        return await self.exchange.send(
-            Outgoing("GET", url, place, deadline=self.config.token_seconds, scope=KNOCK), access
-        )
-
-    async def _ask(
-        self,
-        method: str,
-        place: Place,
-        path: str,
-        access: Access,
-        *,
-        accept: str,
-        cap: int,
-        seconds: float,
-        reference: str,
-        blob: bool = False,
-        also: frozenset[int] = frozenset(),
-        headers: Mapping[str, str] | None = None,
-        reads_body: bool = True,
-        redirects: str = "registry",
-        kind: str = "other",
-    ) -> Authorized:
-        """One request with rights and retries; any status but 200 and `also` is an error."""
-        host = self.hosts.host(place)
-        sent = {"Accept": accept, **(headers or {})}
-
-        async def attempt() -> Authorized:
-            url = path if "://" in path else self.exchange.base_url(place) + path
-            outgoing = Outgoing(
-                method=method,
-                url=url,
-                place=place,
-                headers=sent,
-                cap=cap,
-                deadline=seconds,
-                reads_body=reads_body,
-                redirects=redirects,
-                kind=kind,
-            )
-            authorized = await self._auth.request(outgoing, access)
-            status = authorized.answer.status
-            if status == 200 or status in also:
-                return authorized
-            raise error_of(authorized.answer, reference=reference, blob=blob)
-
-        try:
-            return await with_retries(
-                attempt,
-                host=host,
-                pauses=self.config.retry_pause,
-                clock=self._clock,
-                dice=self._dice,
-                retries=access.tries_again,
-            )
-        except ManifestUnknownError as error:
-            await self._check_is_registry(place, access, error, reference=reference)
-            raise
-        except RegistryError as error:
-            if error.reference:
-                raise
-            raise error.about(reference) from error
-
-    async def _check_is_registry(
-        self, place: Place, access: Access, error: ManifestUnknownError, *, reference: str
-    ) -> None:
-        """After a 404 that no registry wrote: is there a registry at all (`registry.md` 4.3)?"""
-        if not error.text.startswith("error parsing HTTP"):
-            return
-        said = self._pings.get(place.api_host)
-        if said is None:
-            answer = await self.ping(place, access)
-            said = "" if supports_api(answer) else describe_status(answer.status)
-            self._pings.put(place.api_host, said)
-        if said:
-            raise ProtocolError(
-                f'endpoint "{self.exchange.base_url(place)}" does not support v2 API (got {said})',
-                code="protocol.not_a_registry",
-                reference=reference,
-            ) from error
+        return authorized.response
 
     async def close(self) -> None:
-        """Close every connection and give back every share."""
+        """Close every connection and release every lease."""
         await self.exchange.close()
         await self.hosts.close()
 
 
-async def _twice_if_damaged(ask: Callable[[], Awaitable[Fetched]]) -> Fetched:
+async def _retry_on_digest_mismatch(
+    fetch: Callable[[], Awaitable[VerifiedContent]],
+) -> VerifiedContent:
     try:
-        return await ask()
+        return await fetch()
     except ContentError as error:
         if error.code != DIGEST_MISMATCH:
             raise
-    return await ask()
+    return await fetch()

@@ -1,4 +1,4 @@
-"""What goes into a request to a registry and what comes out of it."""
+"""Types of the registry client: source repository, request, response and results."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from models.reference import DOCKER_HUB, DOCKER_HUB_API, HUB_HOSTS, Reference
+from models.reference import DOCKER_HUB, DOCKER_HUB_API, DOCKER_HUB_HOSTS, Reference
 
+# Credential scopes: ids of credentials, and these two.
 ANONYMOUS = ""
-KNOCK = "?"  # a request without rights, by somebody who has some and will be asked for them
+# A request without credentials by a caller who has some: its response is usually the challenge.
+CHALLENGE_PROBE = "?"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One repository at one registry, as the client identifies it (`registry.md` 1.2).
+class SourceRepository:
+    """One repository at one registry, as the client identifies it (registry-1.6).
 
-    `registry` is host or host:port in lower case, `docker.io` for Docker Hub; `insecure` lets
-    the certificate go unverified and plain http be tried after https (`import.md` 3.2).
+    `registry` is host or host:port in lower case, `docker.io` for Docker Hub. With `insecure` the
+    certificate is not verified and plain http is tried after https (imports-3.6, imports-3.7).
     """
 
     registry: str
@@ -26,33 +28,34 @@ class Place:
     insecure: bool = False
 
     @classmethod
-    def of(cls, reference: Reference, *, insecure: bool = False) -> Place:
-        """The place that `reference`, however written, means."""
-        full = reference.with_defaults()
-        registry = full.registry.lower()
-        registry = DOCKER_HUB if registry in HUB_HOSTS else registry
-        return cls(registry, full.repository_name(), insecure)
+    def from_reference(cls, reference: Reference, *, insecure: bool = False) -> SourceRepository:
+        """Return the repository that a reference, in any spelling, resolves to."""
+        full_reference = reference.with_defaults()
+        registry = full_reference.registry.lower()
+        registry = DOCKER_HUB if registry in DOCKER_HUB_HOSTS else registry
+        return cls(registry, full_reference.repository_name(), insecure)
 
     @property
     def api_host(self) -> str:
-        """Host[:port] that serves the API."""
+        """The host[:port] that serves the API; Docker Hub has one of its own (registry-1.7)."""
         return DOCKER_HUB_API if self.registry == DOCKER_HUB else self.registry
 
     @property
     def name(self) -> str:
-        """Registry and repository: identity for caches, credentials and budgets."""
+        """Registry and repository: the key of caches, credentials and limits."""
         return f"{self.registry}/{self.repository}"
 
-    def reference(self, wanted: str) -> str:
-        """The place with a tag or digest, as error texts name it (`import.md` 1.5)."""
-        return f"{self.name}{'@' if ':' in wanted else ':'}{wanted}"
+    def reference(self, tag_or_digest: str) -> str:
+        """Return the repository with a tag or digest, as error texts name it (imports-1.9)."""
+        return f"{self.name}{'@' if ':' in tag_or_digest else ':'}{tag_or_digest}"
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """Verified bytes. `digest` was computed from them (of signed schema1: from the payload).
+class VerifiedContent:
+    """Verified bytes of a manifest or blob.
 
-    `scope` says by whose right the registry answered: `ANONYMOUS`, or the credential's id.
+    `digest` was computed from the bytes (for signed schema1: from the payload). `scope` is the
+    credential by which the registry served them: `ANONYMOUS`, or the credential's id.
     """
 
     content: bytes
@@ -63,8 +66,8 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The answer to a HEAD: the digest that the registry claims, or None where it claims none."""
+class HeadResult:
+    """The result of a HEAD: the digest that the registry claims, or None where it claims none."""
 
     digest: str | None
     scope: str = ANONYMOUS
@@ -72,45 +75,48 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class TagList:
-    """The tags of a repository in the order they came, each once.
+    """The tags of a repository, in the order in which they were received, each once.
 
-    `complete` is False when a page failed or a guard stopped the listing; `reason` then says why.
-    `dropped` counts what was no tag, `companions` are signatures and the like that were left out
-    (`registry.md` 2.6, 2.7). `hints` maps tags to digests where the registry told them (Google).
+    `complete` is False when a page failed or a bound ended the listing; `reason` then says why.
+    `dropped` counts entries that are no tags (registry-5.5). `artifact_tags` are the tags of
+    signatures and similar artifacts, which are listed apart (registry-5.6). `digest_hints` maps
+    tags to digests where the registry reports them, as Google's do (registry-5.9).
     """
 
     tags: tuple[str, ...]
     complete: bool = True
     reason: str = ""
     dropped: int = 0
-    companions: tuple[str, ...] = ()
-    hints: Mapping[str, str] = field(default_factory=dict)
+    artifact_tags: tuple[str, ...] = ()
+    digest_hints: Mapping[str, str] = field(default_factory=dict)
     scope: str = ANONYMOUS
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One request as the exchange sends it; without `reads_body` only the headers are wanted.
+class RegistryRequest:
+    """One request as `HttpExchange` sends it. Without `reads_body` only the headers are read.
 
-    `cap` bounds the body in bytes, `deadline` in seconds
-    everything: connect, redirects, headers and body.
+    `max_bytes` bounds the body; `timeout_seconds` bounds everything: connect, redirects, headers
+    and body (registry-2.5).
 
-    `place` decides the policy (addresses, TLS, plain http) for every hop. `redirects` says how far
-    an answer may send us: "registry" 5 hops anywhere the policy admits, "token" 2 on the same
-    origin, "same-origin", or "none". Headers that carry rights are dropped when the origin changes.
+    `source` decides the policy (addresses, TLS, plain http) for every hop. `redirects` says which
+    redirects are followed: "registry" up to 5 to any target that the policy admits, "token" and
+    "same-origin" up to 2 on the same origin, "none" no redirect at all (registry-7.4). Headers that
+    carry credentials are dropped when the origin changes (registry-7.7).
 
-    `scope` names the right that is used; limits are kept by it. `kind` tells apart what registries
-    count: `head` and `get` of manifests, `other`, and `token`, which no registry's quota counts.
+    `scope` names the credential that is used; limits are kept for each scope. `kind` is what
+    registries count apart: `head` and `get` of manifests, `other`, and `token`, which counts
+    against no registry's quota (registry-17.5).
     """
 
     method: str
     url: str
-    place: Place
+    source: SourceRepository
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    cap: int = 64 * 1024
-    deadline: float = 30.0
+    max_bytes: int = 64 * 1024
+    timeout_seconds: float = 30.0
     redirects: str = "registry"
     reads_body: bool = True
     scope: str = ANONYMOUS
@@ -118,10 +124,10 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, whatever its status: the body is complete and within the cap.
+class RegistryResponse:
+    """A response of any status, with a complete body of at most `max_bytes`.
 
-    `url` is where the answer came from in the end; `headers` are that answer's.
+    `url` is the URL that answered after all redirects; `headers` are of that response.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""Whose rights, and whose turn, a request to a registry has."""
+"""The context of a request to a registry: credentials, tenant, priority and retries."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from dataclasses import dataclass
 
 from worker.registry.auth.credentials import Keyring
 
-NOBODY = Keyring()
+EMPTY_KEYRING = Keyring()
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """`tenant` and `lane` decide whose turn it is; `keyring` what may be shown to registries.
+class RequestContext:
+    """For whom a request is made, and how.
 
-    `retries` says whether what fails for a moment is tried again within the request; None leaves it
-    to the lane: what the calendar asks for (`scheduled`) has the calendar's own backoff.
+    `tenant` (the namespace) and `priority` decide the order in which requests are admitted;
+    `keyring` holds the credentials that may be sent. `retries` says whether transient failures are
+    retried within the request; None leaves it to the priority: `scheduled` checks are not retried,
+    because the schedule repeats them with its own backoff (registry-15.2).
     """
 
-    keyring: Keyring = NOBODY
+    keyring: Keyring = EMPTY_KEYRING
     tenant: str = ""
-    lane: str = "interactive"
+    priority: str = "interactive"
     retries: bool | None = None
 
     @property
-    def tries_again(self) -> bool:
-        """Whether there are retries."""
-        return self.lane != "scheduled" if self.retries is None else self.retries
+    def retries_enabled(self) -> bool:
+        """Whether transient failures are retried within the request."""
+        return self.priority != "scheduled" if self.retries is None else self.retries

@@ -1,7 +1,9 @@
-"""Whether a tag is still what it was: a HEAD where a HEAD tells, else a conditional GET.
+"""Tag checks: whether a tag still points to the known digest, by HEAD or by conditional GET.
 
-`registry.md` 2.3 to 2.5. What a HEAD claims is a hint: whoever fetches by it and finds something
-else reports that here, and a HEAD that was twice caught in the same lie is not asked for a day.
+What a HEAD claims is a hint (registry-4.1). A caller that fetches by the claimed digest and gets
+other content reports the mismatch here; after the second equal mismatch the repository gets no HEAD
+for a day (registry-4.2, registry-4.5). Where HEAD is of no use, a GET with `If-None-Match` is sent
+(registry-4.6). A reference by digest is checked likewise, but without ETag (registry-4.8).
 """
 
 from __future__ import annotations
@@ -13,174 +15,247 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.oci import ACCEPT_MANIFESTS
-from worker.registry.auth.authenticator import Authorized
+from worker.registry.auth.challenge_responder import AuthorizedResponse
 from worker.registry.clock import Clock
 from worker.registry.digest_verification import claimed_digest, verify_manifest
 from worker.registry.endpoints import manifest_path
-from worker.registry.registry_types import Answer, Fetched, Place, Seen
-from worker.registry.request_context import Access
-from worker.registry.ttl_cache import Remembered
+from worker.registry.registry_types import (
+    HeadResult,
+    RegistryResponse,
+    SourceRepository,
+    VerifiedContent,
+)
+from worker.registry.request_context import RequestContext
+from worker.registry.ttl_cache import TtlCache
 
-NO_HEAD_KEPT = 24 * 3600.0
-LONGEST_ETAG = 512
-# Answers to a HEAD that a GET may answer otherwise (`registry.md` 2.4).
-_UNSURE = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
-_NO_HEADS_AT_ALL = frozenset({405, 501})
-_CONDITION_REFUSED = frozenset({400, 412})
+UNRELIABLE_HEAD_TTL_SECONDS = 24 * 3600.0
+MAX_ETAG_LENGTH = 512
+# After these responses to a HEAD one GET decides, as registries answer HEAD differently
+# (registry-4.3).
+_INCONCLUSIVE_HEAD_STATUSES = frozenset({304, 400, 401, 403, 404, 405, 406, 415, 501})
+_HEAD_UNSUPPORTED_STATUSES = frozenset({405, 501})
+_CONDITION_REFUSED_STATUSES = frozenset({400, 412})
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"|[\x21\x23-\x7e]+', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What a registry says a tag is now. `digest` None: only an import can tell.
+class TagCheckResult:
+    """What a registry says a tag points to now.
 
-    `scope` is the right that was used and `place` the repository that was asked; `etag` is what to
-    hand in the next time, `fetched` the manifest where it had to be fetched; `unchanged` whether
-    it is what was known.
+    `digest` None means that only an import can find out. `scope` is the credential that was used,
+    `repository` the repository that was requested. `etag` is to be passed to the next check;
+    `fetched` is the manifest, where it had to be fetched; `unchanged` is whether the digest is the
+    known one.
     """
 
     digest: str | None
     scope: str = ""
     etag: str = ""
-    fetched: Fetched | None = None
+    fetched: VerifiedContent | None = None
     unchanged: bool = False
-    place: str = ""
+    repository: str = ""
 
 
-class Asker(Protocol):
-    """What of the client is needed here."""
+class ManifestClient(Protocol):
+    """The part of the registry client that tag checks need."""
 
-    async def ask_manifest(
+    async def fetch_manifest_response(
         self,
         method: str,
-        place: Place,
-        wanted: str,
-        access: Access,
+        source: SourceRepository,
+        tag_or_digest: str,
+        request_context: RequestContext,
         *,
-        also: frozenset[int] = frozenset(),
+        accepted_statuses: frozenset[int] = frozenset(),
         headers: Mapping[str, str] | None = None,
-    ) -> Authorized:
-        """One answer about a manifest, of status 200 or one of `also`."""
+    ) -> AuthorizedResponse:
+        """Fetch one unverified response, of status 200 or one of `accepted_statuses`."""
         ...
 
-    async def fetch_manifest(self, place: Place, wanted: str, access: Access) -> Fetched:
-        """A manifest, verified."""
+    async def fetch_manifest(
+        self, source: SourceRepository, tag_or_digest: str, request_context: RequestContext
+    ) -> VerifiedContent:
+        """Fetch a manifest, verified."""
         ...
 
 
-class Checker:
+class TagChecker:
     """Looks at tags, and remembers where a HEAD is of no use."""
 
-    def __init__(self, asker: Asker, clock: Clock) -> None:
-        self._asker = asker
-        self._useless = Remembered(clock, seconds=NO_HEAD_KEPT)
-        self._doubts = Remembered(clock, seconds=NO_HEAD_KEPT)
+    def __init__(self, client: ManifestClient, clock: Clock) -> None:
+        self._client = client
+        self._unreliable_heads = TtlCache(clock, ttl_seconds=UNRELIABLE_HEAD_TTL_SECONDS)
+        self._head_mismatches = TtlCache(clock, ttl_seconds=UNRELIABLE_HEAD_TTL_SECONDS)
 
-    async def head(self, place: Place, wanted: str, access: Access) -> Seen:
-        """What a HEAD claims, or `Seen(None)` where only a GET can tell.
+    async def head(
+        self, source: SourceRepository, tag_or_digest: str, request_context: RequestContext
+    ) -> HeadResult:
+        """Fetch what a HEAD claims; its digest is None where only a GET can tell.
 
-        A registry that leaves the digest out, or knows no HEAD, is not asked so again for a day.
-        Raises RegistryError for what a GET would not mend: a limit, an outage.
+        A registry that sends no digest, or does not support HEAD, gets no HEAD for a day
+        (registry-4.2). Raises RegistryError for what a GET would not solve either: a rate limit, a
+        transient failure (registry-4.3).
         """
-        if self._is_useless(place):
-            return Seen(None)
-        authorized = await self._asker.ask_manifest("HEAD", place, wanted, access, also=_UNSURE)
-        answer = authorized.answer
-        digest = claimed_digest(answer) if answer.status == 200 else None
-        if answer.status in _NO_HEADS_AT_ALL or (answer.status == 200 and digest is None):
-            self._useless.put(place.api_host)
-        return Seen(digest, authorized.scope)
+        if self._is_head_unreliable(source):
+            return HeadResult(None)
+        authorized = await self._client.fetch_manifest_response(
+            "HEAD",
+            source,
+            tag_or_digest,
+            request_context,
+            accepted_statuses=_INCONCLUSIVE_HEAD_STATUSES,
+        )
+        response = authorized.response
+        digest = claimed_digest(response) if response.status == 200 else None
+        if response.status in _HEAD_UNSUPPORTED_STATUSES or (
+            response.status == 200 and digest is None
+        ):
+            self._unreliable_heads.put(source.api_host)
+        return HeadResult(digest, authorized.scope)
 
     async def check(
-        self, place: Place, wanted: str, access: Access, *, known: str, etag: str
-    ) -> Checked:
-        """What a tag is now, against the digest that was `known` of it.
+        self,
+        source: SourceRepository,
+        tag_or_digest: str,
+        request_context: RequestContext,
+        *,
+        known_digest: str,
+        etag: str,
+    ) -> TagCheckResult:
+        """Check what a tag points to now, against the known digest.
 
-        `etag` is what the last check of this tag handed out, in our own form: it names the address
-        and the digest that it stood for, so that it is never sent anywhere else, and a 304 is only
-        ever told of what was received then.
+        `etag` is what the last check of this tag returned, in a form of our own: `<key> <digest>
+        <ETag>`. The key names the URL and the digest is the one that was received with the ETag, so
+        that the ETag is never sent anywhere else, and a 304 stands for nothing but what was
+        received then (registry-4.6, registry-4.7).
         """
-        seen = await self.head(place, wanted, access)
-        if seen.digest is None:
-            return await self._get(place, wanted, access, known=known, etag=etag)
-        unchanged = seen.digest == known
-        return Checked(seen.digest, seen.scope, unchanged=unchanged, place=place.name)
+        head = await self.head(source, tag_or_digest, request_context)
+        if head.digest is None:
+            return await self._check_by_get(
+                source, tag_or_digest, request_context, known_digest=known_digest, etag=etag
+            )
+        unchanged = head.digest == known_digest
+        return TagCheckResult(head.digest, head.scope, unchanged=unchanged, repository=source.name)
 
-    def report(self, place: Place, wanted: str, *, claimed: str, found: str) -> None:
-        """The tag is `found`, where a HEAD `claimed` something that could not be fetched."""
-        key, lie = place.reference(wanted), f"{claimed} {found}"
-        if self._doubts.get(key) == lie:
-            self._useless.put(place.name)
-        self._doubts.put(key, lie)
+    def report_mismatch(
+        self,
+        source: SourceRepository,
+        tag_or_digest: str,
+        *,
+        claimed_digest: str,
+        actual_digest: str,
+    ) -> None:
+        """Record that a HEAD claimed a digest, but the tag has another one (registry-4.5).
 
-    def _is_useless(self, place: Place) -> bool:
-        """Missing digests are the registry's way; a lie is told of one repository only."""
-        by_host, by_name = self._useless.get(place.api_host), self._useless.get(place.name)
-        return by_host is not None or by_name is not None
+        One mismatch may be a race with a push; the second equal one is the registry's fault.
+        """
+        key, mismatch = source.reference(tag_or_digest), f"{claimed_digest} {actual_digest}"
+        if self._head_mismatches.get(key) == mismatch:
+            self._unreliable_heads.put(source.name)
+        self._head_mismatches.put(key, mismatch)
 
-    async def _get(
-        self, place: Place, wanted: str, access: Access, *, known: str, etag: str
-    ) -> Checked:
-        if ":" in wanted:
-            fetched = await self._asker.fetch_manifest(place, wanted, access)
-            unchanged = fetched.digest == known
-            return Checked(fetched.digest, fetched.scope, "", fetched, unchanged, place.name)
-        address = _address_of(place, wanted)
-        then, condition = _open_etag(etag, address)
-        authorized = await self._ask_on(condition, place, wanted, access)
+    def _is_head_unreliable(self, source: SourceRepository) -> bool:
+        """Return whether no HEAD is sent.
+
+        A missing digest counts for the whole host, a mismatch for one repository only.
+        """
+        by_host, by_repository = (
+            self._unreliable_heads.get(source.api_host),
+            self._unreliable_heads.get(source.name),
+        )
+        return by_host is not None or by_repository is not None
+
+    async def _check_by_get(
+        self,
+        source: SourceRepository,
+        tag_or_digest: str,
+        request_context: RequestContext,
+        *,
+        known_digest: str,
+        etag: str,
+    ) -> TagCheckResult:
+        if ":" in tag_or_digest:
+            fetched = await self._client.fetch_manifest(source, tag_or_digest, request_context)
+            unchanged = fetched.digest == known_digest
+            return TagCheckResult(
+                fetched.digest, fetched.scope, "", fetched, unchanged, source.name
+            )
+        etag_key = _etag_key_of(source, tag_or_digest)
+        etag_digest, if_none_match = _parse_stored_etag(etag, etag_key)
+        authorized = await self._get_conditionally(
+            if_none_match, source, tag_or_digest, request_context
+        )
         scope = authorized.scope
-        if authorized.answer.status == 304:
-            return Checked(then, scope, etag, unchanged=then == known, place=place.name)
+        if authorized.response.status == 304:
+            return TagCheckResult(
+                etag_digest,
+                scope,
+                etag,
+                unchanged=etag_digest == known_digest,
+                repository=source.name,
+            )
         fetched = await verify_manifest(
-            authorized.answer,
-            wanted,
-            reference=place.reference(wanted),
+            authorized.response,
+            tag_or_digest,
+            reference=source.reference(tag_or_digest),
             scope=scope,
             warnings=authorized.warnings,
         )
-        told = _etag_of(authorized.answer)
-        return Checked(
+        new_etag = _etag_of(authorized.response)
+        return TagCheckResult(
             fetched.digest,
             scope,
-            etag=f"{address} {fetched.digest} {told}" if told else "",
+            etag=f"{etag_key} {fetched.digest} {new_etag}" if new_etag else "",
             fetched=fetched,
-            unchanged=fetched.digest == known,
-            place=place.name,
+            unchanged=fetched.digest == known_digest,
+            repository=source.name,
         )
 
-    async def _ask_on(
-        self, condition: str, place: Place, wanted: str, access: Access
-    ) -> Authorized:
-        """GET, on a condition if there is one; a 304 that was not asked for is an error (2.5)."""
-        if condition:
-            authorized = await self._asker.ask_manifest(
+    async def _get_conditionally(
+        self,
+        if_none_match: str,
+        source: SourceRepository,
+        tag_or_digest: str,
+        request_context: RequestContext,
+    ) -> AuthorizedResponse:
+        """Fetch by GET, with the condition if there is one (registry-4.7).
+
+        After a 400 or 412 one GET goes without it. A 304 to an unconditional GET is an error.
+        """
+        if if_none_match:
+            authorized = await self._client.fetch_manifest_response(
                 "GET",
-                place,
-                wanted,
-                access,
-                also=_CONDITION_REFUSED | {304},
-                headers={"If-None-Match": condition},
+                source,
+                tag_or_digest,
+                request_context,
+                accepted_statuses=_CONDITION_REFUSED_STATUSES | {304},
+                headers={"If-None-Match": if_none_match},
             )
-            if authorized.answer.status not in _CONDITION_REFUSED:
+            if authorized.response.status not in _CONDITION_REFUSED_STATUSES:
                 return authorized
-        return await self._asker.ask_manifest("GET", place, wanted, access)
+        return await self._client.fetch_manifest_response(
+            "GET", source, tag_or_digest, request_context
+        )
 
 
-def _address_of(place: Place, wanted: str) -> str:
-    """Short for what an ETag belongs to: the URL, and the Accept list that was sent with it."""
-    text = f"{place.api_host} {manifest_path(place, wanted)} {ACCEPT_MANIFESTS}"
+def _etag_key_of(source: SourceRepository, tag_or_digest: str) -> str:
+    """Return a short key of what an ETag belongs to: the URL and the Accept list sent with it."""
+    text = f"{source.api_host} {manifest_path(source, tag_or_digest)} {ACCEPT_MANIFESTS}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _open_etag(kept: str, address: str) -> tuple[str, str]:
-    """The digest that a kept ETag stood for, and the ETag; nothing where it is not from here."""
-    where, _, rest = kept.partition(" ")
-    digest, _, told = rest.partition(" ")
-    return (digest, told) if where == address and digest and told else ("", "")
+def _parse_stored_etag(stored: str, etag_key: str) -> tuple[str, str]:
+    """Return the digest of a stored ETag and the ETag; empty texts where it has another key."""
+    stored_key, _, rest = stored.partition(" ")
+    digest, _, etag = rest.partition(" ")
+    return (digest, etag) if stored_key == etag_key and digest and etag else ("", "")
 
 
-def _etag_of(answer: Answer) -> str:
-    """The one ETag of an answer, exactly as it came, if it is one that can be sent back."""
-    values = set(answer.headers.get_list("etag"))
-    told = values.pop() if len(values) == 1 else ""
-    return told if len(told) <= LONGEST_ETAG and _ETAG.fullmatch(told) else ""
+def _etag_of(response: RegistryResponse) -> str:
+    """Return the ETag of a response as received, or an empty text.
+
+    An ambiguous, malformed or long one is not stored, as it could not be sent back (registry-4.6).
+    """
+    values = set(response.headers.get_list("etag"))
+    etag = values.pop() if len(values) == 1 else ""
+    return etag if len(etag) <= MAX_ETAG_LENGTH and _ETAG.fullmatch(etag) else ""

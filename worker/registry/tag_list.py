@@ -1,4 +1,8 @@
-"""The list of a repository's tags, page by page (`registry.md` 2.6)."""
+"""Tag lists: the tags of a repository, collected page by page.
+
+A list starts with `n=1000` and follows `Link` headers (registry-5.1). Registries are untrusted
+peers, so every loop here is bounded (registry-5.7).
+"""
 
 from __future__ import annotations
 
@@ -11,146 +15,168 @@ from typing import Any
 from models.errors import ContentError, ProtocolError, RegistryError
 from models.oci import media_type_of, strict_json
 from models.reference import is_digest
-from worker.registry.registry_types import ANONYMOUS, Answer, TagList
-from worker.registry.transport.error_responses import plain_text, read_warnings
-from worker.registry.transport.link_header import next_page
+from worker.registry.registry_types import ANONYMOUS, RegistryResponse, TagList
+from worker.registry.transport.error_responses import parse_warnings, plain_text
+from worker.registry.transport.link_header import next_page_url
 
 PAGE_SIZE = 1000
-MOST_PAGES = 2000
-MOST_BYTES = 64 * 1024 * 1024
-MOST_SECONDS = 600.0
-LARGEST_PAGE = 8 * 1024 * 1024
-_MOST_NODES = 2_000_000
-_LONG = 256 * 1024
+MAX_TAG_PAGES = 2000
+MAX_LISTING_BYTES = 64 * 1024 * 1024
+LISTING_TIMEOUT_SECONDS = 600.0
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+_MAX_JSON_NODES = 2_000_000
+_PARSE_IN_THREAD_BYTES = 256 * 1024
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_COMPANION = re.compile(r"sha256-[a-f0-9]{64}(?:\.(?:sig|att|sbom))?", re.ASCII)
+_ARTIFACT_TAG = re.compile(r"sha256-[a-f0-9]{64}(?:\.(?:sig|att|sbom))?", re.ASCII)
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "application/octet-stream"})
 
-FetchPage = Callable[[str], Awaitable[tuple[Answer, str]]]
+FetchPage = Callable[[str], Awaitable[tuple[RegistryResponse, str]]]
 
 
 @dataclass(slots=True)
-class _Listing:
-    """What the pages so far have told."""
+class _TagListBuilder:
+    """The tags of the pages that were read so far."""
 
     tags: dict[str, None] = field(default_factory=dict)
-    companions: dict[str, None] = field(default_factory=dict)
-    hints: dict[str, str] = field(default_factory=dict)
+    artifact_tags: dict[str, None] = field(default_factory=dict)
+    digest_hints: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
     dropped: int = 0
-    size: int = 0
+    size_bytes: int = 0
     scope: str = ANONYMOUS
 
-    def add(self, document: dict[str, Any]) -> bool:
-        """Take in a page; whether it told anything new."""
-        before = len(self.tags) + len(self.companions)
+    def add_page(self, document: dict[str, Any]) -> bool:
+        """Add the tags of a page and return whether any of them was new.
+
+        Entries that are no valid tags, or occur again, are dropped and counted (registry-5.5);
+        tags of signatures and similar artifacts are listed apart (registry-5.6).
+        """
+        before = len(self.tags) + len(self.artifact_tags)
         for tag in document["tags"] or ():
             if (
                 not isinstance(tag, str)
                 or not _TAG.fullmatch(tag)
                 or tag in self.tags
-                or tag in self.companions
+                or tag in self.artifact_tags
             ):
                 self.dropped += 1
-            elif _COMPANION.fullmatch(tag):
-                self.companions[tag] = None
+            elif _ARTIFACT_TAG.fullmatch(tag):
+                self.artifact_tags[tag] = None
             else:
                 self.tags[tag] = None
-        self.hints.update(_hints_of(document))
-        return len(self.tags) + len(self.companions) > before
+        self.digest_hints.update(_digest_hints_of(document))
+        return len(self.tags) + len(self.artifact_tags) > before
 
-    def finish(self, reason: str = "") -> TagList:
-        """The list as it stands; a reason says why it is not complete."""
+    def build(self, reason: str = "") -> TagList:
+        """Return the list as it stands; a `reason` makes it incomplete."""
         return TagList(
             tags=tuple(self.tags),
             complete=not reason,
             reason=reason,
             dropped=self.dropped,
-            companions=tuple(self.companions),
-            hints={tag: digest for tag, digest in self.hints.items() if tag in self.tags},
+            artifact_tags=tuple(self.artifact_tags),
+            digest_hints={
+                tag: digest for tag, digest in self.digest_hints.items() if tag in self.tags
+            },
             scope=self.scope,
             warnings=tuple(self.warnings),
         )
 
 
-async def collect_tags(fetch: FetchPage, first: str, *, most: int) -> TagList:
-    """All pages from `first` on. `fetch` gives a page's answer, status 200, and its right.
+async def collect_tags(fetch_page: FetchPage, first_url: str, *, max_tags: int) -> TagList:
+    """Return the tags of all pages from `first_url` on, at most `max_tags`.
 
-    A failure of the first page is raised; a later one, and every guard, ends the listing as
-    incomplete.
+    `fetch_page` returns a page's response, whose status is 200, and the credential scope that it
+    was served by. A failure of the first page is raised; a failure of a later page, and every
+    bound, ends the list as incomplete (registry-5.7, registry-5.8).
     """
-    listing = _Listing()
+    listing = _TagListBuilder()
     try:
-        async with asyncio.timeout(MOST_SECONDS):
-            return await _follow(fetch, first, listing, most=most)
+        async with asyncio.timeout(LISTING_TIMEOUT_SECONDS):
+            return await _follow_pages(fetch_page, first_url, listing, max_tags=max_tags)
     except TimeoutError:
-        return listing.finish(f"the listing took longer than {MOST_SECONDS:g} s")
+        return listing.build(f"the listing took longer than {LISTING_TIMEOUT_SECONDS:g} s")
 
 
-async def _follow(fetch: FetchPage, first: str, listing: _Listing, *, most: int) -> TagList:
-    url: str | None = first
-    seen: set[str] = set()
+async def _follow_pages(
+    fetch_page: FetchPage, first_url: str, listing: _TagListBuilder, *, max_tags: int
+) -> TagList:
+    url: str | None = first_url
+    visited_urls: set[str] = set()
     while url is not None:
-        if url in seen:
-            return listing.finish("the pages of the list lead in a circle")
-        if len(seen) >= MOST_PAGES:
-            return listing.finish(f"the list has more than {MOST_PAGES} pages")
+        if url in visited_urls:
+            return listing.build("the pages of the list form a loop")
+        if len(visited_urls) >= MAX_TAG_PAGES:
+            return listing.build(f"the list has more than {MAX_TAG_PAGES} pages")
         try:
-            answer, listing.scope = await fetch(url)
-            document = await _read_page(answer)
+            response, listing.scope = await fetch_page(url)
+            document = await _read_page(response)
         except RegistryError as error:
-            if not seen:
+            if not visited_urls:
                 raise
-            return listing.finish(error.text)
-        if not seen:
-            first = _moved(first, answer.url)
-        seen.update((url, answer.url))
-        listing.size += len(answer.content)
-        listing.warnings.update(dict.fromkeys(read_warnings(answer)))
-        is_new = listing.add(document)
+            return listing.build(error.text)
+        if not visited_urls:
+            first_url = _with_answered_scheme(first_url, response.url)
+        visited_urls.update((url, response.url))
+        listing.size_bytes += len(response.content)
+        listing.warnings.update(dict.fromkeys(parse_warnings(response)))
+        is_new = listing.add_page(document)
         try:
-            url = next_page(answer.headers.get_list("link"), page=answer.url, first=first)
+            url = next_page_url(
+                response.headers.get_list("link"), page_url=response.url, first_url=first_url
+            )
         except RegistryError as error:
-            return listing.finish(error.text)
+            return listing.build(error.text)
         if url is None:
             break
-        reason = _guard(listing, is_new=is_new, most=most)
+        reason = _stop_reason(listing, is_new=is_new, max_tags=max_tags)
         if reason:
-            return listing.finish(reason)
-    if len(listing.tags) > most:
-        return listing.finish(f"the repository has more than {most} tags")
-    return listing.finish()
+            return listing.build(reason)
+    if len(listing.tags) > max_tags:
+        return listing.build(f"the repository has more than {max_tags} tags")
+    return listing.build()
 
 
-def _guard(listing: _Listing, *, is_new: bool, most: int) -> str:
-    """Why no further page is asked for, or nothing."""
+def _stop_reason(listing: _TagListBuilder, *, is_new: bool, max_tags: int) -> str:
+    """Return why no further page is fetched, or an empty text."""
     if not is_new:
         return "a page of the list added no new tag"
-    if len(listing.tags) + len(listing.companions) >= most:
-        return f"the repository has more than {most} tags"
-    if listing.size > MOST_BYTES:
-        return f"the list is larger than {MOST_BYTES // (1024 * 1024)} MiB"
+    if len(listing.tags) + len(listing.artifact_tags) >= max_tags:
+        return f"the repository has more than {max_tags} tags"
+    if listing.size_bytes > MAX_LISTING_BYTES:
+        return f"the list is larger than {MAX_LISTING_BYTES // (1024 * 1024)} MiB"
     return ""
 
 
-def _moved(first: str, answered: str) -> str:
-    """`first` by the scheme that worked, where the same host answered."""
-    plain = first.replace("https://", "http://", 1)
-    return plain if answered.partition("?")[0] == plain.partition("?")[0] else first
+def _with_answered_scheme(first_url: str, answered_url: str) -> str:
+    """Return `first_url` with http where the same URL was answered after https had failed.
+
+    Links are compared with the origin of the first page, so its scheme must be the one that worked.
+    """
+    plain_http_url = first_url.replace("https://", "http://", 1)
+    return (
+        plain_http_url
+        if answered_url.partition("?")[0] == plain_http_url.partition("?")[0]
+        else first_url
+    )
 
 
-async def _read_page(answer: Answer) -> dict[str, Any]:
-    """A page's document, whose `tags` is a list or None."""
-    media_type = media_type_of(answer.headers.get("content-type", ""))
+async def _read_page(response: RegistryResponse) -> dict[str, Any]:
+    """Return the document of a page, whose `tags` is a list or None (registry-5.4).
+
+    Raises ProtocolError `protocol.unexpected_type` and ContentError `content.invalid`. Large pages
+    are parsed on a thread, so that the event loop is not blocked.
+    """
+    media_type = media_type_of(response.headers.get("content-type", ""))
     if media_type not in _JSON_TYPES and not media_type.endswith("+json"):
         raise ProtocolError(
             f"the registry answered with {plain_text(media_type)!r} instead of a list of tags",
             code="protocol.unexpected_type",
         )
-    if len(answer.content) < _LONG:
-        document = strict_json(answer.content, max_nodes=_MOST_NODES)
+    if len(response.content) < _PARSE_IN_THREAD_BYTES:
+        document = strict_json(response.content, max_nodes=_MAX_JSON_NODES)
     else:
-        document = await asyncio.to_thread(strict_json, answer.content, max_nodes=_MOST_NODES)
+        document = await asyncio.to_thread(strict_json, response.content, max_nodes=_MAX_JSON_NODES)
     if not isinstance(document, dict) or "tags" not in document:
         raise ContentError("the list of tags has no tags", code="content.invalid")
     if document["tags"] is not None and not isinstance(document["tags"], list):
@@ -158,14 +184,14 @@ async def _read_page(answer: Answer) -> dict[str, Any]:
     return document
 
 
-def _hints_of(document: dict[str, Any]) -> dict[str, str]:
-    """Tag → digest, where the registry tells it (Google's `manifest` map, `registry.md` 2.4)."""
+def _digest_hints_of(document: dict[str, Any]) -> dict[str, str]:
+    """Return tag → digest where the registry reports it (Google's `manifest` map, registry-5.9)."""
     manifests = document.get("manifest")
     if not isinstance(manifests, dict):
         return {}
     found = {}
-    for digest, about in manifests.items():
-        tags = about.get("tag") if isinstance(about, dict) else None
+    for digest, properties in manifests.items():
+        tags = properties.get("tag") if isinstance(properties, dict) else None
         if isinstance(tags, list) and is_digest(digest) and digest == digest.lower():
             found.update({tag: digest for tag in tags if isinstance(tag, str)})
     return found

@@ -1,4 +1,4 @@
-"""What was found out about strangers, kept for a while and never too much of it."""
+"""A small cache of texts whose entries expire."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ from collections import OrderedDict
 
 from worker.registry.clock import Clock
 
-MOST_KEPT = 10_000
+MAX_TTL_CACHE_ENTRIES = 10_000
 
 
-class Remembered:
-    """Texts by key that fade after `seconds`; where there are too many, the oldest go first."""
+class TtlCache:
+    """Texts by key that expire after `ttl_seconds`.
 
-    def __init__(self, clock: Clock, *, seconds: float) -> None:
+    It is bounded, because keys come from outside: beyond its maximum the oldest entries are
+    dropped first.
+    """
+
+    def __init__(self, clock: Clock, *, ttl_seconds: float) -> None:
         self._clock = clock
-        self._seconds = seconds
-        self._kept: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._ttl_seconds = ttl_seconds
+        self._entries: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def put(self, key: str, text: str = "") -> None:
-        self._kept.pop(key, None)
-        self._kept[key] = (self._clock.now() + self._seconds, text)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+        self._entries.pop(key, None)
+        self._entries[key] = (self._clock.now() + self._ttl_seconds, text)
+        while len(self._entries) > MAX_TTL_CACHE_ENTRIES:
+            self._entries.popitem(last=False)
 
     def get(self, key: str) -> str | None:
-        until, text = self._kept.get(key, (0.0, ""))
-        return text if until > self._clock.now() else None
+        expires_at, text = self._entries.get(key, (0.0, ""))
+        return text if expires_at > self._clock.now() else None

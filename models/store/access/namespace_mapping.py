@@ -1,4 +1,4 @@
-"""Between a Namespace and its row."""
+"""Conversion between a Namespace and its row."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sqlalchemy import select
 from models.resources.core import ACTIVE, Namespace, NamespaceSpec, NamespaceStatus
 from models.resources.meta import ObjectMeta
 from models.store.database.bulk_statements import AnyRow
-from models.store.database.object_metadata import rare_metadata
+from models.store.database.object_metadata import metadata_without_columns
 from models.store.tables.access import NamespaceRow
 
-KIND = "Namespace"
-NAMESPACES = select(
+NAMESPACE_KIND = "Namespace"
+SELECT_NAMESPACES = select(
     NamespaceRow.id,
     NamespaceRow.name,
     NamespaceRow.uid,
@@ -27,18 +27,18 @@ NAMESPACES = select(
 
 
 def namespace_values(namespace: Namespace) -> dict[str, Any]:
-    """The columns of a namespace that a write may change."""
+    """Return the columns of a namespace that a write may change."""
     metadata = namespace.metadata
     return {
         "labels": metadata.labels or None,
         "annotations": metadata.annotations or None,
-        "rest": rare_metadata(metadata) or None,
+        "rest": metadata_without_columns(metadata) or None,
         "phase": namespace.status.phase or ACTIVE,
     }
 
 
 def build_namespace(row: AnyRow) -> Namespace:
-    """The namespace of a row of NAMESPACES."""
+    """Build the namespace from a row of SELECT_NAMESPACES."""
     return Namespace(
         metadata=ObjectMeta(
             name=row.name,

@@ -1,7 +1,7 @@
-"""Between a Secret and its row, and the closed form in which the undo log keeps it.
+"""Conversion between a Secret and its row, and the sealed form in which the undo log keeps it.
 
-A closed secret is its wire without `data`, and `sealed` in its stead: what the row held, under the
-store's cipher and bound to its place. Only `open_secret` makes it readable.
+A sealed secret is its wire form without `data`, with `sealed` instead: the encrypted column of the
+row, bound to namespace, name and uid. Only `unseal_wire` makes it readable.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sqlalchemy import select
 from models.resources.meta import ObjectMeta, Secret
 from models.store.database.bulk_statements import AnyRow
 from models.store.database.cipher import Cipher
-from models.store.database.object_metadata import rare_metadata
-from models.store.tables.secrets import SecretRow
+from models.store.database.object_metadata import metadata_without_columns
+from models.store.tables.stored_secrets import SecretRow
 
-KIND = "Secret"
-SECRETS = select(
+SECRET_KIND = "Secret"  # noqa: S105 - not a password
+SELECT_SECRETS = select(
     SecretRow.id,
     SecretRow.namespace,
     SecretRow.name,
@@ -34,15 +34,17 @@ SECRETS = select(
 )
 # Clients write the whole secret into this annotation, so it is sealed like the data. No key of
 # a secret's data may hold a slash, which is how the two are told apart.
-_TELLTALE = "kubectl.kubernetes.io/last-applied-configuration"
-_SEALED = "sealed"
+_LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
+_SEALED_KEY = "sealed"
 
 
 def secret_values(secret: Secret) -> dict[str, Any]:
-    """The columns of a secret that a write may change, all but what is sealed."""
+    """Return the columns of a secret that a write may change, without the sealed one."""
     metadata = secret.metadata
-    annotations = {key: text for key, text in metadata.annotations.items() if key != _TELLTALE}
-    rest = rare_metadata(metadata)
+    annotations = {
+        key: text for key, text in metadata.annotations.items() if key != _LAST_APPLIED_ANNOTATION
+    }
+    rest = metadata_without_columns(metadata)
     if secret.immutable:
         rest["immutable"] = True
     return {
@@ -54,16 +56,20 @@ def secret_values(secret: Secret) -> dict[str, Any]:
 
 
 def sealed_content(secret: Secret) -> dict[str, str]:
-    """What of a secret nobody may read in the database."""
-    told = secret.metadata.annotations.get(_TELLTALE)
-    return dict(secret.data) if told is None else {**secret.data, _TELLTALE: told}
+    """Return the parts of a secret that must not be readable in the database."""
+    last_applied = secret.metadata.annotations.get(_LAST_APPLIED_ANNOTATION)
+    return (
+        dict(secret.data)
+        if last_applied is None
+        else {**secret.data, _LAST_APPLIED_ANNOTATION: last_applied}
+    )
 
 
 def build_secret(row: AnyRow, content: Mapping[str, str]) -> Secret:
-    """The secret of a row of SECRETS and of what was sealed in it (nothing: without its data)."""
+    """Build the secret from a row of SELECT_SECRETS and its decrypted content (empty: no data)."""
     annotations = dict(row.annotations or {})
-    if _TELLTALE in content:
-        annotations[_TELLTALE] = content[_TELLTALE]
+    if _LAST_APPLIED_ANNOTATION in content:
+        annotations[_LAST_APPLIED_ANNOTATION] = content[_LAST_APPLIED_ANNOTATION]
     rest = dict(row.rest or {})
     immutable = rest.pop("immutable", False)
     return Secret(
@@ -77,40 +83,46 @@ def build_secret(row: AnyRow, content: Mapping[str, str]) -> Secret:
             annotations=annotations,
             **rest,
         ),
-        data={key: text for key, text in content.items() if key != _TELLTALE},
+        data={key: text for key, text in content.items() if key != _LAST_APPLIED_ANNOTATION},
         type=row.type,
         immutable=immutable,
     )
 
 
-def unseal(row: AnyRow, cipher: Cipher) -> dict[str, str]:
-    """What is sealed in a row of SECRETS. StoreError when it does not open."""
-    return cipher.unseal(row.sealed, place=place_of(row.namespace, row.name, str(row.uid)))
+def unseal_row(row: AnyRow, cipher: Cipher) -> dict[str, str]:
+    """Return the decrypted content of a row of SELECT_SECRETS.
+
+    Raise StoreError when it cannot be decrypted.
+    """
+    return cipher.unseal(row.sealed, context=sealing_context(row.namespace, row.name, str(row.uid)))
 
 
-def place_of(namespace: str, name: str, uid: str) -> str:
-    """Where a secret's content belongs; sealed with it, so that it opens nowhere else."""
+def sealing_context(namespace: str, name: str, uid: str) -> str:
+    """Return the identity of a secret, which is sealed with its content (see Cipher)."""
     return f"{namespace}/{name} ({uid})"
 
 
-def closed_wire(row: AnyRow) -> dict[str, Any]:
-    """The closed form of a row of SECRETS."""
+def sealed_wire(row: AnyRow) -> dict[str, Any]:
+    """Return the sealed form of a row of SELECT_SECRETS."""
     sealed = base64.b64encode(row.sealed).decode("ascii")
-    return {**build_secret(row, {}).wire(), _SEALED: sealed}
+    return {**build_secret(row, {}).wire(), _SEALED_KEY: sealed}
 
 
-def open_secret(wire: dict[str, Any], cipher: Cipher) -> dict[str, Any]:
-    """The wire of a closed secret; any other comes back as it is. StoreError: lost key."""
-    if _SEALED not in wire:
+def unseal_wire(wire: dict[str, Any], cipher: Cipher) -> dict[str, Any]:
+    """Return the wire form of a sealed secret; any other object is returned unchanged.
+
+    Raise StoreError when the key is lost.
+    """
+    if _SEALED_KEY not in wire:
         return wire
     metadata = wire["metadata"]
-    place = place_of(metadata["namespace"], metadata["name"], metadata["uid"])
-    content = cipher.unseal(base64.b64decode(wire[_SEALED]), place=place)
-    opened = {key: value for key, value in wire.items() if key != _SEALED}
-    told = content.pop(_TELLTALE, None)
-    if told is not None:
-        annotations = {**metadata.get("annotations", {}), _TELLTALE: told}
-        opened["metadata"] = {**metadata, "annotations": annotations}
+    context = sealing_context(metadata["namespace"], metadata["name"], metadata["uid"])
+    content = cipher.unseal(base64.b64decode(wire[_SEALED_KEY]), context=context)
+    unsealed = {key: value for key, value in wire.items() if key != _SEALED_KEY}
+    last_applied = content.pop(_LAST_APPLIED_ANNOTATION, None)
+    if last_applied is not None:
+        annotations = {**metadata.get("annotations", {}), _LAST_APPLIED_ANNOTATION: last_applied}
+        unsealed["metadata"] = {**metadata, "annotations": annotations}
     if content:
-        opened["data"] = content
-    return opened
+        unsealed["data"] = content
+    return unsealed

@@ -1,4 +1,4 @@
-"""Tokens, of which only the digest is kept, and bindings: who holds which role where."""
+"""Tokens, of which only the digest is stored, and role bindings."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from uuid import uuid4
 from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import Session
 
-from models.access.builtin_roles import CLUSTER_ROLES, ROLES, STREAM_ROLES
+from models.access.builtin_roles import CLUSTER_ROLES, GRANTABLE_ROLES, STREAM_ROLES
 from models.access.rbac import (
+    ALL_NAMESPACES,
     AUTHENTICATED,
-    EVERYWHERE,
     GROUP_KIND,
     USER_KIND,
-    Binding,
+    ApiToken,
     Caller,
-    Token,
+    RoleBinding,
 )
 from models.errors import AlreadyExistsError, UsageError
 from models.store.database.bulk_statements import insert_into
-from models.store.tables.access import BindingRow, TokenRow
+from models.store.tables.access import RoleBindingRow, TokenRow
 
-PREFIX = "tgs_"
-_RANDOM_BYTES = 32  # 43 characters; nobody guesses 256 bits
+TOKEN_PREFIX = "tgs_"  # noqa: S105 - not a password
+_RANDOM_BYTES = 32  # 43 characters; 256 bits cannot be guessed
 
 
 def digest_token(clear: str) -> str:
-    """What a token is remembered by: its SHA-256, in hexadecimal."""
+    """Return the digest by which a token is stored: its SHA-256, in hexadecimal."""
     return hashlib.sha256(clear.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -44,11 +44,11 @@ def create_token(
     groups: Sequence[str] = (),
     expires: datetime | None = None,
 ) -> str:
-    """Make a token for a user; what it says is returned once and kept nowhere.
+    """Create a token for a user; return its text, which is stored nowhere.
 
-    Raises AlreadyExistsError when there is one of that name, expired or not.
+    Raise AlreadyExistsError when a token of that name exists, expired or not.
     """
-    clear = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    clear = TOKEN_PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     statement = insert_into(session, TokenRow).values(
         name=name,
         uid=uuid4(),
@@ -58,19 +58,20 @@ def create_token(
         created=now,
         expires=expires,
     )
-    added = statement.on_conflict_do_nothing().returning(TokenRow.id)
-    if session.connection().execute(added).scalar_one_or_none() is None:
+    insert = statement.on_conflict_do_nothing().returning(TokenRow.id)
+    if session.connection().execute(insert).scalar_one_or_none() is None:
         raise AlreadyExistsError(resource="tokens", name=name, group="")
     return clear
 
 
 def revoke_token(session: Session, name: str) -> bool:
-    """Forget a token; False where there is none.
+    """Delete a token; return False if there is none.
 
-    With the last token of a user their roles go too: whoever gets that name later starts anew.
+    With the last token of a user their role bindings are deleted too: a later user of that name
+    starts without roles.
     """
-    found = delete(TokenRow).where(TokenRow.name == name).returning(TokenRow.user)
-    user: str | None = session.connection().execute(found).scalar_one_or_none()
+    statement = delete(TokenRow).where(TokenRow.name == name).returning(TokenRow.user)
+    user: str | None = session.connection().execute(statement).scalar_one_or_none()
     if user is None:
         return False
     if session.scalar(select(TokenRow.id).where(TokenRow.user == user).limit(1)) is None:
@@ -78,40 +79,43 @@ def revoke_token(session: Session, name: str) -> bool:
     return True
 
 
-def list_tokens(session: Session) -> list[Token]:
-    """Every token, expired ones too, in the order of names."""
-    return [_build(row) for row in session.scalars(select(TokenRow).order_by(TokenRow.name))]
+def list_tokens(session: Session) -> list[ApiToken]:
+    """Return every token, expired ones too, in the order of names."""
+    return [_build_token(row) for row in session.scalars(select(TokenRow).order_by(TokenRow.name))]
 
 
-def find_token(session: Session, digest: str, now: datetime) -> Token | None:
-    """The token with that digest; None where it is unknown, revoked or expired."""
+def load_token(session: Session, digest: str, now: datetime) -> ApiToken | None:
+    """Return the token with that digest; None if it is unknown, revoked or expired."""
     row = session.scalars(select(TokenRow).where(TokenRow.digest == digest)).one_or_none()
     if row is None or not hmac.compare_digest(row.digest, digest):
         return None
     if row.expires is not None and row.expires <= now:
         return None
-    return _build(row)
+    return _build_token(row)
 
 
 def load_caller(
     session: Session, digest: str, now: datetime
 ) -> tuple[Caller, datetime | None] | None:
-    """Whom a token speaks for with every role of theirs, and until when; None: for nobody."""
-    token = find_token(session, digest, now)
+    """Return the caller that a token authenticates, with all role bindings, and the token's expiry.
+
+    Return None if the token is unknown, revoked or expired.
+    """
+    token = load_token(session, digest, now)
     if token is None:
         return None
     groups = (AUTHENTICATED, *(each for each in token.groups if each != AUTHENTICATED))
     caller = Caller(
         user=token.user,
         groups=groups,
-        bindings=bindings_of(session, token.user, groups),
+        bindings=load_bindings(session, token.user, groups),
         uid=token.uid,
         credential=digest,
     )
     return caller, token.expires
 
 
-def bind(
+def bind_role(
     session: Session,
     subject_kind: str,
     subject: str,
@@ -121,9 +125,12 @@ def bind(
     now: datetime,
     stream: str = "",
 ) -> bool:
-    """Give a role to a user or a group; False where they have it. UsageError: it makes no sense."""
+    """Bind a role to a user or a group; return False if they have it already.
+
+    Raise UsageError as `check_binding` does.
+    """
     check_binding(role, namespace, stream)
-    statement = insert_into(session, BindingRow).values(
+    statement = insert_into(session, RoleBindingRow).values(
         subject_kind=subject_kind,
         subject=subject,
         role=role,
@@ -131,26 +138,26 @@ def bind(
         stream=stream,
         created=now,
     )
-    added = statement.on_conflict_do_nothing().returning(BindingRow.id)
-    return session.connection().execute(added).scalar_one_or_none() is not None
+    insert = statement.on_conflict_do_nothing().returning(RoleBindingRow.id)
+    return session.connection().execute(insert).scalar_one_or_none() is not None
 
 
 def check_binding(role: str, namespace: str, stream: str = "") -> None:
-    """UsageError where a role cannot be given for that place (`api.md` D.5)."""
-    if role not in ROLES:
-        raise UsageError(f"{role[:80]!r} is not a role; write one of {', '.join(ROLES)}")
+    """Raise UsageError if a role cannot be bound to that namespace or stream (api-16.9)."""
+    if role not in GRANTABLE_ROLES:
+        raise UsageError(f"{role[:80]!r} is not a role; write one of {', '.join(GRANTABLE_ROLES)}")
     if not namespace:
-        raise UsageError(f"the role {role} needs a namespace, or {EVERYWHERE} for all of them")
-    if role in CLUSTER_ROLES and namespace != EVERYWHERE:
-        raise UsageError(f"the role {role} counts everywhere; name no namespace with it")
-    if stream and (role not in STREAM_ROLES or namespace == EVERYWHERE):
+        raise UsageError(f"the role {role} needs a namespace, or {ALL_NAMESPACES} for all of them")
+    if role in CLUSTER_ROLES and namespace != ALL_NAMESPACES:
+        raise UsageError(f"the role {role} applies to all namespaces; name none with it")
+    if stream and (role not in STREAM_ROLES or namespace == ALL_NAMESPACES):
         raise UsageError(
             f"only {' and '.join(sorted(STREAM_ROLES))} can be limited to one stream, "
             "and only of a namespace"
         )
 
 
-def unbind(
+def unbind_role(
     session: Session,
     subject_kind: str,
     subject: str,
@@ -159,49 +166,58 @@ def unbind(
     *,
     stream: str = "",
 ) -> bool:
-    """Take a role away; False where they did not have it."""
-    gone = delete(BindingRow).where(
-        BindingRow.subject_kind == subject_kind,
-        BindingRow.subject == subject,
-        BindingRow.role == role,
-        BindingRow.namespace == namespace,
-        BindingRow.stream == stream,
+    """Remove a role binding; return False if there was none."""
+    statement = delete(RoleBindingRow).where(
+        RoleBindingRow.subject_kind == subject_kind,
+        RoleBindingRow.subject == subject,
+        RoleBindingRow.role == role,
+        RoleBindingRow.namespace == namespace,
+        RoleBindingRow.stream == stream,
     )
-    return session.connection().execute(gone).rowcount > 0
+    return session.connection().execute(statement).rowcount > 0
 
 
 def unbind_subject(session: Session, subject_kind: str, subject: str) -> int:
-    """Take every role away from a user or a group; how many there were."""
-    gone = delete(BindingRow).where(
-        BindingRow.subject_kind == subject_kind, BindingRow.subject == subject
+    """Remove every role binding of a user or a group; return how many there were."""
+    statement = delete(RoleBindingRow).where(
+        RoleBindingRow.subject_kind == subject_kind, RoleBindingRow.subject == subject
     )
-    return session.connection().execute(gone).rowcount
+    return session.connection().execute(statement).rowcount
 
 
 def unbind_namespace(session: Session, namespace: str) -> int:
-    """Forget every role in a namespace, which is about to go: its next owner starts anew."""
-    gone = delete(BindingRow).where(BindingRow.namespace == namespace)
-    return session.connection().execute(gone).rowcount
+    """Remove every role binding in a namespace that is being deleted; return how many there were.
+
+    The next owner of the name starts without roles.
+    """
+    statement = delete(RoleBindingRow).where(RoleBindingRow.namespace == namespace)
+    return session.connection().execute(statement).rowcount
 
 
-def bindings_of(session: Session, user: str, groups: Iterable[str]) -> tuple[Binding, ...]:
-    """What speaks for a user: their own roles and those of their groups."""
-    own = and_(BindingRow.subject_kind == USER_KIND, BindingRow.subject == user)
-    shared = and_(BindingRow.subject_kind == GROUP_KIND, BindingRow.subject.in_(list(groups)))
-    wanted = select(BindingRow).where(or_(own, shared)).order_by(BindingRow.id)
-    return tuple(_bound(row) for row in session.scalars(wanted))
+def load_bindings(session: Session, user: str, groups: Iterable[str]) -> tuple[RoleBinding, ...]:
+    """Return the role bindings of a user and of their groups."""
+    user_condition = and_(RoleBindingRow.subject_kind == USER_KIND, RoleBindingRow.subject == user)
+    group_condition = and_(
+        RoleBindingRow.subject_kind == GROUP_KIND, RoleBindingRow.subject.in_(list(groups))
+    )
+    query = (
+        select(RoleBindingRow)
+        .where(or_(user_condition, group_condition))
+        .order_by(RoleBindingRow.id)
+    )
+    return tuple(_build_binding(row) for row in session.scalars(query))
 
 
-def list_bindings(session: Session, namespace: str | None = None) -> list[Binding]:
-    """Every binding, or those of one namespace, in the order in which they were given."""
-    wanted = select(BindingRow).order_by(BindingRow.id)
+def list_bindings(session: Session, namespace: str | None = None) -> list[RoleBinding]:
+    """Return every role binding, or those of one namespace, in the order of their creation."""
+    query = select(RoleBindingRow).order_by(RoleBindingRow.id)
     if namespace is not None:
-        wanted = wanted.where(BindingRow.namespace == namespace)
-    return [_bound(row) for row in session.scalars(wanted)]
+        query = query.where(RoleBindingRow.namespace == namespace)
+    return [_build_binding(row) for row in session.scalars(query)]
 
 
-def _build(row: TokenRow) -> Token:
-    return Token(
+def _build_token(row: TokenRow) -> ApiToken:
+    return ApiToken(
         name=row.name,
         user=row.user,
         groups=tuple(row.groups or ()),
@@ -211,5 +227,5 @@ def _build(row: TokenRow) -> Token:
     )
 
 
-def _bound(row: BindingRow) -> Binding:
-    return Binding(row.role, row.namespace, row.stream, row.subject_kind, row.subject)
+def _build_binding(row: RoleBindingRow) -> RoleBinding:
+    return RoleBinding(row.role, row.namespace, row.stream, row.subject_kind, row.subject)

@@ -1,7 +1,8 @@
-"""How changes are numbered; on PostgreSQL one is numbered, written down and told of at once.
+"""SQL that allocates resource versions, as statements and as parts of larger ones.
 
-Writers stand in line from the moment one takes a number until its commit, so each round trip that
-is saved here is saved for all of them.
+All writers wait from the moment one takes a version until its commit, so each round trip saved here
+is saved for all of them. On PostgreSQL one statement allocates the version, writes the change and
+notifies the listeners.
 """
 
 from __future__ import annotations
@@ -14,48 +15,53 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from models.store.changes.change_notify import CHANNEL
 from models.store.database.bulk_statements import table_of
-from models.store.tables.changes import ChangeRow, CounterRow
+from models.store.tables.changes import ChangeRow, SequenceRow
 
-COUNTER = "version"
-COLUMNS = ("kind", "namespace", "name", "verb", "at", "before")
+VERSION_SEQUENCE = "version"
+CHANGE_COLUMNS = ("kind", "namespace", "name", "verb", "at", "before")
 
 
-def _next(new: postgresql.Insert | sqlite.Insert) -> ReturningInsert[int]:
-    """Adds `value` to the counter; gives what it is then."""
-    grown = CounterRow.value + new.excluded.value
-    new = new.values(name=COUNTER)
+def _allocate_statement(new: postgresql.Insert | sqlite.Insert) -> ReturningInsert[int]:
+    """Build the upsert that adds `value` to the version sequence and returns the sum."""
+    increased = SequenceRow.value + new.excluded.value
+    new = new.values(name=VERSION_SEQUENCE)
     return new.on_conflict_do_update(
-        index_elements=[CounterRow.name], set_={"value": grown}
-    ).returning(CounterRow.value)
+        index_elements=[SequenceRow.name], set_={"value": increased}
+    ).returning(SequenceRow.value)
 
 
-# Built once: to build a statement takes longer than to carry it out.
-NEXT = {
-    "postgresql": _next(postgresql.insert(table_of(CounterRow))),
-    "sqlite": _next(sqlite.insert(table_of(CounterRow))),
+# Built once: SQLAlchemy needs longer to build a statement than the database to run it.
+ALLOCATE_VERSIONS = {
+    "postgresql": _allocate_statement(postgresql.insert(table_of(SequenceRow))),
+    "sqlite": _allocate_statement(sqlite.insert(table_of(SequenceRow))),
 }
 
 
-def numbered() -> CTE:
-    """A part of a statement of PostgreSQL: a fresh version, as `value`."""
-    return _next(postgresql.insert(table_of(CounterRow)).values(value=1)).cte("numbered")
+def allocate_version_cte() -> CTE:
+    """Build a CTE for PostgreSQL that allocates one version, as `value`."""
+    return _allocate_statement(postgresql.insert(table_of(SequenceRow)).values(value=1)).cte(
+        "numbered"
+    )
 
 
-def written(number: CTE) -> CTE:
-    """Another part: a change under that number, of `its_kind` and so on for each of COLUMNS."""
+def insert_change_cte(number: CTE) -> CTE:
+    """Build a CTE that logs a change under that version.
+
+    Its parameters are `its_kind`, `its_namespace` and so on for each of CHANGE_COLUMNS.
+    """
     table = table_of(ChangeRow)
     values = [
         cast(bindparam(f"its_{name}", type_=table.c[name].type), table.c[name].type)
-        for name in COLUMNS
+        for name in CHANGE_COLUMNS
     ]
     row = select(number.c.value, *values)
-    return table.insert().from_select(["version", *COLUMNS], row).cte("written")
+    return table.insert().from_select(["version", *CHANGE_COLUMNS], row).cte("written")
 
 
-def told() -> Any:
-    """A column that wakes whoever listens."""
+def notify_column() -> Any:
+    """Build a column that notifies the listeners."""
     return func.pg_notify(CHANNEL, "")
 
 
-_NUMBER = numbered()
-RECORD_ONE = select(_NUMBER.c.value, told()).add_cte(written(_NUMBER))
+_ALLOCATED = allocate_version_cte()
+RECORD_CHANGE = select(_ALLOCATED.c.value, notify_column()).add_cte(insert_change_cte(_ALLOCATED))

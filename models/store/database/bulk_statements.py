@@ -1,4 +1,4 @@
-"""Many rows in few statements: the same statement text each time, so it is compiled once."""
+"""Statements for many rows: the same text each time, so that SQLAlchemy compiles it once."""
 
 from __future__ import annotations
 
@@ -12,56 +12,57 @@ from sqlalchemy.orm import Session
 
 from models.store.tables.table_base import Base
 
-T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 AnyRow = Row[*tuple[Any, ...]]
 AnyResult = CursorResult[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
-CHUNK = 500  # names in one IN (…); SQLite of old allows 999 parameters
+CHUNK_SIZE = 500  # values in one IN (…); older SQLite allows 999 parameters
 
 
 def insert_into(session: Session, row: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT of the session's database, which may say what to do on a conflict."""
+    """Return an INSERT in the dialect of the session's database, which offers ON CONFLICT."""
     if session.get_bind().dialect.name == "postgresql":
         return postgresql.insert(table_of(row))
     return sqlite.insert(table_of(row))
 
 
 def insert_missing(session: Session, row: type[Base], values: Sequence[dict[str, Any]]) -> None:
-    """Insert the rows that are not there yet; the others stay exactly as they were."""
+    """Insert the rows that do not exist yet; existing rows stay exactly as they are."""
     if values:
         statement = insert_into(session, row).on_conflict_do_nothing()
         session.connection().execute(statement, values)
 
 
 def insert_rows(session: Session, row: type[Base], values: Sequence[dict[str, Any]]) -> None:
-    """Insert rows that cannot be there yet."""
+    """Insert rows that cannot exist yet."""
     if values:
         session.connection().execute(table_of(row).insert(), values)
 
 
 def table_of(row: type[Base]) -> Table:
-    """The table behind a row's class: statements on it pass the ORM by."""
+    """Return the table of a row class; statements on the table bypass the ORM."""
     table = row.__table__
     assert isinstance(table, Table)
     return table
 
 
-def in_chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """`values` in lists of at most `size`."""
+def in_chunks(values: Iterable[ItemT], size: int = CHUNK_SIZE) -> Iterator[list[ItemT]]:
+    """Yield `values` in lists of at most `size`."""
     source = iter(values)
     while chunk := list(islice(source, size)):
         yield chunk
 
 
-def among(session: Session, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
-    """Whether a column has one of so many values; PostgreSQL takes them as one parameter.
+def is_in(session: Session, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of many values.
 
-    It is five times faster than a parameter for each where there are hundreds.
+    PostgreSQL takes the values as one array parameter, which is five times faster than one
+    parameter each when there are hundreds.
     """
     if session.get_bind().dialect.name == "postgresql":
-        wanted = bindparam(None, list(values), type_=ARRAY(column.type))
-        found: ColumnElement[bool] = column == any_(wanted)
-        return found
-    several: ColumnElement[bool] = column.in_(values)
-    return several
+        parameter = bindparam(None, list(values), type_=ARRAY(column.type))
+        condition: ColumnElement[bool] = column == any_(parameter)
+        return condition
+    condition_in: ColumnElement[bool] = column.in_(values)
+    return condition_in

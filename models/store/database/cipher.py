@@ -1,4 +1,7 @@
-"""The key that secrets are encrypted with. Lost key, lost secrets: keep it apart from the data."""
+"""The cipher of stored secrets and its key.
+
+A lost key loses the secrets: store it apart from the data.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from pydantic import SecretStr
 
 from models.errors import StoreError, UsageError
 
-OWN_KEY_FILE = "secrets.key"
+EMBEDDED_KEY_FILE = "secrets.key"
 _HOW_TO = (
     'make one with: python -c "from cryptography.fernet import Fernet; '
     'print(Fernet.generate_key().decode())"'
@@ -21,12 +24,12 @@ _HOW_TO = (
 
 
 class Cipher:
-    """Seals a secret's data for its place, so that it opens nowhere else.
+    """Encrypts a secret's data for one context, so that it cannot be decrypted in another.
 
-    Of several keys the first seals and every one opens, which is how keys are exchanged.
+    The context is the secret's namespace, name and uid: a sealed value that is copied to another
+    row does not open there. Of several keys the first encrypts and every one decrypts, which is how
+    keys are rotated.
     """
-
-    __slots__ = ("_fernet",)
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
@@ -34,22 +37,25 @@ class Cipher:
         except ValueError as error:
             raise UsageError(f"a key for secrets is not 32 bytes of base64; {_HOW_TO}") from error
 
-    def seal(self, data: dict[str, str], *, place: str) -> bytes:
-        """`data`, encrypted and bound to `place`."""
-        text = json.dumps({"place": place, "data": data}, separators=(",", ":"))
+    def seal(self, data: dict[str, str], *, context: str) -> bytes:
+        """Return `data` encrypted and bound to `context`."""
+        text = json.dumps({"place": context, "data": data}, separators=(",", ":"))
         return self._fernet.encrypt(text.encode())
 
-    def unseal(self, sealed: bytes, *, place: str) -> dict[str, str]:
-        """What `seal` was given. StoreError when the key is another one, or the place is."""
+    def unseal(self, sealed: bytes, *, context: str) -> dict[str, str]:
+        """Return the data that `seal` was given.
+
+        Raise StoreError when the key or the context is a different one.
+        """
         try:
             content = json.loads(self._fernet.decrypt(sealed))
         except InvalidToken as error:
             raise StoreError(
-                f"the secret {place} cannot be decrypted; start with the key that it was saved "
+                f"the secret {context} cannot be decrypted; start with the key that it was saved "
                 "under (TAGSTREAM_KEY_FILE), or save the secret again"
             ) from error
-        if content["place"] != place:
-            raise StoreError(f"the secret {place} holds another secret's data; save it again")
+        if content["place"] != context:
+            raise StoreError(f"the secret {context} holds another secret's data; save it again")
         data: dict[str, str] = content["data"]
         return data
 
@@ -57,33 +63,35 @@ class Cipher:
 def open_cipher(
     *, key: SecretStr | None, key_file: Path | None, data_dir: Path, embedded: bool
 ) -> Cipher:
-    """The cipher of the configured key; the embedded default makes a key of its own, once.
+    """Return the cipher of the configured key; the embedded default creates its own key once.
 
-    A key, or a key file, may hold several keys, one a line or parted by commas: the newest first.
+    A key or a key file may hold several keys, one per line or separated by commas: the newest
+    first. Raise UsageError when no key is configured and this is not the embedded mode, or when a
+    key is unreadable or malformed.
     """
     if key is not None:
-        return Cipher(_split(key.get_secret_value()))
+        return Cipher(_parse_keys(key.get_secret_value()))
     if key_file is not None:
-        return Cipher(_split(_read(key_file)))
+        return Cipher(_parse_keys(_read_key_file(key_file)))
     if not embedded:
         raise UsageError(
             "secrets need a key that all processes share: set TAGSTREAM_KEY_FILE or "
             f"TAGSTREAM_KEY; {_HOW_TO}"
         )
-    own = data_dir / OWN_KEY_FILE
-    if not own.exists():
-        _make_key(own)
-    return Cipher(_split(_read(own)))
+    own_key_file = data_dir / EMBEDDED_KEY_FILE
+    if not own_key_file.exists():
+        _create_key_file(own_key_file)
+    return Cipher(_parse_keys(_read_key_file(own_key_file)))
 
 
-def _split(text: str) -> list[str]:
+def _parse_keys(text: str) -> list[str]:
     keys = text.replace(",", " ").split()
     if not keys:
         raise UsageError(f"the key for secrets is empty; {_HOW_TO}")
     return keys
 
 
-def _read(path: Path) -> str:
+def _read_key_file(path: Path) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -92,14 +100,14 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _make_key(path: Path) -> None:
-    """A new key file that only its owner may read; whoever comes first wins."""
+def _create_key_file(path: Path) -> None:
+    """Create a key file that only its owner may read; of several processes, the first wins."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:  # made with mode 0600
-        draft.write(Fernet.generate_key() + b"\n")
-        draft.flush()
-        os.fsync(draft.fileno())
+    with NamedTemporaryFile(dir=path.parent, prefix=".key-") as temporary:  # created with mode 0600
+        temporary.write(Fernet.generate_key() + b"\n")
+        temporary.flush()
+        os.fsync(temporary.fileno())
         try:
-            os.link(draft.name, path)
+            os.link(temporary.name, path)
         except FileExistsError:
             return

@@ -1,4 +1,4 @@
-"""The parts of ObjectMeta that have no column of their own, folded into one document."""
+"""The fields of ObjectMeta that have no column of their own, stored as one JSON document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.resources.meta import ObjectMeta
 from models.resources.wire import format_time, is_empty, print_value
 from models.store.database.bulk_statements import AnyRow
 
-_RARE = (
+_FIELDS_WITHOUT_COLUMN = (
     "generate_name",
     "deletion_timestamp",
     "owner_references",
@@ -17,16 +17,16 @@ _RARE = (
 )
 
 
-def rare_metadata(metadata: ObjectMeta) -> dict[str, Any]:
-    """The rarer keys that are set, by field name."""
-    found = {name: print_value(getattr(metadata, name)) for name in _RARE}
+def metadata_without_columns(metadata: ObjectMeta) -> dict[str, Any]:
+    """Return the fields that are set and have no column, by field name."""
+    found = {name: print_value(getattr(metadata, name)) for name in _FIELDS_WITHOUT_COLUMN}
     return {name: value for name, value in found.items() if not is_empty(value)}
 
 
 def metadata_wire(row: AnyRow, *, namespace: str = "", generation: int = 0) -> dict[str, Any]:
-    """ObjectMeta on the wire, from a row with the columns that all kinds share."""
+    """Return ObjectMeta in wire form, from a row with the columns that all kinds share."""
     rest = row.rest or {}
-    whole = {
+    metadata = {
         "name": row.name,
         "generateName": rest.get("generate_name"),
         "namespace": namespace,
@@ -41,9 +41,9 @@ def metadata_wire(row: AnyRow, *, namespace: str = "", generation: int = 0) -> d
         "finalizers": rest.get("finalizers"),
         "managedFields": rest.get("managed_fields"),
     }
-    return {key: value for key, value in whole.items() if value}
+    return {key: value for key, value in metadata.items() if value}
 
 
 def parse_version(text: str) -> int:
-    """A resource version as a number; -1 for a text that never was one."""
+    """Parse a resource version as a number; return -1 for a text that is not one."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1

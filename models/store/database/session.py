@@ -1,7 +1,7 @@
-"""The engine, and `transaction()`: the only place that commits.
+"""The engine, and `transaction()`: the only function that commits.
 
-A write on SQLite takes the database's one write lock at its start, so that it never has to give up
-half-way; a read sees one snapshot on every database.
+A write on SQLite takes the database's single write lock when it begins, so that it never has to
+give up half-way. A read sees one snapshot on every database.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from models.errors import UsageError
-from models.store.database.db_errors import translate
-from models.store.database.schema import read_version, upgrade_schema
+from models.store.database.db_errors import translate_error
+from models.store.database.schema import load_schema_revision, upgrade_schema
 
-PATIENCE = 30  # seconds that a writer waits for SQLite's lock, or for a pooled connection
-FRESH = 1.0  # seconds for which a pooled connection is believed to be alive still
+LOCK_TIMEOUT_SECONDS = 30  # for SQLite's write lock, and for a connection of the pool
+PING_AFTER_SECONDS = 1.0  # a pooled connection that was used more recently is assumed alive
 
 
 def open_engine(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine for SQLite (a file) or PostgreSQL; nothing is connected yet."""
+    """Return an engine for SQLite (a file) or PostgreSQL; nothing is connected yet.
+
+    Raise UsageError when the URL is malformed or names another database.
+    """
     parsed = _parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, pool_size)
@@ -37,61 +40,61 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
         parsed,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=PATIENCE,
+        pool_timeout=LOCK_TIMEOUT_SECONDS,
         pool_recycle=1800,
         hide_parameters=True,
         connect_args={"connect_timeout": 10, "application_name": "tagstream"},
     )
     event.listen(engine, "connect", _prepare_postgres)
-    event.listen(engine, "checkin", _note_return)
-    event.listen(engine, "checkout", _Ping(engine))
+    event.listen(engine, "checkin", _record_checkin)
+    event.listen(engine, "checkout", _PingOnCheckout(engine))
     return engine
 
 
 @contextmanager
 def transaction(engine: Engine, *, write: bool = True) -> Iterator[Session]:
-    """A session that commits when the block ends well, and leaves nothing behind when it does not.
+    """Open a session that commits when the block ends, and rolls back when the block raises.
 
-    Raises StoreError where the database refuses or is away, and StreamConflictError where it gave
-    way to another writer.
+    Raise StoreError when the database refuses or is unavailable, StreamConflictError when the
+    database aborted the transaction in favour of another writer.
     """
-    bind = engine if write else _reader(engine)
+    bind = engine if write else _snapshot_engine(engine)
     try:
         with (
-            _turn(engine) if write else nullcontext(),
+            _writer_lock(engine) if write else nullcontext(),
             Session(bind, expire_on_commit=False, autoflush=False) as session,
             session.begin(),
         ):
             yield session
     except SQLAlchemyError as error:
-        raise translate(error, engine.url) from error
+        raise translate_error(error, engine.url) from error
 
 
 @contextmanager
-def looking(engine: Engine) -> Iterator[Connection]:
-    """A connection for one statement that reads: alone it sees one snapshot, so nothing is begun.
+def read_connection(engine: Engine) -> Iterator[Connection]:
+    """Open a connection for a single reading statement, which sees one snapshot without BEGIN.
 
-    Raises as `transaction` does.
+    Raise the same errors as `transaction`.
     """
     try:
-        with _looker(engine).connect() as connection:
+        with _autocommit_engine(engine).connect() as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise translate(error, engine.url) from error
+        raise translate_error(error, engine.url) from error
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to what this version of tagstream needs; quick when it already is."""
+def upgrade_database(engine: Engine) -> None:
+    """Upgrade the schema to what this version of tagstream needs; fast when it already is."""
     try:
         upgrade_schema(engine)
     except SQLAlchemyError as error:
-        raise translate(error, engine.url) from error
+        raise translate_error(error, engine.url) from error
 
 
-def schema_version(engine: Engine) -> str | None:
-    """The migration that the database stands at; None where there are no tables yet."""
+def load_schema_version(engine: Engine) -> str | None:
+    """Return the migration that the database is at; None if it has no tables yet."""
     with transaction(engine, write=False) as session:
-        return read_version(session.connection())
+        return load_schema_revision(session.connection())
 
 
 def _parse_url(url: str) -> URL:
@@ -99,7 +102,7 @@ def _parse_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError as error:
         raise UsageError(
-            "the database URL cannot be read; write sqlite:///path or "
+            "the database URL cannot be parsed; write sqlite:///path or "
             "postgresql://user@host/database"
         ) from error
     backend = parsed.get_backend_name()
@@ -108,7 +111,7 @@ def _parse_url(url: str) -> URL:
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed
     raise UsageError(
-        f"tagstream cannot keep its data in {backend!r}; write sqlite:///path or "
+        f"tagstream cannot store its data in {backend!r}; write sqlite:///path or "
         "postgresql://user@host/database"
     )
 
@@ -120,9 +123,9 @@ def _open_sqlite(url: URL, pool_size: int) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=PATIENCE,
+        pool_timeout=LOCK_TIMEOUT_SECONDS,
         hide_parameters=True,
-        connect_args={"timeout": PATIENCE},
+        connect_args={"timeout": LOCK_TIMEOUT_SECONDS},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -130,34 +133,38 @@ def _open_sqlite(url: URL, pool_size: int) -> Engine:
 
 
 @lru_cache(16)
-def _reader(engine: Engine) -> Engine:
+def _snapshot_engine(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(tagstream_read=True)
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 @lru_cache(16)
-def _looker(engine: Engine) -> Engine:
+def _autocommit_engine(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         return engine.execution_options(tagstream_read=True)
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @lru_cache(16)
-def _turn(engine: Engine) -> AbstractContextManager[object]:
-    """On SQLite, this process's writers in a line: its own way to wait is to look now and then."""
-    return _Turn() if engine.dialect.name == "sqlite" else nullcontext()
+def _writer_lock(engine: Engine) -> AbstractContextManager[object]:
+    """Return the lock that queues this process's writers on SQLite.
+
+    SQLite itself polls for its lock with growing pauses, so a writer would often wait longer than
+    it has to. PostgreSQL locks rows and needs no such lock.
+    """
+    return _WriterLock() if engine.dialect.name == "sqlite" else nullcontext()
 
 
-class _Turn:
-    """A lock that nobody waits for in vain: past PATIENCE the database has the word."""
+class _WriterLock:
+    """A lock that is waited for at most LOCK_TIMEOUT_SECONDS; then the database's lock decides."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holder = 0
 
     def __enter__(self) -> None:
-        if self._lock.acquire(timeout=PATIENCE):
+        if self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             self._holder = threading.get_ident()
 
     def __exit__(self, *_: object) -> None:
@@ -167,23 +174,23 @@ class _Turn:
 
 
 def _prepare_postgres(connection: Any, _record: object) -> None:
-    # Compiling a query takes longer than any of ours.
+    # The JIT compiler takes longer than any of our queries.
     connection.execute("SET jit = off")
     connection.commit()
 
 
-def _note_return(_connection: object, record: ConnectionPoolEntry) -> None:
+def _record_checkin(_connection: object, record: ConnectionPoolEntry) -> None:
     record.info["returned"] = time.monotonic()
 
 
-class _Ping:
-    """Asks a pooled connection whether it lives, unless it did a moment ago."""
+class _PingOnCheckout:
+    """Tests a pooled connection before it is used, unless it was used a moment ago."""
 
     def __init__(self, engine: Engine) -> None:
         self._dialect = engine.dialect
 
     def __call__(self, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if time.monotonic() - record.info.get("returned", float("inf")) < FRESH:
+        if time.monotonic() - record.info.get("returned", float("inf")) < PING_AFTER_SECONDS:
             return
         try:
             self._dialect.do_ping(connection)
@@ -192,10 +199,11 @@ class _Ping:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own BEGIN comes too late and too weak; ours is `_begin_sqlite`.
+    # The driver begins only before the first write, and with a read lock: two transactions that
+    # read first and then write would fail. `_begin_sqlite` takes the write lock at the start.
     connection.isolation_level = None
     cursor = connection.cursor()
-    _keep_log(cursor)
+    _enable_wal(cursor)
     for pragma in (
         "synchronous=NORMAL",
         "foreign_keys=ON",
@@ -206,12 +214,12 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _keep_log(cursor: sqlite3.Cursor) -> None:
-    """Write-ahead logging. Of several that open a new file at once, one turns it on.
+def _enable_wal(cursor: sqlite3.Cursor) -> None:
+    """Enable write-ahead logging. When several connections open a new file at once, one enables it.
 
-    For the others SQLite has no patience of its own here.
+    The others get SQLITE_BUSY at once, because SQLite's busy timeout does not apply here.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")

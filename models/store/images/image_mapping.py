@@ -1,4 +1,7 @@
-"""Between an Image and its rows. The packed form goes straight to rows, without the resource."""
+"""Conversion between an Image and its rows.
+
+The packed form is converted to rows directly, without a resource in between.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from models.images.compressed_image import PackedImage
 from models.images.image_builder import normalise_layer_order
 from models.resources.image import Image
 from models.store.database.bulk_statements import AnyRow, AnySelect, in_chunks
-from models.store.database.object_metadata import rare_metadata
-from models.store.tables.images import ImageRow, LayerRow, ManifestRow
+from models.store.database.object_metadata import metadata_without_columns
+from models.store.tables.images import ImageLayerRow, ImageManifestRow, ImageRow
 
-KIND = "Image"
+IMAGE_KIND = "Image"
 IMAGE_COLUMNS = (
     ImageRow.id,
     ImageRow.digest,
@@ -34,18 +37,23 @@ IMAGE_COLUMNS = (
     ImageRow.annotations,
     ImageRow.rest,
 )
-LAYER_COLUMNS = (LayerRow.image_id, LayerRow.digest, LayerRow.size, LayerRow.media_type)
+LAYER_COLUMNS = (
+    ImageLayerRow.image_id,
+    ImageLayerRow.digest,
+    ImageLayerRow.size,
+    ImageLayerRow.media_type,
+)
 MANIFEST_COLUMNS = (
-    ManifestRow.image_id,
-    ManifestRow.digest,
-    ManifestRow.media_type,
-    ManifestRow.size,
-    ManifestRow.architecture,
-    ManifestRow.os,
-    ManifestRow.variant,
+    ImageManifestRow.image_id,
+    ImageManifestRow.digest,
+    ImageManifestRow.media_type,
+    ImageManifestRow.size,
+    ImageManifestRow.architecture,
+    ImageManifestRow.os,
+    ImageManifestRow.variant,
 )
 # Wire keys without a column. Imports leave them empty: of a packed Image they are not stored.
-_REST = (
+_KEYS_WITHOUT_COLUMN = (
     "dockerImageManifest",
     "dockerImageConfig",
     "signatures",
@@ -64,7 +72,7 @@ class ImageValues:
 
 
 def image_values(image: PackedImage | Image, *, now: datetime) -> ImageValues:
-    """The rows of an Image. A packed one comes from an import (`import.md` 3.8 item 2)."""
+    """Return the rows of an Image. A packed one comes from an import (imports-3.33)."""
     rest: dict[str, Any] = {}
     if isinstance(image, PackedImage):
         wire = json.loads(zlib.decompress(image.content))
@@ -72,7 +80,7 @@ def image_values(image: PackedImage | Image, *, now: datetime) -> ImageValues:
     else:
         wire = image.wire()
         reference = image.docker_image_reference
-        rest = _rest_of(image, wire)
+        rest = _values_without_columns(image, wire)
     uid = uuid4()
     return ImageValues(
         uid,
@@ -114,7 +122,7 @@ def image_values(image: PackedImage | Image, *, now: datetime) -> ImageValues:
 def build_stored_image(
     row: AnyRow, layers: Sequence[dict[str, Any]], manifests: Sequence[dict[str, Any]]
 ) -> Image:
-    """The Image of those rows."""
+    """Build the Image from its rows."""
     rest = dict(row.rest or {})
     image = Image.model_validate(
         {
@@ -139,54 +147,54 @@ def build_stored_image(
 
 
 def select_images(after: str | None = None) -> AnySelect:
-    """The rows of images behind `after`, in the order of digests."""
-    wanted = select(*IMAGE_COLUMNS).order_by(ImageRow.digest)
-    return wanted if after is None else wanted.where(ImageRow.digest > after)
+    """Return the query of images after the digest `after`, in the order of digests."""
+    query = select(*IMAGE_COLUMNS).order_by(ImageRow.digest)
+    return query if after is None else query.where(ImageRow.digest > after)
 
 
-def read_images(
+def load_images_by_digest(
     session: Session, digests: Iterable[str], *, for_update: bool = False
 ) -> dict[str, Image]:
-    """Those of the Images that are stored, by name."""
+    """Return the Images that are stored, by name."""
     found: dict[str, Image] = {}
     for names in in_chunks(dict.fromkeys(digests)):
-        wanted = select(*IMAGE_COLUMNS).where(ImageRow.digest.in_(names))
+        query = select(*IMAGE_COLUMNS).where(ImageRow.digest.in_(names))
         if for_update:
-            wanted = wanted.with_for_update()
-        images = build_images(session, session.execute(wanted).all())
+            query = query.with_for_update()
+        images = load_images_of_rows(session, session.execute(query).all())
         found.update({image.name: image for image in images})
     return found
 
 
-def build_images(session: Session, rows: Sequence[AnyRow]) -> list[Image]:
-    """The Images of rows of IMAGE_COLUMNS, with what they are made of."""
+def load_images_of_rows(session: Session, rows: Sequence[AnyRow]) -> list[Image]:
+    """Return the Images of rows of IMAGE_COLUMNS, with their layers and manifests."""
     layers: dict[int, list[dict[str, Any]]] = {}
     manifests: dict[int, list[dict[str, Any]]] = {}
     for ids in in_chunks(row.id for row in rows):
         for layer in session.execute(
             select(*LAYER_COLUMNS)
-            .where(LayerRow.image_id.in_(ids))
-            .order_by(LayerRow.image_id, LayerRow.position)
+            .where(ImageLayerRow.image_id.in_(ids))
+            .order_by(ImageLayerRow.image_id, ImageLayerRow.position)
         ):
-            layers.setdefault(layer.image_id, []).append(layer_of(layer))
+            layers.setdefault(layer.image_id, []).append(layer_values(layer))
         for entry in session.execute(
             select(*MANIFEST_COLUMNS)
-            .where(ManifestRow.image_id.in_(ids))
-            .order_by(ManifestRow.image_id, ManifestRow.position)
+            .where(ImageManifestRow.image_id.in_(ids))
+            .order_by(ImageManifestRow.image_id, ImageManifestRow.position)
         ):
-            manifests.setdefault(entry.image_id, []).append(manifest_of(entry))
+            manifests.setdefault(entry.image_id, []).append(manifest_values(entry))
     return [
         build_stored_image(row, layers.get(row.id, []), manifests.get(row.id, [])) for row in rows
     ]
 
 
-def layer_of(row: AnyRow) -> dict[str, Any]:
-    """One layer of a row of LAYER_COLUMNS, as the resource reads it."""
+def layer_values(row: AnyRow) -> dict[str, Any]:
+    """Return a row of LAYER_COLUMNS in the form that the resource parses."""
     return {"name": row.digest, "size": row.size, "media_type": row.media_type}
 
 
-def manifest_of(row: AnyRow) -> dict[str, Any]:
-    """One entry of a row of MANIFEST_COLUMNS, as the resource reads it."""
+def manifest_values(row: AnyRow) -> dict[str, Any]:
+    """Return a row of MANIFEST_COLUMNS in the form that the resource parses."""
     return {
         "digest": row.digest,
         "media_type": row.media_type,
@@ -197,10 +205,10 @@ def manifest_of(row: AnyRow) -> dict[str, Any]:
     }
 
 
-def _rest_of(image: Image, wire: dict[str, Any]) -> dict[str, Any]:
-    """What of an Image has no column."""
-    metadata = rare_metadata(image.metadata)
+def _values_without_columns(image: Image, wire: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of an Image that have no column."""
+    metadata = metadata_without_columns(image.metadata)
     if image.metadata.labels:
         metadata["labels"] = image.metadata.labels
-    rest = {key: wire[key] for key in _REST if wire.get(key)}
+    rest = {key: wire[key] for key in _KEYS_WITHOUT_COLUMN if wire.get(key)}
     return {**rest, "metadata": metadata} if metadata else rest

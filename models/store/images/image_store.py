@@ -1,7 +1,7 @@
-"""Images: stored once under their digest and never changed by another import (Q30).
+"""Images: stored once by digest and never changed by another import (imports-3.33).
 
-They come in batches of a hundred, each unpacked only for its own statements, so that an import of
-ten thousand needs the memory of a hundred.
+They are written in batches of a hundred, each unpacked only for its own statements, so that an
+import of ten thousand needs the memory of a hundred.
 """
 
 from __future__ import annotations
@@ -24,157 +24,177 @@ from models.store.database.bulk_statements import (
     insert_rows,
     table_of,
 )
-from models.store.database.db_errors import MODIFIED
+from models.store.database.db_errors import MODIFIED_MESSAGE
 from models.store.images.image_mapping import (
-    KIND,
+    IMAGE_KIND,
     ImageValues,
-    build_images,
     image_values,
-    read_images,
+    load_images_by_digest,
+    load_images_of_rows,
     select_images,
 )
 from models.store.tables.changes import ChangeRow
 from models.store.tables.images import (
+    ImageLayerRow,
+    ImageManifestRow,
     ImageRow,
     ImageSourceRow,
-    LayerRow,
-    ManifestRow,
-    SourceRow,
+    SourceRepositoryRow,
 )
 
-BATCH = 100
-_PARTS: dict[str, type[LayerRow | ManifestRow]] = {"layers": LayerRow, "manifests": ManifestRow}
+IMAGE_BATCH_SIZE = 100
+_PART_TABLES: dict[str, type[ImageLayerRow | ImageManifestRow]] = {
+    "layers": ImageLayerRow,
+    "manifests": ImageManifestRow,
+}
 
 
 def save_images(session: Session, images: Iterable[PackedImage | Image], *, now: datetime) -> int:
-    """Store the Images that are not there yet; how many those were.
+    """Store the Images that do not exist yet; return how many those were.
 
-    A stored Image stays exactly as it was. Of packed ones, which imports bring, the manifest, the
-    config and the signatures are left out (`import.md` 3.8).
+    A stored Image stays exactly as it is. Packed Images, which come from imports, are stored
+    without manifest, config and signatures (imports-3.33).
     """
     added = insert_images(session, images, now=now)
-    number_images(session, added, now=now)
+    assign_image_versions(session, added, now=now)
     return len(added)
 
 
 def insert_images(
     session: Session, images: Iterable[PackedImage | Image], *, now: datetime
 ) -> list[str]:
-    """The digests of the Images that were added; they still need `number_images`.
+    """Insert the Images that do not exist yet; return their digests.
 
-    In the order of digests, so that two imports of the same images wait for each other instead of
-    embracing.
+    They still need `assign_image_versions`. Rows are inserted in the order of digests: an import of
+    A, B and one of B, A would otherwise each hold one row and wait for the other (deadlock).
     """
-    wanted = {image.name: image for image in images if not _is_stored(image)}
+    by_digest = {image.name: image for image in images if not _is_stored(image)}
     added: list[str] = []
-    for names in in_chunks(sorted(wanted), BATCH):
+    for names in in_chunks(sorted(by_digest), IMAGE_BATCH_SIZE):
         stored = set(session.scalars(select(ImageRow.digest).where(ImageRow.digest.in_(names))))
-        batch = [image_values(wanted[name], now=now) for name in names if name not in stored]
+        batch = [image_values(by_digest[name], now=now) for name in names if name not in stored]
         if batch:
             added.extend(_insert_batch(session, batch))
     return added
 
 
-def number_images(session: Session, names: Collection[str], *, now: datetime) -> None:
-    """Give resource versions to Images that were just added. Late: others wait from here on."""
+def assign_image_versions(session: Session, names: Collection[str], *, now: datetime) -> None:
+    """Assign resource versions to Images that were just inserted.
+
+    Call it late in the transaction: from here on it blocks all other writers of changes.
+    """
     if not names:
         return
-    changes = [Change(KIND, name, Verb.ADDED) for name in names]
+    changes = [Change(IMAGE_KIND, name, Verb.ADDED) for name in names]
     first = record_changes(session, changes, now=now)
-    ours = and_(ChangeRow.version >= first, ChangeRow.version < first + len(changes))
+    is_new_change = and_(ChangeRow.version >= first, ChangeRow.version < first + len(changes))
     statement = update(table_of(ImageRow)).values(version=ChangeRow.version)
-    session.connection().execute(statement.where(ours, ChangeRow.name == ImageRow.digest))
+    session.connection().execute(statement.where(is_new_change, ChangeRow.name == ImageRow.digest))
 
 
 def load_image(session: Session, digest: str, *, for_update: bool = False) -> Image | None:
-    """The Image of that name; `for_update` keeps other writers of it waiting."""
-    return read_images(session, [digest], for_update=for_update).get(digest)
+    """Return the Image of that name; with `for_update`, block its other writers."""
+    return load_images_by_digest(session, [digest], for_update=for_update).get(digest)
 
 
 def load_images(session: Session, digests: Collection[str]) -> dict[str, Image]:
-    """Those of the Images that are stored, by name."""
-    return read_images(session, digests)
+    """Return the Images that are stored, by name."""
+    return load_images_by_digest(session, digests)
 
 
 def list_images(session: Session, *, limit: int, after: str | None = None) -> list[Image]:
-    """A page of Images in the order of names; `after` is the last one seen."""
-    return build_images(session, session.execute(select_images(after).limit(limit)).all())
+    """Return a page of Images in the order of names; `after` is the last one seen."""
+    return load_images_of_rows(session, session.execute(select_images(after).limit(limit)).all())
 
 
 def count_images(session: Session, *, after: str | None = None) -> int:
-    """How many Images lie behind `after`."""
-    return count_objects(session, KIND, after=None if after is None else ("", after))
+    """Count the Images after the name `after`."""
+    return count_objects(session, IMAGE_KIND, after=None if after is None else ("", after))
 
 
 def update_image(session: Session, old: Image, new: Image, *, now: datetime) -> Image:
-    """Replace an Image, which is none of an import's business; as it is stored now.
+    """Replace an Image, which no import does; return it as it is stored now.
 
-    Raises StreamConflictError when the stored Image is no longer `old`. An equal one is not
-    written again.
+    Raise StreamConflictError when the stored Image is no longer `old`. An equal one is not written
+    again.
     """
     stored = load_image(session, old.name, for_update=True)
     if stored is None or stored.metadata.resource_version != old.metadata.resource_version:
-        raise StreamConflictError(MODIFIED, name=old.name, resource="images")
-    values, then = image_values(new, now=now), image_values(stored, now=now)
-    kept = ("digest", "uid", "created")
-    columns = {name: value for name, value in values.image.items() if name not in kept}
-    before = {name: value for name, value in then.image.items() if name not in kept}
-    moved = [part for part in _PARTS if getattr(values, part) != getattr(then, part)]
-    if columns == before and not moved:
+        raise StreamConflictError(MODIFIED_MESSAGE, name=old.name, resource="images")
+    values, old_values = image_values(new, now=now), image_values(stored, now=now)
+    immutable = ("digest", "uid", "created")
+    columns = {name: value for name, value in values.image.items() if name not in immutable}
+    before = {name: value for name, value in old_values.image.items() if name not in immutable}
+    changed_parts = [
+        part for part in _PART_TABLES if getattr(values, part) != getattr(old_values, part)
+    ]
+    if columns == before and not changed_parts:
         return stored
-    change = Change(KIND, old.name, Verb.MODIFIED, before=stored.wire())
+    change = Change(IMAGE_KIND, old.name, Verb.MODIFIED, before=stored.wire())
     version = record_changes(session, [change], now=now)
     table = table_of(ImageRow)
-    written = update(table).where(table.c.digest == old.name).values(version=version, **columns)
-    image_id = session.connection().execute(written.returning(table.c.id)).scalar_one()
-    for part in moved:
-        row = _PARTS[part]
+    statement = update(table).where(table.c.digest == old.name).values(version=version, **columns)
+    image_id = session.connection().execute(statement.returning(table.c.id)).scalar_one()
+    for part in changed_parts:
+        row = _PART_TABLES[part]
         session.connection().execute(delete(row).where(row.image_id == image_id))
         rows = [{"image_id": image_id, **each} for each in getattr(values, part)]
         insert_rows(session, row, rows)
-    return read_images(session, [old.name])[old.name]
+    return load_images_by_digest(session, [old.name])[old.name]
 
 
 def delete_image(session: Session, digest: str, *, now: datetime) -> int:
-    """Remove an Image, whoever still names it; the version of the deletion, 0: there is none."""
+    """Delete an Image, even if tags still refer to it; return the version of the deletion, or 0."""
     stored = load_image(session, digest, for_update=True)
     if stored is None:
         return 0
     session.connection().execute(delete(ImageRow).where(ImageRow.digest == digest))
-    change = Change(KIND, digest, Verb.DELETED, before=stored.wire())
+    change = Change(IMAGE_KIND, digest, Verb.DELETED, before=stored.wire())
     return record_changes(session, [change], now=now)
 
 
-def images_with_layer(session: Session, digest: str) -> list[str]:
-    """The names of all Images that hold a layer, sorted."""
-    return _names_by(session, LayerRow, digest)
+def list_images_with_layer(session: Session, digest: str) -> list[str]:
+    """Return the names of all Images that contain a layer, sorted."""
+    return _list_image_names(session, ImageLayerRow, digest)
 
 
-def images_with_manifest(session: Session, digest: str) -> list[str]:
-    """The names of all indexes that list a manifest, sorted."""
-    return _names_by(session, ManifestRow, digest)
+def list_images_with_manifest(session: Session, digest: str) -> list[str]:
+    """Return the names of all indexes that list a manifest, sorted."""
+    return _list_image_names(session, ImageManifestRow, digest)
 
 
-def load_held(session: Session, repository: str, scopes: Collection[str]) -> list[tuple[str, str]]:
-    """Digest and scope of each stored Image that the repository served to one of `scopes`."""
-    if not scopes:
+def load_served_images(
+    session: Session, repository: str, credential_scopes: Collection[str]
+) -> list[tuple[str, str]]:
+    """Return digest and scope of each Image the repository served to one of `credential_scopes`."""
+    if not credential_scopes:
         return []
-    held = (
-        select(ImageRow.digest, SourceRow.scope)
+    query = (
+        select(ImageRow.digest, SourceRepositoryRow.scope)
         .join(ImageSourceRow, ImageSourceRow.image_id == ImageRow.id)
-        .join(SourceRow, SourceRow.id == ImageSourceRow.source_id)
-        .where(SourceRow.repository == repository, SourceRow.scope.in_(list(scopes)))
+        .join(SourceRepositoryRow, SourceRepositoryRow.id == ImageSourceRow.source_id)
+        .where(
+            SourceRepositoryRow.repository == repository,
+            SourceRepositoryRow.scope.in_(list(credential_scopes)),
+        )
     )
-    return [(digest, scope) for digest, scope in session.execute(held)]
+    return [(digest, scope) for digest, scope in session.execute(query)]
 
 
-def save_held(session: Session, repository: str, scope: str, digests: Collection[str]) -> None:
-    """Remember that a repository served those Images by that right; only stored ones count."""
+def save_served_images(
+    session: Session, repository: str, credential_scope: str, digests: Collection[str]
+) -> None:
+    """Record that a repository served those Images to that credential scope; others are ignored."""
     if not digests:
         return
-    insert_missing(session, SourceRow, [{"repository": repository, "scope": scope}])
+    insert_missing(
+        session, SourceRepositoryRow, [{"repository": repository, "scope": credential_scope}]
+    )
     source_id = session.scalars(
-        select(SourceRow.id).where(SourceRow.repository == repository, SourceRow.scope == scope)
+        select(SourceRepositoryRow.id).where(
+            SourceRepositoryRow.repository == repository,
+            SourceRepositoryRow.scope == credential_scope,
+        )
     ).one()
     for names in in_chunks(sorted(set(digests))):
         images = (
@@ -193,26 +213,28 @@ def _is_stored(image: PackedImage | Image) -> bool:
 
 
 def _insert_batch(session: Session, batch: list[ImageValues]) -> list[str]:
-    """Insert what nobody else inserted meanwhile; the names of those."""
+    """Insert the Images that no other transaction has inserted meanwhile; return their names."""
     insert_missing(session, ImageRow, [values.image for values in batch])
     names = [values.image["digest"] for values in batch]
     found = session.execute(select(ImageRow.uid, ImageRow.id).where(ImageRow.digest.in_(names)))
     ids = {row.uid: row.id for row in found}
-    ours = [values for values in batch if values.uid in ids]
-    for part, row in _PARTS.items():
+    inserted = [values for values in batch if values.uid in ids]
+    for part, row in _PART_TABLES.items():
         insert_rows(
             session,
             row,
             [
                 {"image_id": ids[values.uid], **each}
-                for values in ours
+                for values in inserted
                 for each in getattr(values, part)
             ],
         )
-    return [values.image["digest"] for values in ours]
+    return [values.image["digest"] for values in inserted]
 
 
-def _names_by(session: Session, row: type[LayerRow | ManifestRow], digest: str) -> list[str]:
+def _list_image_names(
+    session: Session, row: type[ImageLayerRow | ImageManifestRow], digest: str
+) -> list[str]:
     names = (
         select(ImageRow.digest)
         .join(row, row.image_id == ImageRow.id)

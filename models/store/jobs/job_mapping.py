@@ -1,4 +1,4 @@
-"""Between a Job and its row."""
+"""Conversion between a Job and its row."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from models.errors import JobCancelledError, TagstreamError, status_of
 from models.job_types import (
-    Asker,
     Job,
     JobRequest,
     JobResult,
     JobState,
-    Lane,
+    JobTrigger,
+    Priority,
     RegistryRequests,
+    TargetOutcome,
     TargetResult,
 )
 from models.resources.imports import ImageStreamImport
 from models.store.database.bulk_statements import AnyRow
 from models.store.tables.jobs import JobRow
 
-KIND = "ImportJob"
-# Everything but the answer, which may be large.
+JOB_KIND = "ImportJob"
+# Every column but `response`, which may be large.
 JOB_COLUMNS = (
     JobRow.id,
     JobRow.state,
-    JobRow.lane,
-    JobRow.asker,
-    JobRow.asked_by,
+    JobRow.priority,
+    JobRow.triggered_by,
+    JobRow.requested_by,
     JobRow.request,
     JobRow.max_tags,
-    JobRow.wants_answer,
+    JobRow.wants_response,
     JobRow.coalesce,
     JobRow.attempt,
     JobRow.done,
     JobRow.total,
     JobRow.with_errors,
-    JobRow.cancel_asked,
+    JobRow.cancel_requested,
     JobRow.worker,
-    JobRow.created,
-    JobRow.started,
-    JobRow.finished,
+    JobRow.created_at,
+    JobRow.started_at,
+    JobRow.finished_at,
     JobRow.leased_until,
     JobRow.result,
     JobRow.version,
@@ -55,36 +58,38 @@ JOB_COLUMNS = (
     JobRow.parent,
     JobRow.selector,
 )
-_ASKED = (
+SELECT_JOBS = select(*JOB_COLUMNS)
+_DEDUPE_COLUMNS = (
     "namespace",
     "stream",
-    "lane",
-    "asker",
-    "asked_by",
+    "priority",
+    "triggered_by",
+    "requested_by",
     "request",
     "max_tags",
-    "wants_answer",
+    "wants_response",
 )
-_CHOICES = "choices"  # beside the request in its column: what only some askers ask for
+_TAG_COUNTS = ("tags_new", "tags_updated", "tags_unchanged", "tags_failed")
+_OPTIONS_KEY = "choices"  # in the column of the request: options that only some triggers set
 
 
 def request_values(request: JobRequest) -> dict[str, Any]:
-    """The columns of a new job."""
+    """Return the columns of a new job."""
     return {
         "namespace": request.namespace,
         "stream": request.stream,
-        "lane": request.lane.value,
-        "asker": request.asker.value,
-        "asked_by": request.user,
+        "priority": request.priority.value,
+        "triggered_by": request.trigger.value,
+        "requested_by": request.user,
         "request": _request_document(request),
         "max_tags": request.max_tags,
-        "wants_answer": request.wants_answer,
+        "wants_response": request.wants_response,
         "coalesce": request.coalesce,
         "attempt": 0,
         "done": 0,
         "total": 0,
         "with_errors": False,
-        "cancel_asked": False,
+        "cancel_requested": False,
         "worker": "",
         "labels": request.labels or None,
         "annotations": request.annotations or None,
@@ -94,21 +99,21 @@ def request_values(request: JobRequest) -> dict[str, Any]:
 
 
 def build_job(row: AnyRow) -> Job:
-    """The job of a row of JOB_COLUMNS."""
-    choices = row.request.get(_CHOICES, {})
+    """Build the job from a row of JOB_COLUMNS."""
+    options = row.request.get(_OPTIONS_KEY, {})
     return Job(
         id=row.id,
         request=JobRequest(
             request=ImageStreamImport.model_validate(row.request),
-            asker=Asker(row.asker),
-            lane=Lane(row.lane),
-            user=row.asked_by,
+            trigger=JobTrigger(row.triggered_by),
+            priority=Priority(row.priority),
+            user=row.requested_by,
             max_tags=row.max_tags,
-            wants_answer=row.wants_answer,
+            wants_response=row.wants_response,
             coalesce=row.coalesce,
-            exempt=choices.get("exempt", False),
-            dry_run=choices.get("dry_run", False),
-            due=choices.get("due", False),
+            exempt=options.get("exempt", False),
+            dry_run=options.get("dry_run", False),
+            due=options.get("due", False),
             name=row.name or str(row.id),
             parent=row.parent,
             selector=row.selector,
@@ -116,15 +121,15 @@ def build_job(row: AnyRow) -> Job:
             annotations=row.annotations,
         ),
         state=JobState(row.state),
-        created=row.created,
+        created=row.created_at,
         attempt=row.attempt,
         done=row.done,
         total=row.total,
         with_errors=row.with_errors,
-        cancel_asked=row.cancel_asked,
+        cancel_requested=row.cancel_requested,
         worker=row.worker,
-        started=row.started,
-        finished=row.finished,
+        started=row.started_at,
+        finished=row.finished_at,
         leased_until=row.leased_until,
         result=_build_result(row.result),
         version=row.version or 0,
@@ -132,78 +137,78 @@ def build_job(row: AnyRow) -> Job:
 
 
 def result_document(result: JobResult) -> dict[str, Any]:
-    """A result as the row keeps it."""
+    """Return a result in the form that the row stores."""
     return asdict(result)
 
 
 def dedupe_key(values: Mapping[str, Any]) -> str:
-    """What a job asks for, and by whom: equal keys are equal wishes."""
-    asked = {name: values[name] for name in _ASKED}
-    text = json.dumps(asked, sort_keys=True)
+    """Return the key of what a job requests and for whom: equal requests have equal keys."""
+    key_values = {name: values[name] for name in _DEDUPE_COLUMNS}
+    text = json.dumps(key_values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def cancelled_values(now: datetime) -> dict[str, Any]:
-    """The columns of a job that is called off."""
+    """Return the columns of a job that is cancelled."""
     return {
         "state": JobState.CANCELLED.value,
         "with_errors": True,
         "result": result_document(JobResult(error=status_of(JobCancelledError()))),
-        "finished": now,
+        "finished_at": now,
         "leased_until": None,
-        "dedupe": None,
+        "dedupe_key": None,
     }
 
 
-def add_child(parent: Job, child: Job) -> dict[str, Any]:
-    """What a job that stands for others has to tell once another of them has ended."""
-    whole, part = parent.result, child.result
-    went_wrong = child.with_errors or child.state is not JobState.SUCCEEDED
+def add_child_values(parent: Job, child: Job) -> dict[str, Any]:
+    """Return the columns of a parent job after one more of its children has ended."""
+    parent_result, child_result = parent.result, child.result
+    has_failed = child.with_errors or child.state is not JobState.SUCCEEDED
     result = replace(
-        whole,
-        imported=whole.imported + part.imported,
-        failed=whole.failed + part.failed,
-        changed=whole.changed + part.changed,
-        jobs_failed=whole.jobs_failed + went_wrong,
+        parent_result,
+        **{
+            name: getattr(parent_result, name) + getattr(child_result, name) for name in _TAG_COUNTS
+        },
+        jobs_failed=parent_result.jobs_failed + has_failed,
     )
     return {
         "done": parent.done + 1,
-        "with_errors": parent.with_errors or went_wrong,
+        "with_errors": parent.with_errors or has_failed,
         "result": result_document(result),
     }
 
 
-def outcome_of_children(
-    states: Mapping[JobState, int], ends: Iterable[AnyRow], *, cancelled: bool
+def final_parent_values(
+    states: Mapping[JobState, int], child_rows: Iterable[AnyRow], *, cancelled: bool
 ) -> dict[str, Any]:
-    """How a job ends whose children all have: `states` counts them, `ends` is what they left.
+    """Return the columns of a parent job whose children have all ended (scheduling-11.3).
 
-    One that was `cancelled` ends so if any of its children did.
+    `states` counts the children by state, `child_rows` holds their state, errors and result. The
+    parent succeeds if one child did or there is none. A parent that was `cancelled` ends as
+    Cancelled if any child did; otherwise, without a success, it is Failed.
     """
-    imported, failed, changed, wrong = 0, 0, 0, 0
-    for row in ends:
+    counts: dict[str, Any] = dict.fromkeys(_TAG_COUNTS, 0)
+    jobs_failed = 0
+    for row in child_rows:
         result = row.result or {}
-        wrong += row.with_errors or row.state != JobState.SUCCEEDED.value
-        imported += result.get("imported", 0)
-        failed += result.get("failed", 0)
-        changed += result.get("changed", 0)
+        jobs_failed += row.with_errors or row.state != JobState.SUCCEEDED.value
+        for name in _TAG_COUNTS:
+            counts[name] += result.get(name, 0)
     state, error = JobState.SUCCEEDED, None
     none_succeeded = bool(states) and JobState.SUCCEEDED not in states
     if none_succeeded or (cancelled and JobState.CANCELLED in states):
         if JobState.CANCELLED in states:
             state, error = JobState.CANCELLED, status_of(JobCancelledError())
         else:
-            text = "every import of it failed; look at the jobs that name it as their parent"
+            text = "every import of this reimport failed; see the jobs that name it as their parent"
             state, error = JobState.FAILED, status_of(TagstreamError(text))
-    whole = JobResult(
-        imported=imported, failed=failed, changed=changed, jobs_failed=wrong, error=error
-    )
+    total_result = JobResult(**counts, jobs_failed=jobs_failed, error=error)
     return {
         "state": state.value,
-        "with_errors": wrong > 0,
-        "result": result_document(whole),
+        "with_errors": jobs_failed > 0,
+        "result": result_document(total_result),
         "leased_until": None,
-        "dedupe": None,
+        "dedupe_key": None,
     }
 
 
@@ -213,19 +218,23 @@ def _build_result(document: dict[str, Any] | None) -> JobResult:
     return JobResult(
         **{
             **document,
-            "targets": tuple(TargetResult(**target) for target in document["targets"]),
+            "targets": tuple(_build_target(target) for target in document["targets"]),
             "additional_tags": tuple(document["additional_tags"]),
             "warnings": tuple(document["warnings"]),
-            "requests": _build_requests(document.get("requests")),
+            "estimate": _build_estimate(document["estimate"]),
         }
     )
 
 
-def _build_requests(found: list[dict[str, Any]] | None) -> tuple[RegistryRequests, ...] | None:
+def _build_target(document: dict[str, Any]) -> TargetResult:
+    return TargetResult(**{**document, "outcome": TargetOutcome(document["outcome"])})
+
+
+def _build_estimate(found: list[dict[str, Any]] | None) -> tuple[RegistryRequests, ...] | None:
     return None if found is None else tuple(RegistryRequests(**each) for each in found)
 
 
 def _request_document(request: JobRequest) -> dict[str, Any]:
-    choices = {name: True for name in ("exempt", "dry_run", "due") if getattr(request, name)}
+    options = {name: True for name in ("exempt", "dry_run", "due") if getattr(request, name)}
     document = request.request.wire()
-    return {**document, _CHOICES: choices} if choices else document
+    return {**document, _OPTIONS_KEY: options} if options else document

@@ -1,8 +1,8 @@
-"""Jobs: created on the counter, claimed by one worker, finished by the attempt that holds them.
+"""Jobs: created in the queue, claimed by one worker, finished by the attempt that holds the lease.
 
-The row is the truth. A lease that ran out frees a job for the next worker, and the number of the
-attempt keeps the former one from writing. Whatever clients can see of it is a change; the counter
-of changes is locked before any job's row.
+The row is authoritative. When a lease expires, the next worker may claim the job, and the attempt
+number keeps the former worker from writing (fencing). Whatever clients can see of a job is recorded
+as a change. The version sequence is locked before any job row.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.errors import (
@@ -19,20 +19,20 @@ from models.errors import (
     LeaseLostError,
     NotFoundError,
 )
-from models.job_resource import view_job
+from models.job_resource import build_import_job
 from models.job_types import Job, JobRequest, JobResult, JobState
 from models.store.access.namespace_store import ensure_namespace
-from models.store.changes.change_log import Change, Verb, lock_counter, record_changes
-from models.store.changes.object_snapshots import Key, count_objects
+from models.store.changes.change_log import Change, Verb, lock_version_sequence, record_changes
 from models.store.database.bulk_statements import in_chunks, insert_into, table_of
 from models.store.jobs.job_mapping import (
     JOB_COLUMNS,
-    KIND,
-    add_child,
+    JOB_KIND,
+    SELECT_JOBS,
+    add_child_values,
     build_job,
     cancelled_values,
     dedupe_key,
-    outcome_of_children,
+    final_parent_values,
     request_values,
     result_document,
 )
@@ -40,32 +40,34 @@ from models.store.jobs.reimport_children import cancel_queued
 from models.store.tables.jobs import JobRow
 
 SYNC_GROUP = "sync.tagstream.io"
-_JOBS = select(*JOB_COLUMNS)
-_OPEN = (JobState.QUEUED, JobState.RUNNING)
+_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
 def create_job(session: Session, request: JobRequest, *, now: datetime) -> Job:
-    """Put a job on record; or, where the request allows it, the equal one that is still queued.
+    """Create a job, or return the equal one that is still queued (scheduling-10.4).
 
-    AlreadyExistsError where another job of the namespace has the name that was asked for.
+    The latter only if the request allows it (`coalesce`). Raise AlreadyExistsError when another job
+    of the namespace has the requested name.
     """
     ensure_namespace(session, request.namespace, now=now)
-    lock_counter(session)
+    lock_version_sequence(session)
     job_id = uuid4()
-    values: dict[str, Any] = {"id": job_id, "state": JobState.QUEUED.value, "created": now}
+    values: dict[str, Any] = {"id": job_id, "state": JobState.QUEUED.value, "created_at": now}
     values |= request_values(request)
     values["name"] = request.name or str(job_id)
     if request.coalesce:
-        values["dedupe"] = dedupe_key(values)
-        queued = session.execute(_JOBS.where(JobRow.dedupe == values["dedupe"])).one_or_none()
+        values["dedupe_key"] = dedupe_key(values)
+        queued = session.execute(
+            SELECT_JOBS.where(JobRow.dedupe_key == values["dedupe_key"])
+        ).one_or_none()
         if queued is not None:
             return build_job(queued)
     statement = insert_into(session, JobRow).values(**values).on_conflict_do_nothing()
-    added = session.connection().execute(statement.returning(JobRow.id)).scalar_one_or_none()
-    if added is None:
+    inserted_id = session.connection().execute(statement.returning(JobRow.id)).scalar_one_or_none()
+    if inserted_id is None:
         raise AlreadyExistsError(resource="importjobs", name=values["name"], group=SYNC_GROUP)
-    change = Change(KIND, values["name"], Verb.ADDED, request.namespace)
-    return _write(session, job_id, [change], {}, now=now)
+    change = Change(JOB_KIND, values["name"], Verb.ADDED, request.namespace)
+    return _write_job(session, job_id, [change], {}, now=now)
 
 
 def claim_job(
@@ -75,32 +77,34 @@ def claim_job(
     worker: str,
     now: datetime,
     lease: timedelta,
-    most_attempts: int = 0,
+    max_attempts: int = 0,
 ) -> Job | None:
-    """Take a job that is queued, or whose lease has run out; None when there is nothing to do.
+    """Claim a job that is queued, or whose lease has expired (scheduling-10.5).
 
-    One whose workers died `most_attempts` times (0: however often) is left for the sweep to end.
+    Return None when there is nothing to do. A job whose workers died `max_attempts` times (0: no
+    limit) is left for the reaper to fail. The check runs once without a lock, so that a message
+    that is delivered twice does not queue up behind the writers.
     """
-    seen = load_job(session, job_id)
-    if seen is None or not _is_free(seen, now):
+    unlocked = load_job(session, job_id)
+    if unlocked is None or not _is_claimable(unlocked, now):
         return None
-    job = _hold(session, job_id)
-    if job is None or not _is_free(job, now):
+    job = _lock_job(session, job_id)
+    if job is None or not _is_claimable(job, now):
         return None
-    if most_attempts and job.state is JobState.RUNNING and job.attempt >= most_attempts:
+    if max_attempts and job.state is JobState.RUNNING and job.attempt >= max_attempts:
         return None
-    if job.state is JobState.RUNNING and job.cancel_asked:
-        _change(session, job, cancelled_values(now), now=now)
+    if job.state is JobState.RUNNING and job.cancel_requested:
+        _update_job(session, job, cancelled_values(now), now=now)
         return None
-    claimed = {
+    values = {
         "state": JobState.RUNNING.value,
         "attempt": job.attempt + 1,
         "worker": worker,
-        "started": job.started or now,
+        "started_at": job.started or now,
         "leased_until": now + lease,
-        "dedupe": None,
+        "dedupe_key": None,
     }
-    return _change(session, job, claimed, now=now)
+    return _update_job(session, job, values, now=now)
 
 
 def renew_job(
@@ -113,26 +117,30 @@ def renew_job(
     now: datetime,
     lease: timedelta,
 ) -> bool:
-    """Keep a job for another lease and tell its progress; whether somebody asked it to stop."""
-    seen = load_job(session, job_id)
-    if seen is not None and (seen.done, seen.total) == (done, total):
-        # Nothing that clients see: the other writers need not wait.
-        renewal = (
+    """Renew the lease of a job and save its progress; return whether it is to be cancelled.
+
+    Raise LeaseLostError when another attempt holds the job, or it is no longer running. A renewal
+    without progress changes nothing that clients see, so it does not lock the version sequence.
+    """
+    unlocked = load_job(session, job_id)
+    if unlocked is not None and (unlocked.done, unlocked.total) == (done, total):
+        # Nothing that clients see, so the version sequence need not be locked.
+        statement = (
             update(JobRow)
             .where(JobRow.id == job_id, JobRow.attempt == attempt)
             .where(JobRow.state == JobState.RUNNING.value)
             .values(leased_until=now + lease)
-            .returning(JobRow.cancel_asked)
+            .returning(JobRow.cancel_requested)
         )
-        asked: bool | None = session.connection().execute(renewal).scalar_one_or_none()
-        if asked is None:
+        cancel_requested: bool | None = session.connection().execute(statement).scalar_one_or_none()
+        if cancel_requested is None:
             raise LeaseLostError
-        return asked
-    job = _hold(session, job_id)
+        return cancel_requested
+    job = _lock_job(session, job_id)
     if job is None or job.attempt != attempt or job.state is not JobState.RUNNING:
         raise LeaseLostError
-    told = {"done": done, "total": total, "leased_until": now + lease}
-    return _change(session, job, told, now=now).cancel_asked
+    values = {"done": done, "total": total, "leased_until": now + lease}
+    return _update_job(session, job, values, now=now).cancel_requested
 
 
 def finish_job(
@@ -142,244 +150,178 @@ def finish_job(
     state: JobState,
     result: JobResult,
     with_errors: bool,
-    answer: bytes | None,
+    response: bytes | None,
     now: datetime,
 ) -> None:
-    """Write a job's end, in the transaction of what it did. LeaseLostError: it is not ours."""
-    end: dict[str, Any] = {
+    """Save how a job ended, in the transaction of what it did.
+
+    Raise LeaseLostError when the job belongs to another attempt.
+    """
+    values: dict[str, Any] = {
         "state": state.value,
         "with_errors": with_errors,
         "result": result_document(result),
-        "answer": answer,
-        "finished": now,
+        "response": response,
+        "finished_at": now,
         "leased_until": None,
-        "dedupe": None,
+        "dedupe_key": None,
     }
-    if state is JobState.SUCCEEDED:  # the progress told last is as old as a heartbeat
-        end["done"] = end["total"] = result.imported + result.failed
-    _change(session, _ours(session, job), end, now=now)
+    if state is not JobState.CANCELLED and result.error is None:
+        # The import ran to its end; the saved progress is as old as the last heartbeat.
+        values["done"] = values["total"] = result.tags_imported + result.tags_failed
+    _update_job(session, _lock_own_job(session, job), values, now=now)
 
 
 def release_job(session: Session, job: Job, *, now: datetime) -> None:
-    """Put a job back on the counter, as a worker that stops does. LeaseLostError: not ours."""
-    back = {"state": JobState.QUEUED.value, "leased_until": None, "worker": "", "knocked_at": now}
-    _change(session, _ours(session, job), back, now=now)
+    """Return a job to the queue, as a worker that stops does.
+
+    Raise LeaseLostError when the job belongs to another attempt.
+    """
+    values = {
+        "state": JobState.QUEUED.value,
+        "leased_until": None,
+        "worker": "",
+        "published_at": now,
+    }
+    _update_job(session, _lock_own_job(session, job), values, now=now)
 
 
 def load_job(session: Session, job_id: UUID) -> Job | None:
-    """The job as it stands."""
-    row = session.execute(_JOBS.where(JobRow.id == job_id)).one_or_none()
+    """Return the job in its current state."""
+    row = session.execute(SELECT_JOBS.where(JobRow.id == job_id)).one_or_none()
     return None if row is None else build_job(row)
 
 
-def find_job(
+def load_job_by_name(
     session: Session, namespace: str, name: str, *, for_update: bool = False
 ) -> Job | None:
-    """The job of that name; `for_update` keeps other writers waiting, of whatever."""
-    wanted = _JOBS.where(JobRow.namespace == namespace, JobRow.name == name)
+    """Return the job of that name; with `for_update`, block every other writer of changes."""
+    query = SELECT_JOBS.where(JobRow.namespace == namespace, JobRow.name == name)
     if for_update:
-        lock_counter(session)
-        wanted = wanted.with_for_update()
-    row = session.execute(wanted).one_or_none()
+        lock_version_sequence(session)
+        query = query.with_for_update()
+    row = session.execute(query).one_or_none()
     return None if row is None else build_job(row)
 
 
-def forget_job(session: Session, job_id: UUID, *, now: datetime) -> int:
-    """Take a job off the record; the version of the deletion, 0: there is none.
+def delete_job(session: Session, job_id: UUID, *, now: datetime) -> int:
+    """Delete a job; return the version of the deletion, 0 if there is no such job.
 
-    A worker that carries it finds its lease lost.
+    A worker that runs the job loses its lease.
     """
-    job = _hold(session, job_id)
+    job = _lock_job(session, job_id)
     if job is None:
         return 0
     session.connection().execute(delete(JobRow).where(JobRow.id == job_id))
-    before = view_job(job).wire()
-    change = Change(KIND, job.request.name, Verb.DELETED, job.request.namespace, before)
+    before = build_import_job(job).wire()
+    change = Change(JOB_KIND, job.request.name, Verb.DELETED, job.request.namespace, before)
     return record_changes(session, [change], now=now)
 
 
-def page_jobs(
-    session: Session,
-    *,
-    namespace: str | None = None,
-    parent: UUID | None = None,
-    stream: str | None = None,
-    limit: int,
-    after: Key | None = None,
-) -> list[Job]:
-    """A page of jobs in the order of namespace and name; `after` is the last one seen."""
-    wanted = _JOBS.order_by(JobRow.namespace, JobRow.name).limit(limit)
-    if namespace is not None:
-        wanted = wanted.where(JobRow.namespace == namespace)
-    if parent is not None:
-        wanted = wanted.where(JobRow.parent == parent)
-    if stream is not None:
-        wanted = wanted.where(JobRow.stream == stream)
-    if after is not None:
-        same = and_(JobRow.namespace == after[0], JobRow.name > after[1])
-        wanted = wanted.where(or_(JobRow.namespace > after[0], same))
-    return [build_job(row) for row in session.execute(wanted)]
+def request_cancel(session: Session, job_id: UUID, *, now: datetime) -> Job:
+    """Cancel a queued job at once; let the worker of a running one learn it at its next renewal.
 
-
-def count_jobs(session: Session, *, namespace: str | None = None, after: Key | None = None) -> int:
-    """How many jobs lie behind `after`."""
-    return count_objects(session, KIND, namespace=namespace, after=after)
-
-
-def load_answer(session: Session, job_id: UUID) -> bytes | None:
-    """The whole answer that was kept beside the job, if it was asked for."""
-    return session.scalar(select(JobRow.answer).where(JobRow.id == job_id))
-
-
-def list_jobs(
-    session: Session,
-    *,
-    namespace: str | None = None,
-    state: JobState | None = None,
-    stream: str | None = None,
-    parts: bool = True,
-    limit: int = 50,
-    after: Job | None = None,
-) -> list[Job]:
-    """A page of jobs, newest first; `after` is the last one of the page before.
-
-    Without `parts`, a reimport of many streams is one job.
+    A reimport passes the request on to its children. Raise NotFoundError when there is no such job.
     """
-    wanted = _JOBS.order_by(JobRow.created.desc(), JobRow.id.desc()).limit(limit)
-    if namespace is not None:
-        wanted = wanted.where(JobRow.namespace == namespace)
-    if state is not None:
-        wanted = wanted.where(JobRow.state == state.value)
-    if stream is not None:
-        wanted = wanted.where(JobRow.stream == stream)
-    if not parts:
-        wanted = wanted.where(JobRow.parent.is_(None))
-    if after is not None:
-        wanted = wanted.where(
-            tuple_(JobRow.created, JobRow.id)
-            < tuple_(after.created, after.id, types=[JobRow.created.type, JobRow.id.type])
-        )
-    return [build_job(row) for row in session.execute(wanted)]
-
-
-def ask_cancel(session: Session, job_id: UUID, *, now: datetime) -> Job:
-    """End a queued job at once; let the worker of a running one hear of it at its next renewal.
-
-    An administrator's reimport passes the wish on to its children.
-    """
-    job = _hold(session, job_id)
+    job = _lock_job(session, job_id)
     if job is None:
         raise NotFoundError(resource="jobs", name=str(job_id), group="")
     if job.state.is_final:
         return job
     if job.request.selector is not None:
-        _ask(session, JobRow.id == job_id)
+        _mark_cancel_requested(session, JobRow.id == job_id)
         cancel_queued(session, job_id, now=now)
-        _ask(session, and_(JobRow.parent == job_id, JobRow.state == JobState.RUNNING.value))
-        settle_parent(session, job_id, now=now)
+        _mark_cancel_requested(
+            session, and_(JobRow.parent == job_id, JobRow.state == JobState.RUNNING.value)
+        )
+        update_parent(session, job_id, now=now)
     elif job.state is JobState.QUEUED:
-        return _change(session, job, cancelled_values(now), now=now)
+        return _update_job(session, job, cancelled_values(now), now=now)
     else:
-        _ask(session, JobRow.id == job_id)
-    asked = load_job(session, job_id)
-    assert asked is not None
-    return asked
+        _mark_cancel_requested(session, JobRow.id == job_id)
+    updated = load_job(session, job_id)
+    assert updated is not None
+    return updated
 
 
-def settle_parent(session: Session, job_id: UUID, *, now: datetime) -> None:
-    """Bring the job that stands for others up to where its children are."""
-    job = _hold(session, job_id)
+def update_parent(session: Session, job_id: UUID, *, now: datetime) -> None:
+    """Update a parent job from the states of its children."""
+    job = _lock_job(session, job_id)
     if job is None or job.state.is_final:
         return
-    counted = (
-        select(JobRow.state, func.count()).where(JobRow.parent == job_id).group_by(JobRow.state)
-    )
-    states = {JobState(state): count for state, count in session.execute(counted)}
+    query = select(JobRow.state, func.count()).where(JobRow.parent == job_id).group_by(JobRow.state)
+    states = {JobState(state): count for state, count in session.execute(query)}
     total = sum(states.values())
     done = sum(count for state, count in states.items() if state.is_final)
     values: dict[str, Any] = {"done": done, "total": total}
     if done == total:
         columns = (JobRow.state, JobRow.with_errors, JobRow.result)
         children = session.execute(select(*columns).where(JobRow.parent == job_id))
-        values |= outcome_of_children(states, children, cancelled=job.cancel_asked)
-        values |= {"started": job.started or now, "finished": now}
+        values |= final_parent_values(states, children, cancelled=job.cancel_requested)
+        values |= {"started_at": job.started or now, "finished_at": now}
     elif job.state is JobState.QUEUED:
-        values |= {"state": JobState.RUNNING.value, "started": now}
-    _change(session, job, values, now=now)
+        values |= {"state": JobState.RUNNING.value, "started_at": now}
+    _update_job(session, job, values, now=now)
 
 
-def dropped_jobs(
-    session: Session, *, now: datetime, queued_before: datetime, limit: int
-) -> list[Job]:
-    """Queued jobs that nobody knocked for lately, and running ones whose lease has run out."""
-    forgotten = and_(
-        JobRow.state == JobState.QUEUED.value,
-        func.coalesce(JobRow.knocked_at, JobRow.created) <= queued_before,
-        JobRow.selector.is_(None),
-    )
-    lapsed = and_(JobRow.state == JobState.RUNNING.value, JobRow.leased_until <= now)
-    wanted = _JOBS.where(or_(forgotten, lapsed)).order_by(JobRow.created, JobRow.id)
-    return [build_job(row) for row in session.execute(wanted.limit(limit))]
+def mark_published(session: Session, *job_ids: UUID, now: datetime) -> None:
+    """Record that messages for the jobs were published at `now`."""
+    for chunk in in_chunks(job_ids):
+        statement = update(JobRow).where(JobRow.id.in_(chunk)).values(published_at=now)
+        session.connection().execute(statement)
 
 
-def mark_knocked(session: Session, *job_ids: UUID, now: datetime) -> None:
-    """Note that messages for the jobs went out."""
-    for some in in_chunks(job_ids):
-        told = update(JobRow).where(JobRow.id.in_(some)).values(knocked_at=now)
-        session.connection().execute(told)
-
-
-def _hold(session: Session, job_id: UUID) -> Job | None:
-    """The job, locked until the transaction ends, and the counter before it."""
-    lock_counter(session)
-    row = session.execute(_JOBS.where(JobRow.id == job_id).with_for_update()).one_or_none()
+def _lock_job(session: Session, job_id: UUID) -> Job | None:
+    """Lock the version sequence, then the job, until the transaction ends; return the job."""
+    lock_version_sequence(session)
+    row = session.execute(SELECT_JOBS.where(JobRow.id == job_id).with_for_update()).one_or_none()
     return None if row is None else build_job(row)
 
 
-def _ours(session: Session, job: Job) -> Job:
-    held = _hold(session, job.id)
-    if held is None or held.attempt != job.attempt or held.state not in _OPEN:
+def _lock_own_job(session: Session, job: Job) -> Job:
+    locked = _lock_job(session, job.id)
+    if locked is None or locked.attempt != job.attempt or locked.state not in _UNFINISHED:
         raise LeaseLostError
-    return held
+    return locked
 
 
-def _change(session: Session, job: Job, values: dict[str, Any], *, now: datetime) -> Job:
-    """Write to a job that is held; its parent, if it has one, hears of its end."""
+def _update_job(session: Session, job: Job, values: dict[str, Any], *, now: datetime) -> Job:
+    """Update a job that is locked; report its end to its parent, if it has one."""
     request = job.request
-    before = view_job(job).wire()
-    change = Change(KIND, request.name, Verb.MODIFIED, request.namespace, before)
-    changed = _write(session, job.id, [change], values, now=now)
-    if request.parent is not None and changed.state.is_final:
-        _tell_parent(session, request.parent, changed, now=now)
-    return changed
+    before = build_import_job(job).wire()
+    change = Change(JOB_KIND, request.name, Verb.MODIFIED, request.namespace, before)
+    updated = _write_job(session, job.id, [change], values, now=now)
+    if request.parent is not None and updated.state.is_final:
+        _report_to_parent(session, request.parent, updated, now=now)
+    return updated
 
 
-def _tell_parent(session: Session, job_id: UUID, child: Job, *, now: datetime) -> None:
-    """Count one child in. All of them are looked at only when it is the last one."""
-    job = _hold(session, job_id)
+def _report_to_parent(session: Session, job_id: UUID, child: Job, *, now: datetime) -> None:
+    """Add one child's result to the parent. All children are read only when it is the last one."""
+    job = _lock_job(session, job_id)
     if job is None or job.state is not JobState.RUNNING or job.done + 1 >= job.total:
-        settle_parent(session, job_id, now=now)
+        update_parent(session, job_id, now=now)
     else:
-        _change(session, job, add_child(job, child), now=now)
+        _update_job(session, job, add_child_values(job, child), now=now)
 
 
-def _write(
+def _write_job(
     session: Session, job_id: UUID, changes: list[Change], values: dict[str, Any], *, now: datetime
 ) -> Job:
     version = record_changes(session, changes, now=now)
     table = table_of(JobRow)
-    written = update(table).where(table.c.id == job_id).values(version=version, **values)
-    row = session.connection().execute(written.returning(*JOB_COLUMNS)).one()
+    statement = update(table).where(table.c.id == job_id).values(version=version, **values)
+    row = session.connection().execute(statement.returning(*JOB_COLUMNS)).one()
     return build_job(row)
 
 
-def _ask(session: Session, which: Any) -> None:
-    session.connection().execute(update(JobRow).where(which).values(cancel_asked=True))
+def _mark_cancel_requested(session: Session, condition: Any) -> None:
+    session.connection().execute(update(JobRow).where(condition).values(cancel_requested=True))
 
 
-def _is_free(job: Job, now: datetime) -> bool:
-    """Whether a worker may take it. Who stands for others has nothing to carry."""
+def _is_claimable(job: Job, now: datetime) -> bool:
+    """Return whether a worker may run the job. A parent job has nothing to run."""
     if job.request.selector is not None:
         return False
-    lapsed = job.leased_until is not None and job.leased_until <= now
-    return job.state is JobState.QUEUED or (job.state is JobState.RUNNING and lapsed)
+    is_lease_expired = job.leased_until is not None and job.leased_until <= now
+    return job.state is JobState.QUEUED or (job.state is JobState.RUNNING and is_lease_expired)

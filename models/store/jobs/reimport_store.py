@@ -1,4 +1,4 @@
-"""An administrator's reimport: one job that stands for all, and a job for each stream it takes."""
+"""An administrator's reimport: one parent job, and a child job for each stream that it covers."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from models.job_types import Asker, Job, JobRequest, JobState, Lane
+from models.job_types import Job, JobRequest, JobState, JobTrigger, Priority
 from models.resources.imports import ImageStreamImport
 from models.resources.jobs import ReimportSelector
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream
 from models.store.jobs.job_mapping import JOB_COLUMNS, build_job
-from models.store.jobs.job_store import create_job, load_job, settle_parent
+from models.store.jobs.job_store import create_job, load_job, update_parent
 from models.store.jobs.reimport_children import create_children
 from models.store.streams.stream_store import list_streams, load_stream
 from models.store.tables.jobs import JobRow
-from models.streams.imports.reimport_request import reimport_request
+from models.streams.imports.reimport_request import build_reimport_request
 
-STEP = 200
+STREAM_PAGE_SIZE = 200
 ALL_TAGS = -1
-_LIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
+_UNFINISHED_STATES = (JobState.QUEUED.value, JobState.RUNNING.value)
 
 
 def create_reimport(
-    session: Session, wanted: JobRequest, *, now: datetime, max_tags: int = ALL_TAGS
+    session: Session, request: JobRequest, *, now: datetime, max_tags: int = ALL_TAGS
 ) -> tuple[Job, list[Job]]:
-    """Put the reimport on record: the job that stands for all, and its children."""
-    requests = [request for _, request in choose_requests(session, wanted)]
-    parent = create_job(session, wanted, now=now)
+    """Create a reimport: return the parent job and its children (scheduling-11.2)."""
+    requests = [import_request for _, import_request in select_reimport_requests(session, request)]
+    parent = create_job(session, request, now=now)
     children = create_children(session, parent, requests, max_tags=max_tags, now=now)
-    settle_parent(session, parent.id, now=now)
+    update_parent(session, parent.id, now=now)
     return load_job(session, parent.id) or parent, children
 
 
-def reimport_job(
+def build_reimport_job(
     namespace: str,
     selector: ReimportSelector,
     *,
@@ -46,11 +46,11 @@ def reimport_job(
     labels: dict[str, str] | None = None,
     annotations: dict[str, str] | None = None,
 ) -> JobRequest:
-    """The job that stands for all: it imports nothing itself."""
+    """Build the request of the parent job, which imports nothing itself."""
     return JobRequest(
         ImageStreamImport(metadata=ObjectMeta(name="", namespace=namespace)),
-        asker=Asker.ADMINISTRATOR,
-        lane=Lane.BULK,
+        trigger=JobTrigger.ADMINISTRATOR,
+        priority=Priority.BULK,
         user=user,
         name=name,
         selector=selector.wire(),
@@ -59,49 +59,53 @@ def reimport_job(
     )
 
 
-def choose_requests(
-    session: Session, wanted: JobRequest
+def select_reimport_requests(
+    session: Session, job_request: JobRequest
 ) -> Iterator[tuple[ImageStream, ImageStreamImport]]:
-    """What a reimport comes to, stream by stream."""
-    selector = ReimportSelector.model_validate(wanted.selector)
+    """Yield each selected stream with the import request that a reimport makes of it."""
+    selector = ReimportSelector.model_validate(job_request.selector)
     named: dict[str, set[str]] = {}
     for text in selector.streams:
         stream, _, tag = text.partition(":")
         named.setdefault(stream, set()).update({tag} if tag else set())
-    whole = {text for text in selector.streams if ":" not in text}
-    for found in _streams(session, wanted.namespace, selector, named):
-        name = found.metadata.name
-        request = reimport_request(
-            found,
-            None if not named or name in whole else named[name],
+    whole_streams = {text for text in selector.streams if ":" not in text}
+    for image_stream in _list_selected_streams(session, job_request.namespace, selector, named):
+        name = image_stream.metadata.name
+        request = build_reimport_request(
+            image_stream,
+            None if not named or name in whole_streams else named[name],
             failed_only=selector.only_failed,
             registry=selector.registry,
         )
         if request is not None:
-            yield found, request
+            yield image_stream, request
 
 
 def list_children(session: Session, parent: Job) -> list[Job]:
-    """The jobs of the streams that a reimport took, in the order of namespace and stream."""
-    wanted = select(*JOB_COLUMNS).where(JobRow.parent == parent.id)
-    rows = session.execute(wanted.order_by(JobRow.namespace, JobRow.stream, JobRow.id))
+    """Return the child jobs of a reimport, in the order of namespace and stream."""
+    query = select(*JOB_COLUMNS).where(JobRow.parent == parent.id)
+    rows = session.execute(query.order_by(JobRow.namespace, JobRow.stream, JobRow.id))
     return [build_job(row) for row in rows]
 
 
-def stuck_reimports(session: Session) -> list[UUID]:
-    """Reimports of whose jobs none is left to tell them that it ended.
+def list_stuck_reimports(session: Session) -> list[UUID]:
+    """Return running reimports without an unfinished child that could report to them.
 
-    Jobs are gone with their namespace when that is deleted.
+    This happens when a namespace is deleted together with the jobs in it.
     """
-    part = aliased(JobRow)
-    live = select(part.id).where(part.parent == JobRow.id, part.state.in_(_LIVE)).exists()
+    child = aliased(JobRow)
+    has_unfinished_child = (
+        select(child.id)
+        .where(child.parent == JobRow.id, child.state.in_(_UNFINISHED_STATES))
+        .exists()
+    )
     stuck = select(JobRow.id).where(
-        JobRow.state == JobState.RUNNING.value, JobRow.selector.is_not(None), ~live
+        JobRow.state == JobState.RUNNING.value, JobRow.selector.is_not(None), ~has_unfinished_child
     )
     return list(session.scalars(stuck))
 
 
-def _streams(
+def _list_selected_streams(
     session: Session, namespace: str, selector: ReimportSelector, named: Collection[str]
 ) -> Iterator[ImageStream]:
     if named and not selector.all_namespaces:
@@ -113,10 +117,10 @@ def _streams(
         found = list_streams(
             session,
             namespace=None if selector.all_namespaces else namespace,
-            limit=STEP,
+            limit=STREAM_PAGE_SIZE,
             after=after,
         )
         yield from (each for each in found if not named or each.metadata.name in named)
-        if len(found) < STEP:
+        if len(found) < STREAM_PAGE_SIZE:
             return
         after = (found[-1].metadata.namespace, found[-1].metadata.name)

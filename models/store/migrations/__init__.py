@@ -1,1 +1,1 @@
-"""How the schema came to be, step by step. Knows nothing of the models: a step never changes."""
+"""The migrations of the schema, step by step. Knows nothing of the models: a step never changes."""

@@ -1,6 +1,7 @@
 """Runs migrations on the connection that `models.store.database.schema` opened, in its transaction.
 
-To write a new step:
+To write a new migration:
+
 `alembic -c models/store/migrations/alembic.ini -x url=… revision --autogenerate -m …`
 """
 
@@ -14,7 +15,11 @@ from models.store.tables.all_tables import METADATA
 
 
 def run(connection: Connection) -> None:
-    """Apply the wanted steps; on PostgreSQL, rather give up than hold everybody up."""
+    """Apply the requested migrations.
+
+    On PostgreSQL a migration that waits 5 s for a lock fails instead of blocking all other users of
+    the table.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = '5s'"))
     context.configure(

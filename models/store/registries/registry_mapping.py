@@ -1,4 +1,4 @@
-"""Between a Registry and its row. What workers tell is no part of it."""
+"""Conversion between a Registry and its row, without the status that workers report."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sqlalchemy import select
 from models.resources.meta import ObjectMeta
 from models.resources.registries import Registry, RegistrySpec
 from models.store.database.bulk_statements import AnyRow
-from models.store.database.object_metadata import rare_metadata
+from models.store.database.object_metadata import metadata_without_columns
 from models.store.tables.registries import RegistryRow
-from models.streams.registries.registry_mirrors import normal_scope
+from models.streams.registries.registry_mirrors import normalise_scope
 
-KIND = "Registry"
-REGISTRIES = select(
+REGISTRY_KIND = "Registry"
+SELECT_REGISTRIES = select(
     RegistryRow.id,
     RegistryRow.name,
     RegistryRow.scope,
@@ -30,19 +30,19 @@ REGISTRIES = select(
 
 
 def registry_values(registry: Registry) -> dict[str, Any]:
-    """The columns of a registry that a write may change."""
+    """Return the columns of a registry that a write may change."""
     metadata = registry.metadata
     return {
-        "scope": normal_scope(registry.spec.host),
+        "scope": normalise_scope(registry.spec.host),
         "labels": metadata.labels or None,
         "annotations": metadata.annotations or None,
-        "rest": rare_metadata(metadata) or None,
+        "rest": metadata_without_columns(metadata) or None,
         "spec": registry.spec.wire(),
     }
 
 
 def build_registry(row: AnyRow) -> Registry:
-    """The registry of a row of REGISTRIES, without its status."""
+    """Build the registry from a row of SELECT_REGISTRIES, without its status."""
     return Registry(
         metadata=ObjectMeta(
             name=row.name,
@@ -59,5 +59,5 @@ def build_registry(row: AnyRow) -> Registry:
 
 
 def stored_wire(row: AnyRow) -> dict[str, Any]:
-    """The wire of a row of REGISTRIES as the undo log keeps it: without its status."""
+    """Return a row of SELECT_REGISTRIES in the wire form of the undo log: without status."""
     return build_registry(row).wire() | {"status": {}}

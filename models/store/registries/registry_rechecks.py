@@ -1,4 +1,4 @@
-"""Tags that an operator's word kept from being looked at are looked at again when it changes."""
+"""Rechecks of tags whose check a Registry policy prevented, when that policy changes."""
 
 from __future__ import annotations
 
@@ -9,38 +9,43 @@ from sqlalchemy.orm import Session
 
 from models.resources.registries import RegistrySpec
 from models.store.database.bulk_statements import in_chunks, table_of
-from models.store.tables.schedule import PlaceRow, ScheduleRow
-from models.streams.registries.registry_mirrors import normal_scope, scope_holds
+from models.store.tables.schedule import ScheduledTagRow, ScheduleLookupRow
+from models.streams.registries.registry_mirrors import normalise_scope, scope_contains
 
-_TABLE = table_of(ScheduleRow)
-_DECIDES = ("blocked", "insecure", "mirrors", "never_contact_source")
+_TABLE = table_of(ScheduledTagRow)
+_ACCESS_FIELDS = ("blocked", "insecure", "mirrors", "never_contact_source")
 
 
-def wake_scope(
+def recheck_scope(
     session: Session, old: RegistrySpec | None, new: RegistrySpec | None, *, now: datetime
 ) -> int:
-    """Look at once at tags that were blocked, or whose registry's certificate was not trusted.
+    """Make tags due at once that were blocked, or whose registry's certificate was not trusted.
 
-    Only where what decides about that differs between `old` and `new` (None: there is none), which
-    are of the same scope. How many tags that was.
+    Only if the fields that decide about that differ between `old` and `new` (None: no object),
+    which are of the same scope (scheduling-7.4). Return how many tags that was.
     """
     before, after = old or RegistrySpec(), new or RegistrySpec()
-    if all(getattr(before, name) == getattr(after, name) for name in _DECIDES):
+    if all(getattr(before, name) == getattr(after, name) for name in _ACCESS_FIELDS):
         return 0
-    scope = normal_scope(before.host or after.host)
-    refused = or_(ScheduleRow.reason == "policy.blocked", ScheduleRow.reason.startswith("tls."))
-    waiting = select(ScheduleRow.id, ScheduleRow.key).where(
-        ScheduleRow.failures > 0,
-        ScheduleRow.suspended.is_(False),
-        ScheduleRow.batch.is_(None),
-        refused,
+    scope = normalise_scope(before.host or after.host)
+    is_refused = or_(
+        ScheduledTagRow.error_code == "policy.blocked",
+        ScheduledTagRow.error_code.startswith("tls."),
+    )
+    query = select(ScheduledTagRow.id, ScheduledTagRow.key).where(
+        ScheduledTagRow.consecutive_failures > 0,
+        ScheduledTagRow.suspended.is_(False),
+        ScheduledTagRow.batch.is_(None),
+        is_refused,
     )
     if not scope.startswith("*."):
-        here = select(PlaceRow.id).where(PlaceRow.host == scope.partition("/")[0])
-        waiting = waiting.where(ScheduleRow.id.in_(here))
-    rows = session.execute(waiting.order_by(ScheduleRow.id)).all()
-    ids = [row.id for row in rows if scope_holds(scope, row.key.partition(" ")[0])]
+        of_host = select(ScheduleLookupRow.id).where(
+            ScheduleLookupRow.host == scope.partition("/")[0]
+        )
+        query = query.where(ScheduledTagRow.id.in_(of_host))
+    rows = session.execute(query.order_by(ScheduledTagRow.id)).all()
+    ids = [row.id for row in rows if scope_contains(scope, row.key.partition(" ")[0])]
     for chunk in in_chunks(ids):
-        woken = update(_TABLE).where(_TABLE.c.id.in_(chunk), _TABLE.c.batch.is_(None))
-        session.connection().execute(woken.values(due=now, next_look=now))
+        statement = update(_TABLE).where(_TABLE.c.id.in_(chunk), _TABLE.c.batch.is_(None))
+        session.connection().execute(statement.values(due_at=now, next_check_at=now))
     return len(ids)

@@ -1,7 +1,7 @@
-"""How registries are: what workers tell of them, and how much the calendar wants of them.
+"""The status of registries: reports of workers, and the number of scheduled tags.
 
-A status is worked out when somebody looks. It has no version of its own, and nobody is woken when
-it changes.
+A status is computed when it is read. It has no resource version of its own, and a change of it
+notifies no watcher (scheduling-9.4).
 """
 
 from __future__ import annotations
@@ -15,115 +15,131 @@ from sqlalchemy.orm import Session
 
 from models.resources.registries import Registry, RegistryStatus
 from models.store.database.bulk_statements import in_chunks, insert_into, table_of
-from models.store.registries.registry_store import load_policies, tags_followed
-from models.store.tables.registries import HealthRow
-from models.streams.registries.registry_health import KEPT, Report, make_report, merge_reports
-from models.streams.registries.registry_mirrors import normal_scope
-from models.streams.registries.registry_policies import Policies
+from models.store.registries.registry_store import count_scheduled_tags, load_policies
+from models.store.tables.registries import RegistryHealthRow
+from models.streams.registries.registry_health import (
+    REPORT_RETENTION,
+    HealthReport,
+    build_health_report,
+    merge_health_reports,
+)
+from models.streams.registries.registry_mirrors import normalise_scope
+from models.streams.registries.registry_policies import RegistryPolicies
 
-_SCOPE = {
+_NO_REGISTRY_CONDITION = {
     "type": "Healthy",
     "status": "Unknown",
     "reason": "NoRegistry",
-    "message": "this speaks for a part of a registry or for several; see the registries themselves",
+    "message": "this covers a part of a registry or several; see the objects of the registries",
 }
 
 
-def publish_health(
+def save_health_reports(
     session: Session, reports: Sequence[Mapping[str, Any]], *, worker: str, now: datetime
 ) -> None:
-    """Write down what a worker process knows of its registries, one mapping each.
+    """Save the reports of a worker process on its registries, one mapping each (scheduling-9.3).
 
-    In the words of `HostHealth`: host, in_flight, limit, waiting, breaker, rest, last_error, gates
-    and quotas. What nobody has told for an hour is dropped.
+    The keys are those of `HostHealth`: host, in_flight, limit, waiting, breaker,
+    seconds_until_probe, last_error, cooldowns and quotas. Reports that were not renewed for an hour
+    are deleted.
     """
-    told = {normal_scope(each["host"]): each for each in reports}
-    mine = select(HealthRow.host, HealthRow.document).where(HealthRow.worker == worker)
-    before: dict[str, Any] = {row.host: row.document for row in session.execute(mine)}
+    by_host = {normalise_scope(each["host"]): each for each in reports}
+    query = select(RegistryHealthRow.host, RegistryHealthRow.document).where(
+        RegistryHealthRow.worker == worker
+    )
+    before: dict[str, Any] = {row.host: row.document for row in session.execute(query)}
     rows = [
         {
             "host": host,
             "worker": worker,
-            "document": make_report(told[host], now=now, before=before.get(host)),
+            "document": build_health_report(by_host[host], now=now, before=before.get(host)),
             "updated": now,
         }
-        for host in sorted(told)
+        for host in sorted(by_host)
     ]
     if rows:
-        new = insert_into(session, HealthRow)
-        changed = {"document": new.excluded.document, "updated": new.excluded.updated}
-        keys = [HealthRow.host, HealthRow.worker]
+        insert = insert_into(session, RegistryHealthRow)
+        changed = {"document": insert.excluded.document, "updated": insert.excluded.updated}
+        keys = [RegistryHealthRow.host, RegistryHealthRow.worker]
         session.connection().execute(
-            new.on_conflict_do_update(index_elements=keys, set_=changed), rows
+            insert.on_conflict_do_update(index_elements=keys, set_=changed), rows
         )
-    _drop_old(session, now - KEPT)
+    _delete_stale_reports(session, now - REPORT_RETENTION)
 
 
-def _drop_old(session: Session, moment: datetime) -> None:
-    """Leaves out what its own worker is about to tell anew."""
-    keys = select(HealthRow.host, HealthRow.worker).where(HealthRow.updated < moment)
+def _delete_stale_reports(session: Session, before: datetime) -> None:
+    """Delete reports last updated before that time, except those being updated."""
+    keys = select(RegistryHealthRow.host, RegistryHealthRow.worker).where(
+        RegistryHealthRow.updated < before
+    )
     stale = session.execute(keys.with_for_update(skip_locked=True)).all()
     for chunk in in_chunks(stale, 200):
-        mine = tuple_(HealthRow.host, HealthRow.worker).in_([tuple(row) for row in chunk])
-        session.connection().execute(delete(table_of(HealthRow)).where(mine))
+        is_stale = tuple_(RegistryHealthRow.host, RegistryHealthRow.worker).in_(
+            [tuple(row) for row in chunk]
+        )
+        session.connection().execute(delete(table_of(RegistryHealthRow)).where(is_stale))
 
 
-def forget_worker(session: Session, worker: str) -> None:
-    """Take away what a worker told that ends."""
-    table = table_of(HealthRow)
+def delete_worker_reports(session: Session, worker: str) -> None:
+    """Delete the reports of a worker that stops."""
+    table = table_of(RegistryHealthRow)
     session.connection().execute(delete(table).where(table.c.worker == worker))
 
 
-def load_reports(session: Session, hosts: Iterable[str]) -> dict[str, list[Report]]:
-    """What workers told of these registries, in normal form."""
-    found: dict[str, list[Report]] = {}
-    columns = (HealthRow.host, HealthRow.document, HealthRow.updated)
+def load_health_reports(session: Session, hosts: Iterable[str]) -> dict[str, list[HealthReport]]:
+    """Return the workers' reports on these registries, whose names are in normal form."""
+    found: dict[str, list[HealthReport]] = {}
+    columns = (RegistryHealthRow.host, RegistryHealthRow.document, RegistryHealthRow.updated)
     for chunk in in_chunks(dict.fromkeys(hosts)):
-        for row in session.execute(select(*columns).where(HealthRow.host.in_(chunk))):
-            found.setdefault(row.host, []).append(Report(row.document, row.updated))
+        for row in session.execute(select(*columns).where(RegistryHealthRow.host.in_(chunk))):
+            found.setdefault(row.host, []).append(HealthReport(row.document, row.updated))
     return found
 
 
-def with_statuses(
+def load_registries_with_status(
     session: Session,
     registries: Sequence[Registry],
     *,
     now: datetime,
     rate: float,
-    policies: Policies | None = None,
+    policies: RegistryPolicies | None = None,
 ) -> list[Registry]:
-    """The registries, each with how it is. `rate` is what counts where no policy says more."""
+    """Return the registries, each with its status. `rate` applies where no policy sets one."""
     if not registries:
         return []
-    scopes = [normal_scope(each.spec.host) for each in registries]
-    hosts = [scope for scope in scopes if _is_whole(scope)]
-    reports = load_reports(session, hosts)
-    counts = tags_followed(session, hosts, now=now)
+    scopes = [normalise_scope(each.spec.host) for each in registries]
+    hosts = [scope for scope in scopes if _is_whole_registry(scope)]
+    reports = load_health_reports(session, hosts)
+    counts = count_scheduled_tags(session, hosts, now=now)
     policies = policies or load_policies(session)
     shown: list[Registry] = []
     for registry, scope in zip(registries, scopes, strict=True):
-        if not _is_whole(scope):
-            shown.append(registry.replace(status=RegistryStatus(conditions=[_SCOPE])))
+        if not _is_whole_registry(scope):
+            shown.append(
+                registry.replace(status=RegistryStatus(conditions=[_NO_REGISTRY_CONDITION]))
+            )
             continue
-        followed, pending = counts.get(scope, (0, 0))
-        said = policies.policy(scope).rate
-        status = merge_reports(reports.get(scope, ()), now=now)
+        scheduled, overdue = counts.get(scope, (0, 0))
+        policy_rate = policies.policy(scope).rate
+        status = merge_health_reports(reports.get(scope, ()), now=now)
         status = status.replace(
-            rate=rate if said is None else said, tags_followed=followed, tags_pending=pending
+            rate=rate if policy_rate is None else policy_rate,
+            tags_scheduled=scheduled,
+            tags_overdue=overdue,
         )
         shown.append(registry.replace(status=status))
     return shown
 
 
-def with_rate(session: Session, registry: Registry, *, rate: float) -> Registry:
-    """A registry whose policy has changed, with the rate that counts from now on."""
-    scope = normal_scope(registry.spec.host)
-    if not _is_whole(scope):
+def load_registry_with_rate(session: Session, registry: Registry, *, rate: float) -> Registry:
+    """Return a registry whose policy has changed, with the rate that applies from now on."""
+    scope = normalise_scope(registry.spec.host)
+    if not _is_whole_registry(scope):
         return registry
-    said = load_policies(session).policy(scope).rate
-    status = registry.status.replace(rate=rate if said is None else said)
+    policy_rate = load_policies(session).policy(scope).rate
+    status = registry.status.replace(rate=rate if policy_rate is None else policy_rate)
     return registry.replace(status=status)
 
 
-def _is_whole(scope: str) -> bool:
+def _is_whole_registry(scope: str) -> bool:
     return "/" not in scope and not scope.startswith("*")

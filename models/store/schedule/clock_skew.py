@@ -1,8 +1,8 @@
-"""What the house's clock and the operator said last, so that turns planned by it are noticed.
+"""Detection of a clock that was set back and of changed intervals, and correction of due times.
 
-Turns that were planned by a clock that went ahead would otherwise be waited for until it is that
-late again. A clock that is set forward needs no care: what is overdue is worked off at the pace of
-its registries.
+A due time that was planned while the clock was ahead would be waited for until it is that late
+again. A clock that is set forward needs no care: overdue rows are dispatched at the rate of their
+registries.
 """
 
 from __future__ import annotations
@@ -14,85 +14,115 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, select, update
 from sqlalchemy.orm import Session
 
 from models.store.database.bulk_statements import insert_into, table_of
-from models.store.tables.changes import CounterRow
-from models.store.tables.schedule import PlaceRow, ScheduleRow
-from models.streams.schedule.check_schedule import HOUR, LONGEST_RETRY, WEEK, Cadence, Decision
+from models.store.tables.changes import SequenceRow
+from models.store.tables.schedule import ScheduledTagRow, ScheduleLookupRow
+from models.streams.schedule.check_schedule import (
+    HOUR_SECONDS,
+    MAX_RETRY_INTERVALS,
+    WEEK_SECONDS,
+    Cadence,
+    ScheduleReason,
+)
 
-_CLOCK, _CADENCE = "clock", "cadence"
-TOLERANCE = timedelta(seconds=60)  # by how much the clocks of several machines may differ
-_TABLE = table_of(ScheduleRow)
-_MOMENT = _TABLE.c.due.type
+_CLOCK_SEQUENCE, _CADENCE_SEQUENCE = "clock", "cadence"
+CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)  # the clocks of several machines may differ
+_TABLE = table_of(ScheduledTagRow)
+_DUE_TYPE = _TABLE.c.due_at.type
 
 
-def notice_clock(session: Session, *, cadence: Cadence, now: datetime) -> int:
-    """Note the time; where it is earlier than it was, call back turns that lie too far ahead.
+def handle_clock_change(session: Session, *, cadence: Cadence, now: datetime) -> int:
+    """Save the time; if it is earlier than the last one, make rows due that lie too far ahead.
 
-    How many those were.
+    A difference up to CLOCK_SKEW_TOLERANCE is ignored (scheduling-2.7). Return how many rows that
+    were.
     """
-    last = _note(session, _CLOCK, int(now.timestamp()))
-    if last is None or datetime.fromtimestamp(last, UTC) <= now + TOLERANCE:
+    last = _swap_value(session, _CLOCK_SEQUENCE, int(now.timestamp()))
+    if last is None or datetime.fromtimestamp(last, UTC) <= now + CLOCK_SKEW_TOLERANCE:
         return 0
-    return call_back(session, cadence=cadence, now=now)
+    return advance_overdistant_rows(session, cadence=cadence, now=now)
 
 
-def notice_cadence(session: Session, *, cadence: Cadence, now: datetime) -> int:
-    """Note the operator's intervals; where they are others than they were, find new turns for
-    those who would wait too long by the new ones. How many those were.
+def handle_interval_change(session: Session, *, cadence: Cadence, now: datetime) -> int:
+    """Save the operator's intervals; if they have changed, reset rows that would wait too long.
+
+    Those are rows without failures whose next check is further ahead than 1.2 times the new
+    interval (scheduling-2.8). Return how many that were.
     """
-    last = _note(session, _CADENCE, cadence.mark)
-    if last is None or last == cadence.mark:
+    last = _swap_value(session, _CADENCE_SEQUENCE, cadence.fingerprint)
+    if last is None or last == cadence.fingerprint:
         return 0
-    moved = 0
-    for here, taken in _kinds(session, cadence):
-        ahead = bindparam("ahead", _later(now, 1.2 * taken), _MOMENT)
-        mine = (
-            here,
+    reset_count = 0
+    for is_in_group, interval in _interval_groups(session, cadence):
+        latest = bindparam("ahead", _later(now, 1.2 * interval), _DUE_TYPE)
+        conditions = (
+            is_in_group,
             _TABLE.c.scheduled,
             _TABLE.c.batch.is_(None),
-            _TABLE.c.failures == 0,
-            _TABLE.c.decision != Decision.LIMITED,
-            _TABLE.c.next_look > ahead,
+            _TABLE.c.consecutive_failures == 0,
+            _TABLE.c.reason != ScheduleReason.RATE_LIMITED,
+            _TABLE.c.next_check_at > latest,
         )
-        again = update(_TABLE).where(*mine).values(fresh=True, next_look=now)
-        moved += session.connection().execute(again).rowcount
-    return moved
+        statement = update(_TABLE).where(*conditions).values(needs_due_time=True, next_check_at=now)
+        reset_count += session.connection().execute(statement).rowcount
+    return reset_count
 
 
-def _note(session: Session, name: str, value: int) -> int | None:
-    """Write a number down; what was there before."""
-    found = select(CounterRow.value).where(CounterRow.name == name)
-    last = session.connection().execute(found).scalar()
-    new = insert_into(session, CounterRow).values(name=name, value=value)
-    noted = new.on_conflict_do_update(index_elements=[CounterRow.name], set_={"value": value})
-    session.connection().execute(noted)
+def _swap_value(session: Session, name: str, value: int) -> int | None:
+    """Save a number under a name; return the previous one."""
+    query = select(SequenceRow.value).where(SequenceRow.name == name)
+    last = session.connection().execute(query).scalar()
+    insert = insert_into(session, SequenceRow).values(name=name, value=value)
+    upsert = insert.on_conflict_do_update(index_elements=[SequenceRow.name], set_={"value": value})
+    session.connection().execute(upsert)
     return last
 
 
-def _kinds(session: Session, cadence: Cadence) -> Iterator[tuple[ColumnElement[bool], int]]:
-    """All rows by what decides their interval, and that interval."""
-    asked = select(ScheduleRow.asked).where(ScheduleRow.asked.is_not(None)).distinct()
-    for wish in session.scalars(asked).all():
-        yield _TABLE.c.asked == wish, cadence.interval(wish)
-    for host in session.scalars(select(PlaceRow.host).distinct()).all():
-        here = _TABLE.c.id.in_(select(PlaceRow.id).where(PlaceRow.host == host))
-        yield and_(_TABLE.c.asked.is_(None), here), cadence.interval(None, host)
-
-
-def call_back(session: Session, *, cadence: Cadence, now: datetime) -> int:
-    """Let those rows come due now whose turn is further ahead than any rule would have it."""
-    gone = 0
-    for mine, taken in _kinds(session, cadence):
-        longest = case(
-            (_TABLE.c.failures == 0, bindparam("on_time", _later(now, 1.2 * taken), _MOMENT)),
-            (
-                _TABLE.c.reason == "http.legal",
-                bindparam("rarely", _later(now, 1.2 * max(taken, WEEK)), _MOMENT),
-            ),
-            else_=bindparam("later", _later(now, 1.5 * max(LONGEST_RETRY * taken, HOUR)), _MOMENT),
+def _interval_groups(
+    session: Session, cadence: Cadence
+) -> Iterator[tuple[ColumnElement[bool], int]]:
+    """Yield conditions that together select all rows, each with the interval of its rows."""
+    query = (
+        select(ScheduledTagRow.requested_interval)
+        .where(ScheduledTagRow.requested_interval.is_not(None))
+        .distinct()
+    )
+    for requested in session.scalars(query).all():
+        yield _TABLE.c.requested_interval == requested, cadence.interval(requested)
+    for host in session.scalars(select(ScheduleLookupRow.host).distinct()).all():
+        is_of_host = _TABLE.c.id.in_(
+            select(ScheduleLookupRow.id).where(ScheduleLookupRow.host == host)
         )
-        called = update(_TABLE).where(mine, _TABLE.c.next_look > longest)
-        gone += session.connection().execute(called.values(due=now, next_look=now)).rowcount
-    return gone
+        yield and_(_TABLE.c.requested_interval.is_(None), is_of_host), cadence.interval(None, host)
+
+
+def advance_overdistant_rows(session: Session, *, cadence: Cadence, now: datetime) -> int:
+    """Make rows due now whose next check is further ahead than any rule allows; return how many.
+
+    The limits are those of scheduling-2.7: 1.2 intervals, or 1.5 times the longest back-off after
+    failures.
+    """
+    advanced_count = 0
+    for is_in_group, interval in _interval_groups(session, cadence):
+        latest = case(
+            (
+                _TABLE.c.consecutive_failures == 0,
+                bindparam("on_time", _later(now, 1.2 * interval), _DUE_TYPE),
+            ),
+            (
+                _TABLE.c.error_code == "http.legal",
+                bindparam("rarely", _later(now, 1.2 * max(interval, WEEK_SECONDS)), _DUE_TYPE),
+            ),
+            else_=bindparam(
+                "later",
+                _later(now, 1.5 * max(MAX_RETRY_INTERVALS * interval, HOUR_SECONDS)),
+                _DUE_TYPE,
+            ),
+        )
+        statement = update(_TABLE).where(is_in_group, _TABLE.c.next_check_at > latest)
+        advanced_count += (
+            session.connection().execute(statement.values(due_at=now, next_check_at=now)).rowcount
+        )
+    return advanced_count
 
 
 def _later(now: datetime, seconds: float) -> datetime:

@@ -1,4 +1,4 @@
-"""The calendar to look at: pages of it in the order of namespace, stream and tag."""
+"""Pages of the schedule for clients, in the order of namespace, stream and tag."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from models.store.tables.schedule import PlaceRow, ScheduleRow
+from models.store.tables.schedule import ScheduledTagRow, ScheduleLookupRow
 from models.store.tables.streams import StreamRow
-from models.streams.schedule.check_schedule import Cadence, ScheduledTag
+from models.streams.schedule.check_schedule import Cadence, ScheduleReason, TagSchedule
 
-_SHOWN = [each.name for each in fields(ScheduledTag) if each.name != "interval"]
-_COLUMNS = [getattr(ScheduleRow, name) for name in _SHOWN]
-_ORDER = (PlaceRow.namespace, PlaceRow.stream, PlaceRow.tag)
-CHECKING = "checking"  # what is decided about a row that was given to the workers
-Place = tuple[str, str, str]  # namespace, stream and tag
+_SHOWN_FIELDS = [each.name for each in fields(TagSchedule) if each.name != "interval"]
+_COLUMNS = [getattr(ScheduledTagRow, name) for name in _SHOWN_FIELDS]
+_ORDER = (ScheduleLookupRow.namespace, ScheduleLookupRow.stream, ScheduleLookupRow.tag)
+ScheduleKey = tuple[str, str, str]  # namespace, stream and tag
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """Which rows of the calendar; empty words mean any."""
+class ScheduleFilter:
+    """Which rows of the schedule to list; an empty string means any."""
 
     namespace: str = ""
     stream: str = ""
     tag: str = ""
     host: str = ""
-    decision: str = ""
+    reason: str = ""
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the calendar, and what is known of its stream.
+class ScheduleListEntry:
+    """A row of the schedule, and the metadata of its stream.
 
-    A row that is `taken` has been given to the workers: it is being looked at, or will be.
+    A row with `is_claimed` has been given to the workers: it is being checked, or will be.
     """
 
-    row: ScheduledTag
-    taken: bool
+    schedule: TagSchedule
+    is_claimed: bool
     uid: str = ""
     created: datetime | None = None
     labels: dict[str, str] = field(default_factory=dict)
@@ -48,54 +48,64 @@ class Entry:
 
 def list_schedule(
     session: Session,
-    sought: Sought,
+    schedule_filter: ScheduleFilter,
     *,
     cadence: Cadence,
     limit: int | None = None,
-    after: Place | None = None,
-) -> list[Entry]:
-    """A page of the calendar; `after` is the place of the last row seen."""
-    taken = ScheduleRow.batch.is_not(None)
-    wanted = select(*_COLUMNS, taken.label("taken")).order_by(*_ORDER).limit(limit)
-    wanted = wanted.join(PlaceRow, PlaceRow.id == ScheduleRow.id)
+    after: ScheduleKey | None = None,
+) -> list[ScheduleListEntry]:
+    """Return a page of the schedule; `after` is the key of the last row seen."""
+    is_claimed = ScheduledTagRow.batch.is_not(None)
+    query = select(*_COLUMNS, is_claimed.label("is_claimed")).order_by(*_ORDER).limit(limit)
+    query = query.join(ScheduleLookupRow, ScheduleLookupRow.id == ScheduledTagRow.id)
     for name in ("namespace", "stream", "tag", "host"):
-        if value := getattr(sought, name):
-            wanted = wanted.where(getattr(PlaceRow, name) == value)
-    if sought.decision == CHECKING:
-        wanted = wanted.where(taken)
-    elif sought.decision:
-        wanted = wanted.where(ScheduleRow.decision == sought.decision, ~taken)
+        if value := getattr(schedule_filter, name):
+            query = query.where(getattr(ScheduleLookupRow, name) == value)
+    if schedule_filter.reason == ScheduleReason.CHECKING:
+        query = query.where(is_claimed)
+    elif schedule_filter.reason:
+        query = query.where(ScheduledTagRow.reason == schedule_filter.reason, ~is_claimed)
+    if schedule_filter.outcome:
+        query = query.where(ScheduledTagRow.last_outcome == schedule_filter.outcome)
     if after is not None:
-        wanted = wanted.where(_behind(sought, after))
-    found: list[tuple[ScheduledTag, bool]] = []
-    for each in session.execute(wanted):
+        query = query.where(_is_after(schedule_filter, after))
+    found: list[tuple[TagSchedule, bool]] = []
+    for each in session.execute(query):
         values = each._asdict()
-        is_taken = bool(values.pop("taken"))
+        claimed = bool(values.pop("is_claimed"))
         found.append(
-            (ScheduledTag(interval=cadence.interval(each.asked, each.host), **values), is_taken)
+            (
+                TagSchedule(
+                    interval=cadence.interval(each.requested_interval, each.host), **values
+                ),
+                claimed,
+            )
         )
-    streams = _streams_of(session, {(row.namespace, row.stream) for row, _ in found})
-    nothing: dict[str, Any] = {}
+    streams = _load_streams(session, {(row.namespace, row.stream) for row, _ in found})
+    no_stream: dict[str, Any] = {}
     return [
-        Entry(row, is_taken, **streams.get((row.namespace, row.stream), nothing))
-        for row, is_taken in found
+        ScheduleListEntry(row, claimed, **streams.get((row.namespace, row.stream), no_stream))
+        for row, claimed in found
     ]
 
 
-def _behind(sought: Sought, after: Place) -> Any:
-    """Behind that place; without what is fixed anyway, so that the index leads right there."""
-    fixed = 0
-    if sought.namespace == after[0]:
-        fixed = 2 if sought.stream == after[1] else 1
-    columns = _ORDER[fixed:]
-    last = tuple_(*after[fixed:], types=[column.type for column in columns])
+def _is_after(schedule_filter: ScheduleFilter, after: ScheduleKey) -> Any:
+    """Return the condition of rows after that key.
+
+    Columns that the filter fixes are left out, so that the index leads directly to the row.
+    """
+    fixed_columns = 0
+    if schedule_filter.namespace == after[0]:
+        fixed_columns = 2 if schedule_filter.stream == after[1] else 1
+    columns = _ORDER[fixed_columns:]
+    last = tuple_(*after[fixed_columns:], types=[column.type for column in columns])
     return tuple_(*columns) > last
 
 
-def _streams_of(
-    session: Session, places: Collection[tuple[str, str]]
+def _load_streams(
+    session: Session, stream_keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    if not places:
+    if not stream_keys:
         return {}
     key = tuple_(StreamRow.namespace, StreamRow.name)
     columns = (
@@ -105,7 +115,7 @@ def _streams_of(
         StreamRow.created,
         StreamRow.labels,
     )
-    rows = session.execute(select(*columns).where(key.in_(sorted(places))))
+    rows = session.execute(select(*columns).where(key.in_(sorted(stream_keys))))
     return {
         (row.namespace, row.name): {
             "uid": str(row.uid),

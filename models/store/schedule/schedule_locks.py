@@ -1,8 +1,10 @@
-"""Rows of the calendar that are kept for oneself, before anything else of a transaction is.
+"""Locks on schedule rows (scheduling-3.7).
 
-Workers hold many rows at a time, in the order of ids. Whoever writes streams takes theirs in the
-same order, all at once, after the stream and before the number of the change: so everybody waits
-for everybody else in one direction only. SQLite has one writer, and needs none of this.
+Lock order: the stream, then its schedule rows by id, then the version sequence. Workers lock many
+rows at a time, in the order of ids; writers of streams lock theirs in the same order and all at
+once. So all wait in one direction. Example: a worker holds row 1 and wants 2; a writer that had
+locked 2 first and then wanted 1 would be a deadlock. SQLite has a single writer and needs none of
+this.
 """
 
 from __future__ import annotations
@@ -13,28 +15,32 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.store.database.bulk_statements import among
-from models.store.tables.schedule import PlaceRow, ScheduleRow
+from models.store.database.bulk_statements import is_in
+from models.store.tables.schedule import ScheduledTagRow, ScheduleLookupRow
 
 
-def hold_rows(
+def lock_schedule_rows(
     session: Session, namespace: str, stream: str = "", tags: Collection[str] | None = None
 ) -> None:
-    """Those of a namespace, of a stream, or of some of its tags; until the transaction ends."""
+    """Lock the rows of a namespace, of a stream, or of some of its tags until the commit."""
     if session.get_bind().dialect.name != "postgresql" or (tags is not None and not tags):
         return
-    mine = select(PlaceRow.id).where(PlaceRow.namespace == namespace)
+    row_ids = select(ScheduleLookupRow.id).where(ScheduleLookupRow.namespace == namespace)
     if stream:
-        mine = mine.where(PlaceRow.stream == stream)
+        row_ids = row_ids.where(ScheduleLookupRow.stream == stream)
     if tags is not None:
-        mine = mine.where(among(session, PlaceRow.tag, list(tags)))
-    wanted = select(ScheduleRow.id).where(ScheduleRow.id.in_(mine)).order_by(ScheduleRow.id)
-    session.connection().execute(wanted.with_for_update()).all()
-
-
-def still_held(session: Session, batch: UUID, ids: Collection[int]) -> set[int]:
-    """Which of those rows a claim still has."""
-    mine = select(ScheduleRow.id).where(
-        among(session, ScheduleRow.id, list(ids)), ScheduleRow.batch == batch
+        row_ids = row_ids.where(is_in(session, ScheduleLookupRow.tag, list(tags)))
+    query = (
+        select(ScheduledTagRow.id)
+        .where(ScheduledTagRow.id.in_(row_ids))
+        .order_by(ScheduledTagRow.id)
     )
-    return set(session.scalars(mine))
+    session.connection().execute(query.with_for_update()).all()
+
+
+def load_claimed_ids(session: Session, batch: UUID, ids: Collection[int]) -> set[int]:
+    """Return the ids of those rows that still belong to the claim."""
+    query = select(ScheduledTagRow.id).where(
+        is_in(session, ScheduledTagRow.id, list(ids)), ScheduledTagRow.batch == batch
+    )
+    return set(session.scalars(query))

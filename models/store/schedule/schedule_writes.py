@@ -1,58 +1,58 @@
-"""Keeping the calendar: in the transaction that writes a stream, a secret, or what an import found.
+"""Updates of the schedule in the transaction that writes a stream or the result of an import.
 
-Writers say what is to be looked at; the scheduler says when. Whoever changes a row takes it from
-the worker that may be looking at it: that look no longer counts.
+Writers decide what is checked; the scheduler decides when. A writer that changes a row takes it
+from the worker that may be checking it: the result of that check is discarded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from models.job_types import TargetResult
-from models.pull_secrets import Scope, covers, hosts_of, scopes_of, split_port
-from models.resources.meta import Secret
+from models.job_types import TargetOutcome, TargetResult
 from models.resources.stream import ImageStream
 from models.store.database.bulk_statements import AnyRow, in_chunks, insert_into, table_of
-from models.store.schedule.schedule_claims import sibling_turns
-from models.store.schedule.schedule_locks import hold_rows
-from models.store.tables.schedule import PlaceRow, ScheduleRow
+from models.store.schedule.schedule_claims import load_sibling_due_times
+from models.store.schedule.schedule_locks import lock_schedule_rows
+from models.store.tables.schedule import ScheduledTagRow
 from models.store.tables.streams import StreamRow
 from models.streams.schedule.check_schedule import (
-    JITTER,
-    Again,
+    JITTER_RATIO,
     Cadence,
-    Decision,
-    Wish,
-    again_after,
-    calendar_changes,
-    next_turn,
-    place_of,
-    retry_turn,
-    turn_in_step,
+    DesiredCheck,
+    RetryClass,
+    ScheduleReason,
+    aligned_due_time,
+    build_desired_check,
+    classify_failure,
+    next_due_time,
+    retry_due_time,
+    schedule_changes,
 )
 
-_TABLE = table_of(ScheduleRow)
-LONGEST_MESSAGE = 512
-_HELD = (
+_TABLE = table_of(ScheduledTagRow)
+MAX_CHECK_MESSAGE_LENGTH = 512
+_SELECT_STREAM_ROWS = (
     select(
-        ScheduleRow.id,
-        ScheduleRow.tag,
-        ScheduleRow.host,
-        ScheduleRow.key,
-        ScheduleRow.scheduled,
-        ScheduleRow.suspended,
-        ScheduleRow.asked,
-        ScheduleRow.fresh,
-        ScheduleRow.due,
-        ScheduleRow.failures,
+        ScheduledTagRow.id,
+        ScheduledTagRow.tag,
+        ScheduledTagRow.host,
+        ScheduledTagRow.key,
+        ScheduledTagRow.scheduled,
+        ScheduledTagRow.suspended,
+        ScheduledTagRow.requested_interval,
+        ScheduledTagRow.needs_due_time,
+        ScheduledTagRow.due_at,
+        ScheduledTagRow.consecutive_failures,
+        ScheduledTagRow.reason,
+        ScheduledTagRow.last_transition_at,
     )
-    .where(ScheduleRow.stream_id == bindparam("its_stream"))
-    .order_by(ScheduleRow.id)
+    .where(ScheduledTagRow.stream_id == bindparam("its_stream"))
+    .order_by(ScheduledTagRow.id)
 )
 _SETTLE = (
     update(_TABLE)
@@ -61,25 +61,26 @@ _SETTLE = (
         {
             name: bindparam(name, type_=_TABLE.c[name].type)
             for name in (
-                "fresh",
-                "due",
-                "next_look",
-                "checked",
-                "failures",
-                "decision",
+                "needs_due_time",
+                "due_at",
+                "next_check_at",
+                "last_check_at",
+                "consecutive_failures",
+                "last_outcome",
                 "reason",
+                "error_code",
                 "message",
-                "decided",
-                "waited",
+                "last_transition_at",
+                "wait_seconds",
                 "batch",
-                "carrier",
+                "worker",
             )
         }
     )
 )
 
 
-def save_calendar(
+def save_schedule(
     session: Session,
     stream_id: int,
     old: ImageStream | None,
@@ -87,69 +88,78 @@ def save_calendar(
     *,
     now: datetime,
 ) -> None:
-    """Carry over what the writing of a stream means for the calendar: mostly nothing."""
-    changes = calendar_changes(old, new)
+    """Update the schedule for a written stream: usually nothing changes (scheduling-1.2)."""
+    changes = schedule_changes(old, new)
     if old is not None:
-        hold_rows(session, old.metadata.namespace, old.metadata.name, changes)
-    gone = [tag for tag, wish in changes.items() if wish is None]
-    for tags in in_chunks(gone):
-        here = and_(ScheduleRow.stream_id == stream_id, ScheduleRow.tag.in_(tags))
-        session.connection().execute(delete(ScheduleRow).where(here))
-    wanted = {tag: wish for tag, wish in changes.items() if wish is not None}
-    if not wanted:
+        lock_schedule_rows(session, old.metadata.namespace, old.metadata.name, changes)
+    removed = [tag for tag, desired in changes.items() if desired is None]
+    for tags in in_chunks(removed):
+        is_removed = and_(ScheduledTagRow.stream_id == stream_id, ScheduledTagRow.tag.in_(tags))
+        session.connection().execute(delete(ScheduledTagRow).where(is_removed))
+    desired_checks = {tag: desired for tag, desired in changes.items() if desired is not None}
+    if not desired_checks:
         return
     metadata = new.metadata
-    place = {"stream_id": stream_id, "namespace": metadata.namespace, "stream": metadata.name}
+    stream_values = {
+        "stream_id": stream_id,
+        "namespace": metadata.namespace,
+        "stream": metadata.name,
+    }
     rows = [
-        {**place, **new_row(tag, wish, now=now, scheduled=True)} for tag, wish in wanted.items()
+        {**stream_values, **new_row_values(tag, desired, now=now, scheduled=True)}
+        for tag, desired in desired_checks.items()
     ]
-    added = insert_into(session, ScheduleRow)
-    kept = (
+    insert = insert_into(session, ScheduledTagRow)
+    updated_columns = (
         "host",
         "key",
         "source",
         "insecure",
         "scheduled",
         "suspended",
-        "asked",
-        "fresh",
-        "next_look",
-        "decision",
-        "decided",
+        "requested_interval",
+        "needs_due_time",
+        "next_check_at",
+        "reason",
+        "message",
+        "last_transition_at",
         "batch",
-        "carrier",
+        "worker",
     )
-    upsert = added.on_conflict_do_update(
-        index_elements=[ScheduleRow.stream_id, ScheduleRow.tag],
-        set_={name: added.excluded[name] for name in kept},
+    upsert = insert.on_conflict_do_update(
+        index_elements=[ScheduledTagRow.stream_id, ScheduledTagRow.tag],
+        set_={name: insert.excluded[name] for name in updated_columns},
     )
     session.connection().execute(upsert, rows)
 
 
-def new_row(tag: str, wish: Wish, *, now: datetime, scheduled: bool) -> dict[str, Any]:
-    """A row that has no turn yet: the scheduler gives it one at its next tick."""
+def new_row_values(
+    tag: str, desired: DesiredCheck, *, now: datetime, scheduled: bool
+) -> dict[str, Any]:
+    """Return a row without a due time: the scheduler sets that at its next tick."""
     return {
         "tag": tag,
-        "host": wish.host,
-        "key": wish.key,
-        "source": wish.source,
-        "insecure": wish.insecure,
+        "host": desired.host,
+        "key": desired.key,
+        "source": desired.source,
+        "insecure": desired.insecure,
         "scheduled": scheduled,
-        "suspended": wish.suspended,
-        "asked": wish.asked,
-        "fresh": True,
-        "due": None,
-        "next_look": None if wish.suspended else now,
-        "checked": None,
-        "failures": 0,
-        "decision": Decision.SUSPENDED if wish.suspended else Decision.NEW,
-        "reason": "",
+        "suspended": desired.suspended,
+        "requested_interval": desired.requested_interval,
+        "needs_due_time": True,
+        "due_at": None,
+        "next_check_at": None if desired.suspended else now,
+        "last_check_at": None,
+        "consecutive_failures": 0,
+        "last_outcome": "",
+        "reason": ScheduleReason.SUSPENDED if desired.suspended else ScheduleReason.PENDING,
+        "error_code": "",
         "message": "",
-        "decided": now,
-        "waited": 0,
+        "last_transition_at": now,
+        "wait_seconds": 0,
         "etag": "",
         "batch": None,
-        "carrier": "",
+        "worker": "",
     }
 
 
@@ -160,186 +170,166 @@ def settle_import(
     *,
     cadence: Cadence,
     now: datetime,
-    waited: Mapping[str, int] | None = None,
+    wait_seconds: Mapping[str, int] | None = None,
 ) -> None:
-    """Let the calendar know how an import ended, tag by tag: it need not look so soon (7.3 Delay).
+    """Record how an import of a stream ended, tag by tag: it counts as a check (scheduling-2.6).
 
-    A tag that nobody scheduled, but whose import failed for the moment only, is looked at again
-    all the same (Q48). `waited` tells for how many seconds a look waited for its registry. The
-    rows are held since before the change was numbered.
+    A tag that is not scheduled, and whose import failed in a way that may pass, is retried too
+    (scheduling-1.4). `wait_seconds` is how long a check waited for its registry, by tag. The
+    caller has locked the rows before it recorded the change.
     """
-    ended = {target.to: target for target in targets if target.to}
-    if not ended:
+    results = {target.to: target for target in targets if target.to}
+    if not results:
         return
     metadata = stream.metadata
-    here = and_(StreamRow.namespace == metadata.namespace, StreamRow.name == metadata.name)
-    stream_id = session.connection().execute(select(StreamRow.id).where(here)).scalar()
+    is_stream = and_(StreamRow.namespace == metadata.namespace, StreamRow.name == metadata.name)
+    stream_id = session.connection().execute(select(StreamRow.id).where(is_stream)).scalar()
     if stream_id is None:
         return
-    rows = session.connection().execute(_HELD, {"its_stream": stream_id}).all()
-    held = {row.tag: row for row in rows}
-    known = [(held[tag], target) for tag, target in ended.items() if tag in held]
-    done = [row.id for row, target in known if not row.scheduled and not _is_open(target)]
-    for ids in in_chunks(done):
-        session.connection().execute(delete(ScheduleRow).where(ScheduleRow.id.in_(ids)))
-    waits = waited or {}
-    fresh = {row.key for row, target in known if row.fresh and row.scheduled and target.image}
-    siblings = sibling_turns(session, fresh)
+    rows = session.connection().execute(_SELECT_STREAM_ROWS, {"its_stream": stream_id}).all()
+    stored_rows = {row.tag: row for row in rows}
+    matched = [(stored_rows[tag], target) for tag, target in results.items() if tag in stored_rows]
+    finished_ids = [
+        row.id for row, target in matched if not row.scheduled and not _may_recover(target)
+    ]
+    for ids in in_chunks(finished_ids):
+        session.connection().execute(delete(ScheduledTagRow).where(ScheduledTagRow.id.in_(ids)))
+    wait_seconds = wait_seconds or {}
+    keys = {
+        row.key for row, target in matched if row.needs_due_time and row.scheduled and target.image
+    }
+    siblings = load_sibling_due_times(session, keys)
     values = [
         {
             "its_id": row.id,
-            **_ended(
+            **_settled_values(
                 row,
                 target,
                 cadence=cadence,
                 now=now,
-                waited=waits.get(row.tag, 0),
-                sibling=siblings.get(row.key) if row.fresh else None,
+                wait_seconds=wait_seconds.get(row.tag, 0),
+                sibling=siblings.get(row.key) if row.needs_due_time else None,
             ),
         }
-        for row, target in known
-        if row.scheduled or _is_open(target)
+        for row, target in matched
+        if row.scheduled or _may_recover(target)
     ]
     if values:
         session.connection().execute(_SETTLE, values)
-    news = {tag: end for tag, end in ended.items() if tag not in held and _is_open(end)}
-    if news:
-        _enter_failed(session, stream_id, stream, news, cadence=cadence, now=now)
+    new_failures = {
+        tag: result
+        for tag, result in results.items()
+        if tag not in stored_rows and _may_recover(result)
+    }
+    if new_failures:
+        _insert_failed(session, stream_id, stream, new_failures, cadence=cadence, now=now)
 
 
-def _is_open(target: TargetResult) -> bool:
-    """Whether something may change although nobody changes the wish: a failure that may pass."""
+def _may_recover(target: TargetResult) -> bool:
+    """Return whether a target may succeed later without an edit of its spec."""
     if target.image:
         return False
-    return again_after(target.code) in {Again.SOON, Again.WITH_OTHER_RIGHTS}
+    return classify_failure(target.code) in {RetryClass.SOON, RetryClass.ON_CREDENTIAL_CHANGE}
 
 
-def _ended(
+def _settled_values(
     row: AnyRow,
     target: TargetResult,
     *,
     cadence: Cadence,
     now: datetime,
-    waited: int,
+    wait_seconds: int,
     sibling: datetime | None,
 ) -> dict[str, Any]:
-    """The columns of a row whose tag was just looked at."""
-    interval = cadence.interval(row.asked, row.host)
-    failures = 0 if target.image else row.failures + 1
-    again = again_after(target.code)
+    """Return the columns of a row whose tag was just imported."""
+    interval = cadence.interval(row.requested_interval, row.host)
+    consecutive_failures = 0 if target.image else row.consecutive_failures + 1
+    retry_class = classify_failure(target.code)
     if target.image:
-        # Of a turn that had come, the next one goes by it; of one that is still to come, it does
-        # not, as it is no longer needed.
-        turn = row.due if row.due is not None and row.due <= now else now
-        due: datetime | None = next_turn(row.key, turn, now, interval)
+        # A due time that has passed is the base of the next one, so that due times do not drift.
+        # One still ahead is dropped: this import took its place, and the base is now.
+        due_time = row.due_at if row.due_at is not None and row.due_at <= now else now
+        due_at: datetime | None = next_due_time(row.key, due_time, now, interval)
         if sibling is not None:
-            least = now + timedelta(seconds=interval * (1 - JITTER))
-            due = turn_in_step(row.key, sibling, not_before=least, interval=interval) or due
-        decision = Decision.MOVED if target.changed else Decision.SAME
+            not_before = now + timedelta(seconds=interval * (1 - JITTER_RATIO))
+            aligned = aligned_due_time(row.key, sibling, not_before=not_before, interval=interval)
+            due_at = aligned or due_at
+        is_unchanged = target.outcome is TargetOutcome.UNCHANGED
+        reason: str = ScheduleReason.UNCHANGED if is_unchanged else ScheduleReason.UPDATED
     else:
-        decision = Decision.FAILED
-        due = retry_turn(row.key, again, failures=failures, now=now, interval=interval)
-        if not row.scheduled and again is not Again.SOON:
-            due = None  # until its rights change
+        reason = target.reason or ScheduleReason.FAILED
+        due_at = retry_due_time(
+            row.key,
+            retry_class,
+            consecutive_failures=consecutive_failures,
+            now=now,
+            interval=interval,
+        )
+        if not row.scheduled and retry_class is not RetryClass.SOON:
+            due_at = None  # until the credentials change
     if row.suspended:
-        due = None
+        due_at = None
     return {
-        "fresh": False,
-        "due": due,
-        "next_look": due,
-        "checked": now,
-        "failures": failures,
-        "decision": decision,
-        "reason": target.code if not target.image else "",
-        "message": target.message[:LONGEST_MESSAGE],
-        "decided": now,
-        "waited": waited,
+        "needs_due_time": False,
+        "due_at": due_at,
+        "next_check_at": due_at,
+        "last_check_at": now,
+        "consecutive_failures": consecutive_failures,
+        "last_outcome": target.outcome,
+        "reason": reason,
+        "error_code": target.code if not target.image else "",
+        "message": target.message[:MAX_CHECK_MESSAGE_LENGTH],
+        "last_transition_at": row.last_transition_at if reason == row.reason else now,
+        "wait_seconds": wait_seconds,
         "batch": None,
-        "carrier": "",
+        "worker": "",
     }
 
 
-def _enter_failed(
+def _insert_failed(
     session: Session,
     stream_id: int,
     stream: ImageStream,
-    ended: Mapping[str, TargetResult],
+    results: Mapping[str, TargetResult],
     *,
     cadence: Cadence,
     now: datetime,
 ) -> None:
-    """Rows for tags that nobody scheduled and that failed for now."""
+    """Insert rows for tags that are not scheduled and whose import failed for now."""
     metadata = stream.metadata
     rows: list[dict[str, Any]] = []
     for tag in stream.spec.tags:
-        target = ended.get(tag.name)
-        wish = place_of(stream, tag) if target is not None else None
-        if target is None or wish is None:
+        target = results.get(tag.name)
+        desired = build_desired_check(stream, tag) if target is not None else None
+        if target is None or desired is None:
             continue
-        again = again_after(target.code)
-        turn = retry_turn(
-            wish.key, again, failures=1, now=now, interval=cadence.interval(None, wish.host)
+        retry_class = classify_failure(target.code)
+        retry_time = retry_due_time(
+            desired.key,
+            retry_class,
+            consecutive_failures=1,
+            now=now,
+            interval=cadence.interval(None, desired.host),
         )
-        due = turn if again is Again.SOON else None
+        due_at = retry_time if retry_class is RetryClass.SOON else None
         rows.append(
             {
-                **new_row(tag.name, wish, now=now, scheduled=False),
+                **new_row_values(tag.name, desired, now=now, scheduled=False),
                 "stream_id": stream_id,
                 "namespace": metadata.namespace,
                 "stream": metadata.name,
                 "suspended": False,
-                "fresh": False,
-                "due": due,
-                "next_look": due,
-                "checked": now,
-                "failures": 1,
-                "decision": Decision.FAILED,
-                "reason": target.code,
-                "message": target.message[:LONGEST_MESSAGE],
+                "needs_due_time": False,
+                "due_at": due_at,
+                "next_check_at": due_at,
+                "last_check_at": now,
+                "consecutive_failures": 1,
+                "last_outcome": TargetOutcome.FAILED,
+                "reason": target.reason or ScheduleReason.FAILED,
+                "error_code": target.code,
+                "message": target.message[:MAX_CHECK_MESSAGE_LENGTH],
             }
         )
     if rows:
-        statement = insert_into(session, ScheduleRow).on_conflict_do_nothing()
+        statement = insert_into(session, ScheduledTagRow).on_conflict_do_nothing()
         session.connection().execute(statement, rows)
-
-
-def wake_refused(
-    session: Session, namespace: str, secrets: Collection[Secret] | None, *, now: datetime
-) -> int:
-    """Look at once at the namespace's tags that registries refused, as its rights have changed;
-    and once more at those that somebody looks at right now, by the old ones.
-
-    Only at those that the changed secrets speak of; None: at all. How many tags that was. Their
-    streams are held until the transaction ends, like by everybody who writes rows and changes; so
-    this comes before the change is recorded.
-    """
-    refused = or_(
-        ScheduleRow.reason.startswith("auth."), ScheduleRow.reason.startswith("notfound.")
-    )
-    mine = and_(
-        ScheduleRow.id.in_(select(PlaceRow.id).where(PlaceRow.namespace == namespace)),
-        ScheduleRow.suspended.is_(False),
-        or_(ScheduleRow.batch.is_not(None), and_(ScheduleRow.failures > 0, refused)),
-    )
-    waiting = select(ScheduleRow.id, ScheduleRow.host, ScheduleRow.key, ScheduleRow.stream_id)
-    rows = session.execute(waiting.where(mine).order_by(ScheduleRow.id)).all()
-    if secrets is not None and rows:
-        scopes = scopes_of(secrets)
-        rows = [row for row in rows if _is_covered(scopes, row.host, row.key)]
-    for streams in in_chunks(sorted({row.stream_id for row in rows})):
-        held = select(StreamRow.id).where(StreamRow.id.in_(streams)).order_by(StreamRow.id)
-        session.execute(held.with_for_update(key_share=True)).all()
-    for chunk in in_chunks([row.id for row in rows]):
-        here = _TABLE.c.id.in_(chunk)
-        held_rows = select(_TABLE.c.id).where(here, mine).order_by(_TABLE.c.id).with_for_update()
-        ids = session.scalars(held_rows).all()
-        woken = update(_TABLE).where(_TABLE.c.id.in_(ids))
-        values = {"due": now, "next_look": now, "batch": None, "carrier": ""}
-        session.connection().execute(woken.values(values))
-    return len(rows)
-
-
-def _is_covered(scopes: Collection[Scope], registry: str, key: str) -> bool:
-    path = key.partition(" ")[0].partition("/")[2]
-    names = [split_port(name) for name in hosts_of(registry)]
-    return any(covers(scope, host, port, path) for scope in scopes for host, port in names)

@@ -1,13 +1,17 @@
-"""SQL that prints JSON: the pieces that the statements of streams and tags are made of."""
+"""SQL that prints JSON: the fragments that the statements for streams and tags consist of."""
 
 from __future__ import annotations
 
-SHOWN_HISTORY = 100  # events of a tag that clients see, and that the undo log keeps
-ODD = "\x01"  # never stands in JSON: there it is escaped
+MAX_SHOWN_HISTORY = 100  # events of a tag that clients see, and that the undo log keeps
+UNPRINTABLE_MARK = "\x01"  # cannot occur in JSON text, where it is escaped
 
 
-class Dialect:
-    """Pieces of SQL, each of which prints a piece of JSON."""
+class JsonDialect:
+    """SQL fragments of one database, each of which prints a fragment of JSON.
+
+    Example: `json("t.name")` is `to_json(t.name)::text` on PostgreSQL and `json_quote(t.name)` on
+    SQLite; both print `"latest"` with its quotes.
+    """
 
     def __init__(self, name: str) -> None:
         self._is_postgres = name == "postgresql"
@@ -23,15 +27,15 @@ class Dialect:
             return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
         return f"printf('%.10sT%.8sZ', {column}, substr({column}, 12))"
 
-    def lines(self, line: str, rows: str) -> str:
-        """`line` of each of the rows, in their order, with commas; NULL where there are none."""
+    def aggregate(self, item: str, rows: str) -> str:
+        """Return SQL that joins `item` of each row with commas, in row order; NULL without rows."""
         join = "string_agg" if self._is_postgres else "group_concat"
-        inner = f"SELECT {line} AS line FROM {rows}"  # noqa: S608 - the pieces are ours
-        return f"(SELECT {join}(line, ',') FROM ({inner}) AS lines)"  # noqa: S608
+        inner = f"SELECT {item} AS item FROM {rows}"  # noqa: S608 - constant fragments
+        return f"(SELECT {join}(item, ',') FROM ({inner}) AS items)"  # noqa: S608
 
     @property
     def metadata(self) -> str:
-        """What `print_metadata` reads, of a stream `s`."""
+        """The columns of a stream `s` that `print_metadata` reads."""
         created = self.time("s.created")
         return (
             f"s.namespace, s.name, CAST(s.uid AS TEXT), s.version, s.generation, {created}, "
@@ -39,8 +43,8 @@ class Dialect:
         )
 
     @property
-    def wish(self) -> str:
-        """The `spec` of a tag `t`; ODD where its `from` has rare keys."""
+    def spec_tag(self) -> str:
+        """The spec of a tag `t`; UNPRINTABLE_MARK if its `from` has fields without a column."""
         keys = (("kind", "from_kind"), ("namespace", "from_namespace"), ("name", "from_name"))
         given = " || ".join(
             f"CASE WHEN t.{column} <> '' THEN ',\"{key}\":' || {self.json(f't.{column}')} "
@@ -69,8 +73,8 @@ class Dialect:
 
     @property
     def event(self) -> str:
-        """One tag event, of `tag_events`."""
-        if not self._is_postgres:  # half the time of many small concatenations
+        """One tag event, a row of `tag_events`."""
+        if not self._is_postgres:  # takes half the time of many concatenations
             return (
                 f"json_object('created', {self.time('created')}, "
                 "'dockerImageReference', reference, 'image', image, 'generation', generation)"
@@ -84,22 +88,22 @@ class Dialect:
 
     @property
     def history(self) -> str:
-        """The `status` of a tag `t`, with the newest of its events."""
-        newest = f"tag_events WHERE tag_id = t.id ORDER BY id DESC LIMIT {SHOWN_HISTORY}"
+        """The status of a tag `t`, with the newest of its events."""
+        newest = f"tag_events WHERE tag_id = t.id ORDER BY id DESC LIMIT {MAX_SHOWN_HISTORY}"
         return (
             f"'{{\"tag\":' || {self.json('t.name')}"
-            f" || ',\"items\":' || coalesce('[' || {self.lines(self.event, newest)} || ']', 'null')"
+            " || ',\"items\":' || "
+            f"coalesce('[' || {self.aggregate(self.event, newest)} || ']', 'null')"
             " || CASE WHEN coalesce(t.conditions, '[]') = '[]' THEN ''"
             " ELSE ',\"conditions\":' || t.conditions END || '}'"
         )
 
     @property
     def stream(self) -> str:
-        """What `_print_stream` reads, of a stream `s`."""
-        mine = "tags AS t WHERE t.stream_id = s.id"
-        wishes = self.lines(self.wish, f"{mine} AND t.wanted ORDER BY t.name")
-        histories = self.lines(self.history, f"{mine} AND t.seen ORDER BY t.name")
+        """The columns of a stream `s` that `stream_json._print_stream` reads."""
+        of_stream = "tags AS t WHERE t.stream_id = s.id"
+        spec_tags = self.aggregate(self.spec_tag, f"{of_stream} AND t.in_spec ORDER BY t.name")
+        histories = self.aggregate(self.history, f"{of_stream} AND t.in_status ORDER BY t.name")
         stored = "s.status_repository, s.public_repository"
-        return (
-            f"{self.metadata}, s.lookup_local, s.spec_repository, {wishes}, {histories}, {stored}"
-        )
+        spec = "s.lookup_local, s.spec_repository"
+        return f"{self.metadata}, {spec}, {spec_tags}, {histories}, {stored}"

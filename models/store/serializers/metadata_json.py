@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from json import encoder
 from typing import Any
 
-# Repository and public repository of a stream, by namespace, name and what its spec says.
-Addresses = Callable[[str, str, str], tuple[str, str]]
+# Returns repository and public repository of a stream, from namespace, name and spec repository.
+DeriveRepositories = Callable[[str, str, str], tuple[str, str]]
 # As `json.dumps(…, ensure_ascii=False)` writes a string.
-quote: Callable[[str], str] = getattr(encoder, "c_encode_basestring", None) or (
+quote_json: Callable[[str], str] = getattr(encoder, "c_encode_basestring", None) or (
     encoder.encode_basestring
 )
 
-_LATE = (
+_TRAILING_KEYS = (
     ("owner_references", "ownerReferences"),
     ("finalizers", "finalizers"),
     ("managed_fields", "managedFields"),
@@ -22,36 +22,40 @@ _LATE = (
 
 
 def print_metadata(row: Sequence[Any]) -> str:
-    """ObjectMeta, from the first columns of a row: namespace, name, uid, version, generation,
-    created, labels, annotations and rest, the last three as the text that is stored.
+    """Print ObjectMeta from the first nine columns of a row.
+
+    They are namespace, name, uid, version, generation, created, labels, annotations and rest; the
+    last three are the JSON text as it is stored.
     """
-    namespace, name, uid, version, generation, created, labels, annotations, kept = row[:9]
-    rest: dict[str, Any] = json.loads(kept) if kept else {}
-    parts = [f'{{"name":{quote(name)}']
+    namespace, name, uid, version, generation, created, labels, annotations, rest_json = row[:9]
+    rest: dict[str, Any] = json.loads(rest_json) if rest_json else {}
+    parts = [f'{{"name":{quote_json(name)}']
     if rest.get("generate_name"):
-        parts.append(f'"generateName":{quote(rest["generate_name"])}')
-    parts.append(f'"namespace":{quote(namespace)}')
-    parts.append(f'"uid":"{dashed(uid)}","resourceVersion":"{version}"')
+        parts.append(f'"generateName":{quote_json(rest["generate_name"])}')
+    parts.append(f'"namespace":{quote_json(namespace)}')
+    parts.append(f'"uid":"{format_uuid(uid)}","resourceVersion":"{version}"')
     if generation:
         parts.append(f'"generation":{generation}')
     parts.append(f'"creationTimestamp":"{created}"')
     if rest.get("deletion_timestamp"):
-        parts.append(f'"deletionTimestamp":{quote(rest["deletion_timestamp"])}')
+        parts.append(f'"deletionTimestamp":{quote_json(rest["deletion_timestamp"])}')
     if labels:
         parts.append(f'"labels":{labels}')
     if annotations:
         parts.append(f'"annotations":{annotations}')
-    parts += [f'"{key}":{dump(rest[field])}' for field, key in _LATE if rest.get(field)]
+    parts += [
+        f'"{key}":{dump_json(rest[field])}' for field, key in _TRAILING_KEYS if rest.get(field)
+    ]
     return ",".join(parts) + "}"
 
 
-def dashed(uid: str) -> str:
-    """A UUID as it is shown; SQLite keeps it without its dashes."""
+def format_uuid(uid: str) -> str:
+    """Format a UUID with dashes; SQLite stores it without."""
     if len(uid) != 32:
         return uid
     return f"{uid[:8]}-{uid[8:12]}-{uid[12:16]}-{uid[16:20]}-{uid[20:]}"
 
 
-def dump(value: Any) -> str:
-    """JSON as it is shown."""
+def dump_json(value: Any) -> str:
+    """Print JSON compactly, without escaping non-ASCII text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""How many tags each repository had when it was listed last, by the right that was used."""
+"""The number of tags in each repository when it was last listed, by credential scope."""
 
 from __future__ import annotations
 
@@ -10,43 +10,50 @@ from sqlalchemy.orm import Session
 
 from models.store.database.bulk_statements import in_chunks, insert_into
 from models.store.tables.tag_lists import TagListRow
-from models.streams.imports.tag_list_guard import KnownList, SeenList, next_known
+from models.streams.imports.tag_list_guard import KnownTagList, ObservedTagList, next_known_list
 
 _COLUMNS = (
     TagListRow.repository,
     TagListRow.scope,
-    TagListRow.tags,
-    TagListRow.shrunk,
+    TagListRow.tag_count,
+    TagListRow.shrunk_tag_count,
     TagListRow.shrunk_at,
 )
-ListKey = tuple[str, str]  # repository and scope
+TagListKey = tuple[str, str]  # repository and scope
 
 
-def load_tag_lists(session: Session, repositories: Iterable[str]) -> dict[ListKey, KnownList]:
-    """What is known of the lists of these repositories, whoever saw them."""
-    found: dict[ListKey, KnownList] = {}
+def load_tag_lists(session: Session, repositories: Iterable[str]) -> dict[TagListKey, KnownTagList]:
+    """Return the known sizes of these repositories' lists, for every credential scope."""
+    found: dict[TagListKey, KnownTagList] = {}
     for names in in_chunks(sorted(set(repositories))):
         rows = session.execute(select(*_COLUMNS).where(TagListRow.repository.in_(names)))
         found.update(
-            ((row.repository, row.scope), KnownList(row.tags, row.shrunk, row.shrunk_at))
+            (
+                (row.repository, row.scope),
+                KnownTagList(row.tag_count, row.shrunk_tag_count, row.shrunk_at),
+            )
             for row in rows
         )
     return found
 
 
-def save_tag_lists(session: Session, seen: Sequence[SeenList], *, now: datetime) -> None:
-    """Remember what was listed; where that is no news, nothing is written."""
+def save_tag_lists(session: Session, seen: Sequence[ObservedTagList], *, now: datetime) -> None:
+    """Save the sizes of lists; a size that is unchanged is not written."""
     if not seen:
         return
     known = load_tag_lists(session, (each.repository for each in seen))
-    for each in sorted(seen, key=lambda one: (one.repository, one.scope)):
-        key = (each.repository, each.scope)
-        news = next_known(known.get(key), each, now=now)
-        if news is None:
+    for each in sorted(seen, key=lambda one: (one.repository, one.credential_scope)):
+        key = (each.repository, each.credential_scope)
+        updated = next_known_list(known.get(key), each, now=now)
+        if updated is None:
             continue
-        values = {"tags": news.tags, "shrunk": news.shrunk, "shrunk_at": news.shrunk_at}
+        values = {
+            "tag_count": updated.tags,
+            "shrunk_tag_count": updated.shrunk,
+            "shrunk_at": updated.shrunk_at,
+        }
         row = insert_into(session, TagListRow).values(
-            repository=each.repository, scope=each.scope, **values
+            repository=each.repository, scope=each.credential_scope, **values
         )
         session.connection().execute(
             row.on_conflict_do_update(

@@ -1,4 +1,4 @@
-"""What differs between a stream as it was read and as it shall be, and writing just that."""
+"""The difference between a stream as it was read and as it shall be, and writing only that."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from models.resources.stream import ImageStream, NamedTagEventList, TagEvent, TagReference
-from models.store.database.bulk_statements import CHUNK, in_chunks, insert_rows, table_of
+from models.store.database.bulk_statements import CHUNK_SIZE, in_chunks, insert_rows, table_of
 from models.store.streams.stream_mapping import event_values, tag_values
-from models.store.tables.streams import EventRow, TagRow
+from models.store.tables.streams import TagEventRow, TagRow
 
-_FEW_NAMES = 2 * CHUNK
+_MAX_NAMES_PER_QUERY = 2 * CHUNK_SIZE
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryStep:
-    """What to do to one tag's stored events.
+    """The change of one tag's stored events.
 
-    `added` are new, newest first; `head` is what the newest stored event became; `forgotten` is
-    how many of the newest stored events go first, or -1 for all of them.
+    `added` are new, newest first; `head` is the new content of the newest stored event; `forgotten`
+    is how many of the newest stored events are deleted first, or -1 for all of them.
     """
 
     added: Sequence[TagEvent] = ()
@@ -35,7 +35,7 @@ class HistoryStep:
 
 @dataclass(slots=True)
 class StreamDiff:
-    """Tag rows to insert, to change and to drop, and the steps of histories, by tag name."""
+    """Tag rows to insert, to change and to delete, and the changes of histories, by tag name."""
 
     inserted: list[dict[str, Any]] = field(default_factory=list)
     changed: list[dict[str, Any]] = field(default_factory=list)
@@ -47,18 +47,18 @@ class StreamDiff:
 
 
 def compare_streams(old: ImageStream | None, new: ImageStream) -> StreamDiff:
-    """The tags that differ. Linear; tags that are the very same object cost next to nothing."""
+    """Return the tags that differ. Linear; tags that are the identical object cost little."""
     before = dict(_tags_of(old)) if old is not None else {}
     after = dict(_tags_of(new))
     diff = StreamDiff(dropped=[name for name in before if name not in after])
-    for name, (wish, history) in after.items():
-        old_wish, old_history = before.get(name, (None, None))
-        if _same(wish, old_wish) and _same(history, old_history):
+    for name, (desired, history) in after.items():
+        old_desired, old_history = before.get(name, (None, None))
+        if _is_equal(desired, old_desired) and _is_equal(history, old_history):
             continue
-        values = tag_values(wish, history)
+        values = tag_values(desired, history)
         if name not in before:
             diff.inserted.append({"name": name, **values})
-        elif values != tag_values(old_wish, old_history):
+        elif values != tag_values(old_desired, old_history):
             diff.changed.append({"tag_name": name, **values})
         step = compare_histories(_items(old_history), _items(history))
         if step:
@@ -67,10 +67,11 @@ def compare_streams(old: ImageStream | None, new: ImageStream) -> StreamDiff:
 
 
 def compare_histories(old: Sequence[TagEvent], new: Sequence[TagEvent]) -> HistoryStep:
-    """How one history became the other.
+    """Return how one history became the other.
 
-    `old` may be only the newest part of what is stored: what lies behind it is kept, unless `new`
-    is empty. Normally events were put in front and at most the head changed in place.
+    `old` may be only the newest part of what is stored: older events are kept, unless `new` is
+    empty. Usually events were put in front and at most the head changed. Example: from [b, a] to
+    [c, b, a] adds c; to [c, b', a] adds c and rewrites b.
     """
     if not old:
         return HistoryStep(added=new)
@@ -78,13 +79,13 @@ def compare_histories(old: Sequence[TagEvent], new: Sequence[TagEvent]) -> Histo
         return HistoryStep(forgotten=-1)
     more = len(new) - len(old)
     if more >= 0 and list(new[more + 1 :]) == list(old[1:]):
-        head = None if _same(new[more], old[0]) else new[more]
+        head = None if _is_equal(new[more], old[0]) else new[more]
         return HistoryStep(added=new[:more], head=head)
     return HistoryStep(added=new, forgotten=len(old))
 
 
 def write_diff(session: Session, stream_id: int, diff: StreamDiff) -> None:
-    """Carry the differences into the rows of one stream."""
+    """Write the differences to the rows of one stream."""
     connection = session.connection()
     for names in in_chunks(diff.dropped):
         connection.execute(
@@ -103,11 +104,11 @@ def write_diff(session: Session, stream_id: int, diff: StreamDiff) -> None:
 
 def _write_steps(session: Session, stream_id: int, steps: dict[str, HistoryStep]) -> None:
     connection = session.connection()
-    tags = _tag_ids(session, stream_id, list(steps))
+    tags = _load_tag_ids(session, stream_id, list(steps))
     for name, step in steps.items():
         if step.forgotten:
-            _forget(session, tags[name][0], step.forgotten)
-    table = table_of(EventRow)
+            _delete_newest_events(session, tags[name][0], step.forgotten)
+    table = table_of(TagEventRow)
     heads = [
         {"head": tags[name][1], **event_values(step.head)}
         for name, step in steps.items()
@@ -117,41 +118,43 @@ def _write_steps(session: Session, stream_id: int, steps: dict[str, HistoryStep]
         connection.execute(update(table).where(table.c.id == bindparam("head")), heads)
     insert_rows(
         session,
-        EventRow,
+        TagEventRow,
         [
             {"tag_id": tags[name][0], **event_values(event)}
             for name, step in steps.items()
             for event in reversed(step.added)
         ],
     )
-    moved = [tags[name][0] for name, step in steps.items() if step.added or step.forgotten]
-    newest = select(func.max(EventRow.id)).where(EventRow.tag_id == TagRow.id).scalar_subquery()
-    for ids in in_chunks(moved):
+    changed_ids = [tags[name][0] for name, step in steps.items() if step.added or step.forgotten]
+    newest = (
+        select(func.max(TagEventRow.id)).where(TagEventRow.tag_id == TagRow.id).scalar_subquery()
+    )
+    for ids in in_chunks(changed_ids):
         connection.execute(update(TagRow).where(TagRow.id.in_(ids)).values(head_id=newest))
 
 
-def _forget(session: Session, tag_id: int, count: int) -> None:
-    gone = delete(EventRow).where(EventRow.tag_id == tag_id)
+def _delete_newest_events(session: Session, tag_id: int, count: int) -> None:
+    statement = delete(TagEventRow).where(TagEventRow.tag_id == tag_id)
     if count > 0:
         newest = (
-            select(EventRow.id)
-            .where(EventRow.tag_id == tag_id)
-            .order_by(EventRow.id.desc())
+            select(TagEventRow.id)
+            .where(TagEventRow.tag_id == tag_id)
+            .order_by(TagEventRow.id.desc())
             .limit(count)
         )
-        gone = gone.where(EventRow.id.in_(newest))
-    session.connection().execute(gone)
+        statement = statement.where(TagEventRow.id.in_(newest))
+    session.connection().execute(statement)
 
 
-def _tag_ids(
+def _load_tag_ids(
     session: Session, stream_id: int, names: list[str]
 ) -> dict[str, tuple[int, int | None]]:
-    """Id and head of the named tags; of a whole stream in one go where many are named."""
-    wanted = select(TagRow.name, TagRow.id, TagRow.head_id).where(TagRow.stream_id == stream_id)
+    """Return id and head of the named tags; if many are named, of the whole stream in one query."""
+    tag_query = select(TagRow.name, TagRow.id, TagRow.head_id).where(TagRow.stream_id == stream_id)
     queries = (
-        [wanted]
-        if len(names) > _FEW_NAMES
-        else [wanted.where(TagRow.name.in_(chunk)) for chunk in in_chunks(names)]
+        [tag_query]
+        if len(names) > _MAX_NAMES_PER_QUERY
+        else [tag_query.where(TagRow.name.in_(chunk)) for chunk in in_chunks(names)]
     )
     return {
         name: (tag_id, head_id)
@@ -164,8 +167,8 @@ def _tags_of(
     stream: ImageStream,
 ) -> Iterator[tuple[str, tuple[TagReference | None, NamedTagEventList | None]]]:
     histories = {history.tag: history for history in stream.status.tags}
-    for wish in stream.spec.tags:
-        yield wish.name, (wish, histories.pop(wish.name, None))
+    for desired in stream.spec.tags:
+        yield desired.name, (desired, histories.pop(desired.name, None))
     for name, history in histories.items():
         yield name, (None, history)
 
@@ -174,5 +177,5 @@ def _items(history: NamedTagEventList | None) -> Sequence[TagEvent]:
     return (history.items or ()) if history is not None else ()
 
 
-def _same(one: object, other: object) -> bool:
+def _is_equal(one: object, other: object) -> bool:
     return one is other or one == other

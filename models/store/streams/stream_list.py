@@ -1,7 +1,7 @@
-"""Streams straight from rows to the wire, for lists, the feed and the undo log.
+"""Streams directly from rows to the wire form, for lists, watches and the undo log.
 
 A page of streams is tens of thousands of tag events, each of which would cost ten times its query
-as a resource. What comes out equals `load_stream(…).wire()`, which a test holds it to.
+as a resource. The result equals `load_stream(…).wire()`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from models.store.database.object_metadata import metadata_wire
 from models.store.serializers import json_sql
 from models.store.serializers.stream_json import load_stream_texts
 from models.store.streams.stream_mapping import STREAM_COLUMNS
-from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.tables.streams import StreamRow, TagEventRow, TagRow
 
 DIALECTS = ("postgresql", "sqlite")
-SHOWN_HISTORY = json_sql.SHOWN_HISTORY
-Key = tuple[str, str]
+MAX_SHOWN_HISTORY = json_sql.MAX_SHOWN_HISTORY
+StreamListKey = tuple[str, str]
 WireObject = dict[str, Any]
 
-_FETCH = 1000
-_RARE_SOURCE = (
+_FETCH_SIZE = 1000
+_SOURCE_KEYS_WITHOUT_COLUMN = (
     ("uid", "uid"),
     ("api_version", "apiVersion"),
     ("resource_version", "resourceVersion"),
     ("field_path", "fieldPath"),
 )
-STREAMS = select(*STREAM_COLUMNS)
-_TAGS = (
+SELECT_STREAMS = select(*STREAM_COLUMNS)
+_SELECT_TAGS = (
     select(
         TagRow.id,
         TagRow.stream_id,
         TagRow.name,
-        TagRow.wanted,
-        TagRow.seen,
+        TagRow.in_spec,
+        TagRow.in_status,
         TagRow.conditions,
         TagRow.spec_annotations,
         TagRow.from_kind,
@@ -64,74 +64,87 @@ def list_stream_wires(
     *,
     namespace: str | None = None,
     limit: int,
-    after: Key | None = None,
-    history: int | None = SHOWN_HISTORY,
+    after: StreamListKey | None = None,
+    history: int | None = MAX_SHOWN_HISTORY,
 ) -> list[WireObject]:
-    """A page of streams in the order of namespace and name; `after` is the last one seen."""
+    """Return a page of streams in the order of namespace and name; `after` is the last one seen."""
     page = select_streams(namespace, after).limit(limit)
-    return build_stream_wires(session, session.execute(page).all(), history)
+    return load_stream_wires(session, session.execute(page).all(), history)
 
 
-def select_streams(namespace: str | None, after: Key | None) -> AnySelect:
-    """The rows of streams behind `after`, in the order of namespace and name."""
-    wanted = STREAMS.order_by(StreamRow.namespace, StreamRow.name)
+def select_streams(namespace: str | None, after: StreamListKey | None) -> AnySelect:
+    """Return the query of streams after the key `after`, in the order of namespace and name."""
+    query = SELECT_STREAMS.order_by(StreamRow.namespace, StreamRow.name)
     if namespace is not None:
-        wanted = wanted.where(StreamRow.namespace == namespace)
+        query = query.where(StreamRow.namespace == namespace)
     if after is None:
-        return wanted
-    if namespace == after[0]:  # so that the index leads right there
-        return wanted.where(StreamRow.name > after[1])
+        return query
+    if namespace == after[0]:  # so that the index leads directly to the row
+        return query.where(StreamRow.name > after[1])
     last = tuple_(*after, types=[StreamRow.namespace.type, StreamRow.name.type])
-    return wanted.where(tuple_(StreamRow.namespace, StreamRow.name) > last)
+    return query.where(tuple_(StreamRow.namespace, StreamRow.name) > last)
 
 
-def build_stream_wires(
+def load_stream_wires(
     session: Session, rows: Sequence[AnyRow], history: int | None
 ) -> list[WireObject]:
-    """The wires of rows of STREAM_COLUMNS."""
-    if history == SHOWN_HISTORY:
+    """Return the wire forms of rows of STREAM_COLUMNS."""
+    if history == MAX_SHOWN_HISTORY:
         texts = load_stream_texts(session.connection(), [row.id for row in rows])
         if texts is not None:
             return [json.loads(texts[row.id]) for row in rows]
-    wishes: dict[int, list[WireObject]] = {row.id: [] for row in rows}
+    spec_tags: dict[int, list[WireObject]] = {row.id: [] for row in rows}
     histories: dict[int, list[WireObject]] = {row.id: [] for row in rows}
-    for ids in in_chunks(wishes):
-        items = _load_items(session, ids, history) if history != 0 else {}
-        tags = session.connection().execute(_TAGS, {"streams": ids})
-        # Columns by place: by name each would cost as much as the rest of its line.
-        for tag_id, stream_id, name, wanted, seen, conditions, *wish in _by_many(tags):
-            if wanted:
-                wishes[stream_id].append(_wish_wire(name, wish))
-            if seen:
+    for ids in in_chunks(spec_tags):
+        items = _load_event_wires(session, ids, history) if history != 0 else {}
+        tags = session.connection().execute(_SELECT_TAGS, {"streams": ids})
+        # Columns by position: access by name would double the cost of each row.
+        for (
+            tag_id,
+            stream_id,
+            name,
+            in_spec,
+            in_status,
+            conditions,
+            *spec_columns,
+        ) in _fetch_in_batches(tags):
+            if in_spec:
+                spec_tags[stream_id].append(_spec_tag_wire(name, spec_columns))
+            if in_status:
                 found: WireObject = {"tag": name, "items": items.get(tag_id)}
                 if conditions:
                     found["conditions"] = conditions
                 histories[stream_id].append(found)
-    return [_stream_wire(row, wishes[row.id], histories[row.id]) for row in rows]
+    return [_stream_wire(row, spec_tags[row.id], histories[row.id]) for row in rows]
 
 
-def newest_events(dialect: str, columns: Sequence[Any], *, bounded: bool = True) -> AnySelect:
-    """Up to `history` events (or all) of each tag of the `streams`, by tag, newest first.
+def select_newest_events(
+    dialect: str, columns: Sequence[Any], *, bounded: bool = True
+) -> AnySelect:
+    """Return the query of up to `history` events of each tag of the `streams`, newest first.
 
-    Each tag costs as many steps of one index, however many events lie behind them.
+    Not `bounded`: all events. Each tag costs as many steps of one index as it has events in the
+    result, however many older ones are stored.
     """
-    mine = TagRow.stream_id.in_(bindparam("streams", expanding=True))
-    wanted = select(EventRow.tag_id, *columns)
+    is_of_streams = TagRow.stream_id.in_(bindparam("streams", expanding=True))
+    query = select(TagEventRow.tag_id, *columns)
     if not bounded:
-        joined = wanted.join(TagRow, TagRow.id == EventRow.tag_id)
-        return joined.where(mine).order_by(EventRow.tag_id, EventRow.id.desc())
+        joined = query.join(TagRow, TagRow.id == TagEventRow.tag_id)
+        return joined.where(is_of_streams).order_by(TagEventRow.tag_id, TagEventRow.id.desc())
     if dialect == "postgresql":
         newest = (
-            wanted.add_columns(EventRow.id.label("place"))
-            .where(EventRow.tag_id == TagRow.id)
-            .order_by(EventRow.id.desc())
+            query.add_columns(TagEventRow.id.label("event_id"))
+            .where(TagEventRow.tag_id == TagRow.id)
+            .order_by(TagEventRow.id.desc())
             .limit(bindparam("history"))
             .lateral("newest")
         )
-        kept = [column for column in newest.c if column.name != "place"]
-        lateral = select(*kept).select_from(TagRow).join(newest, newest.c.tag_id == TagRow.id)
-        return lateral.where(mine).order_by(newest.c.tag_id, newest.c.place.desc())
-    older = EventRow.__table__.alias("older")
+        event_columns = [column for column in newest.c if column.name != "event_id"]
+        lateral = (
+            select(*event_columns).select_from(TagRow).join(newest, newest.c.tag_id == TagRow.id)
+        )
+        return lateral.where(is_of_streams).order_by(newest.c.tag_id, newest.c.event_id.desc())
+    older = TagEventRow.__table__.alias("older")
     oldest = (
         select(older.c.id)
         .where(older.c.tag_id == TagRow.id)
@@ -140,41 +153,45 @@ def newest_events(dialect: str, columns: Sequence[Any], *, bounded: bool = True)
         .offset(bindparam("history") - 1)
         .scalar_subquery()
     )
-    recent = and_(EventRow.tag_id == TagRow.id, EventRow.id >= func.coalesce(oldest, 0))
-    joined = wanted.select_from(TagRow).join(EventRow, recent)
-    return joined.where(mine).order_by(EventRow.tag_id, EventRow.id.desc())
+    recent = and_(TagEventRow.tag_id == TagRow.id, TagEventRow.id >= func.coalesce(oldest, 0))
+    joined = query.select_from(TagRow).join(TagEventRow, recent)
+    return joined.where(is_of_streams).order_by(TagEventRow.tag_id, TagEventRow.id.desc())
 
 
 def _event_columns(dialect: str) -> list[Any]:
-    """The columns of an event, its time as text: a parsed one would only be printed again."""
+    """Return the columns of an event, its time as text: parsing it would be wasted."""
     if dialect == "postgresql":
-        utc = func.timezone("UTC", EventRow.created)
+        utc = func.timezone("UTC", TagEventRow.created)
         created = func.to_char(utc, 'YYYY-MM-DD"T"HH24:MI:SS"Z"').label("created")
     else:
-        created = type_coerce(EventRow.created, String).label("created")
-    return [created, EventRow.reference, EventRow.image, EventRow.generation]
+        created = type_coerce(TagEventRow.created, String).label("created")
+    return [created, TagEventRow.reference, TagEventRow.image, TagEventRow.generation]
 
 
-_NEWEST = {name: newest_events(name, _event_columns(name)) for name in DIALECTS}
-_EVERY = {name: newest_events(name, _event_columns(name), bounded=False) for name in DIALECTS}
+_SELECT_NEWEST_EVENTS = {
+    name: select_newest_events(name, _event_columns(name)) for name in DIALECTS
+}
+_SELECT_ALL_EVENTS = {
+    name: select_newest_events(name, _event_columns(name), bounded=False) for name in DIALECTS
+}
 
 
-def _load_items(
+def _load_event_wires(
     session: Session, stream_ids: list[int], history: int | None
 ) -> dict[int, list[WireObject]]:
     dialect = session.get_bind().dialect.name
-    statement = (_EVERY if history is None else _NEWEST)[dialect]
+    statement = (_SELECT_ALL_EVENTS if history is None else _SELECT_NEWEST_EVENTS)[dialect]
     rows = session.connection().execute(statement, {"streams": stream_ids, "history": history})
-    zulu = dialect == "postgresql"
+    is_formatted = dialect == "postgresql"
     items: dict[int, list[WireObject]] = {}
-    last, mine = None, list[WireObject]()
-    for tag_id, created, reference, image, generation in _by_many(rows):
+    last, tag_items = None, list[WireObject]()
+    for tag_id, created, reference, image, generation in _fetch_in_batches(rows):
         if tag_id != last:
-            last, mine = tag_id, []
-            items[tag_id] = mine
-        mine.append(
+            last, tag_items = tag_id, []
+            items[tag_id] = tag_items
+        tag_items.append(
             {
-                "created": created if zulu else f"{created[:10]}T{created[11:19]}Z",
+                "created": created if is_formatted else f"{created[:10]}T{created[11:19]}Z",
                 "dockerImageReference": reference,
                 "image": image,
                 "generation": generation,
@@ -183,17 +200,19 @@ def _load_items(
     return items
 
 
-def _by_many(rows: AnyResult) -> Iterator[AnyRow]:
-    """All rows, fetched many at a time: one by one each would be a call into the driver."""
-    return chain.from_iterable(rows.partitions(_FETCH))
+def _fetch_in_batches(rows: AnyResult) -> Iterator[AnyRow]:
+    """Return all rows, fetched many at a time: one by one, each would be a call into the driver."""
+    return chain.from_iterable(rows.partitions(_FETCH_SIZE))
 
 
-def _stream_wire(row: AnyRow, wishes: list[WireObject], histories: list[WireObject]) -> WireObject:
+def _stream_wire(
+    row: AnyRow, spec_tags: list[WireObject], histories: list[WireObject]
+) -> WireObject:
     spec: WireObject = {"lookupPolicy": {"local": row.lookup_local}}
     if row.spec_repository:
         spec["dockerImageRepository"] = row.spec_repository
-    if wishes:
-        spec["tags"] = wishes
+    if spec_tags:
+        spec["tags"] = spec_tags
     status: WireObject = {"dockerImageRepository": row.status_repository}
     if row.public_repository:
         status["publicDockerImageRepository"] = row.public_repository
@@ -203,7 +222,7 @@ def _stream_wire(row: AnyRow, wishes: list[WireObject], histories: list[WireObje
     return {"metadata": metadata, "spec": spec, "status": status}
 
 
-def _wish_wire(tag: str, columns: Sequence[Any]) -> WireObject:
+def _spec_tag_wire(tag: str, columns: Sequence[Any]) -> WireObject:
     (
         annotations,
         kind,
@@ -217,23 +236,23 @@ def _wish_wire(tag: str, columns: Sequence[Any]) -> WireObject:
         mode,
         policy,
     ) = columns
-    wish: WireObject = {"name": tag, "annotations": annotations}
+    wire: WireObject = {"name": tag, "annotations": annotations}
     if kind is not None:
         source = {"kind": kind, "namespace": namespace, "name": name}
         if rest:
-            source |= {key: rest.get(field) for field, key in _RARE_SOURCE}
+            source |= {key: rest.get(field) for field, key in _SOURCE_KEYS_WITHOUT_COLUMN}
         source = {key: value for key, value in source.items() if value}
         if source:
-            wish["from"] = source
+            wire["from"] = source
     if reference:
-        wish["reference"] = True
-    wish["generation"] = generation
-    how: WireObject = {}
+        wire["reference"] = True
+    wire["generation"] = generation
+    import_policy: WireObject = {}
     if insecure:
-        how["insecure"] = True
+        import_policy["insecure"] = True
     if scheduled:
-        how["scheduled"] = True
-    how["importMode"] = mode or "Legacy"
-    wish["importPolicy"] = how
-    wish["referencePolicy"] = {"type": policy or "Source"}
-    return wish
+        import_policy["scheduled"] = True
+    import_policy["importMode"] = mode or "Legacy"
+    wire["importPolicy"] = import_policy
+    wire["referencePolicy"] = {"type": policy or "Source"}
+    return wire

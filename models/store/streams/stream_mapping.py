@@ -1,9 +1,11 @@
-"""Between an ImageStream and its rows."""
+"""Conversion between an ImageStream and its rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy import ColumnElement, and_
 
 from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import (
@@ -19,11 +21,16 @@ from models.resources.stream import (
     TagReferencePolicy,
 )
 from models.store.database.bulk_statements import AnyRow
-from models.store.database.object_metadata import rare_metadata
-from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.database.object_metadata import metadata_without_columns
+from models.store.tables.streams import StreamRow, TagEventRow, TagRow
 
-KIND = "ImageStream"
-EVENT_COLUMNS = (EventRow.created, EventRow.reference, EventRow.image, EventRow.generation)
+STREAM_KIND = "ImageStream"
+EVENT_COLUMNS = (
+    TagEventRow.created,
+    TagEventRow.reference,
+    TagEventRow.image,
+    TagEventRow.generation,
+)
 STREAM_COLUMNS = (
     StreamRow.id,
     StreamRow.namespace,
@@ -44,7 +51,7 @@ TAG_COLUMNS = (
     TagRow.id,
     TagRow.stream_id,
     TagRow.name,
-    TagRow.wanted,
+    TagRow.in_spec,
     TagRow.spec_annotations,
     TagRow.from_kind,
     TagRow.from_namespace,
@@ -56,14 +63,14 @@ TAG_COLUMNS = (
     TagRow.scheduled,
     TagRow.import_mode,
     TagRow.reference_policy,
-    TagRow.seen,
+    TagRow.in_status,
     TagRow.conditions,
 )
-_NO_WISH = TagReference(name="")
+_NO_SPEC_TAG = TagReference(name="")
 _FROM_COLUMNS = ("kind", "namespace", "name")
 
 
-CHANGEABLE = (
+MUTABLE_COLUMNS = (
     "generation",
     "labels",
     "annotations",
@@ -75,14 +82,19 @@ CHANGEABLE = (
 )
 
 
+def is_stream_named(namespace: str, name: str) -> ColumnElement[bool]:
+    """Return the SQL condition that selects one stream by its key."""
+    return and_(StreamRow.namespace == namespace, StreamRow.name == name)
+
+
 def stream_values(stream: ImageStream) -> dict[str, Any]:
-    """The columns of a stream that its owner or an import may change."""
+    """Return the columns of a stream that its owner or an import may change."""
     metadata = stream.metadata
     return {
         "generation": metadata.generation,
         "labels": metadata.labels or None,
         "annotations": metadata.annotations or None,
-        "rest": rare_metadata(metadata) or None,
+        "rest": metadata_without_columns(metadata) or None,
         "lookup_local": stream.spec.lookup_policy.local,
         "spec_repository": stream.spec.docker_image_repository,
         "status_repository": stream.status.docker_image_repository,
@@ -90,31 +102,31 @@ def stream_values(stream: ImageStream) -> dict[str, Any]:
     }
 
 
-def tag_values(wish: TagReference | None, history: NamedTagEventList | None) -> dict[str, Any]:
-    """The columns of a tag's wish and of its conditions."""
-    spec = wish or _NO_WISH
+def tag_values(desired: TagReference | None, history: NamedTagEventList | None) -> dict[str, Any]:
+    """Return the columns of a tag's spec and of its conditions."""
+    spec = desired or _NO_SPEC_TAG
     source = spec.from_
     conditions = [each.wire() for each in history.conditions] if history is not None else []
     return {
-        "wanted": wish is not None,
+        "in_spec": desired is not None,
         "spec_annotations": spec.annotations,
         "from_kind": None if source is None else source.kind,
         "from_namespace": None if source is None else source.namespace,
         "from_name": None if source is None else source.name,
-        "from_rest": None if source is None else _rest_of(source),
+        "from_rest": None if source is None else _source_without_columns(source),
         "spec_reference": spec.reference,
         "spec_generation": spec.generation,
         "insecure": spec.import_policy.insecure,
         "scheduled": spec.import_policy.scheduled,
         "import_mode": spec.import_policy.import_mode,
         "reference_policy": spec.reference_policy.type,
-        "seen": history is not None,
+        "in_status": history is not None,
         "conditions": conditions or None,
     }
 
 
 def event_values(event: TagEvent) -> dict[str, Any]:
-    """The columns of one tag event."""
+    """Return the columns of one tag event."""
     return {
         "created": event.created,
         "image": event.image,
@@ -127,21 +139,21 @@ def event_values(event: TagEvent) -> dict[str, Any]:
 class StreamTags:
     """The tags of one stream while its rows are read, in the order of names."""
 
-    wishes: list[TagReference] = field(default_factory=list)
+    spec_tags: list[TagReference] = field(default_factory=list)
     histories: list[NamedTagEventList] = field(default_factory=list)
 
     def add(self, tag: AnyRow, items: list[TagEvent] | None) -> None:
-        """Take in a row of TAG_COLUMNS."""
-        if tag.wanted:
-            self.wishes.append(_build_wish(tag))
-        if tag.seen:
+        """Add a row of TAG_COLUMNS."""
+        if tag.in_spec:
+            self.spec_tags.append(_build_spec_tag(tag))
+        if tag.in_status:
             conditions = [TagEventCondition.model_validate(each) for each in tag.conditions or ()]
             history = NamedTagEventList(tag=tag.name, items=items, conditions=conditions)
             self.histories.append(history)
 
 
 def build_stream(row: AnyRow, tags: StreamTags) -> ImageStream:
-    """The stream of a row of STREAM_COLUMNS."""
+    """Build the stream from a row of STREAM_COLUMNS."""
     return ImageStream(
         metadata=ObjectMeta(
             name=row.name,
@@ -157,7 +169,7 @@ def build_stream(row: AnyRow, tags: StreamTags) -> ImageStream:
         spec=ImageStreamSpec(
             lookup_policy=ImageLookupPolicy(local=row.lookup_local),
             docker_image_repository=row.spec_repository,
-            tags=tags.wishes,
+            tags=tags.spec_tags,
         ),
         status=ImageStreamStatus(
             docker_image_repository=row.status_repository,
@@ -167,8 +179,8 @@ def build_stream(row: AnyRow, tags: StreamTags) -> ImageStream:
     )
 
 
-def build_event(row: AnyRow) -> TagEvent | None:
-    """The event of a row that ends in EVENT_COLUMNS; None where an outer join found none."""
+def build_tag_event(row: AnyRow) -> TagEvent | None:
+    """Build the event of a row that ends in EVENT_COLUMNS; None if an outer join found none."""
     created, reference, image, generation = row[-4:]
     if created is None:
         return None
@@ -177,7 +189,7 @@ def build_event(row: AnyRow) -> TagEvent | None:
     )
 
 
-def _build_wish(tag: AnyRow) -> TagReference:
+def _build_spec_tag(tag: AnyRow) -> TagReference:
     source = None
     if tag.from_kind is not None:
         source = ObjectReference(
@@ -199,7 +211,7 @@ def _build_wish(tag: AnyRow) -> TagReference:
     )
 
 
-def _rest_of(source: ObjectReference) -> dict[str, str] | None:
+def _source_without_columns(source: ObjectReference) -> dict[str, str] | None:
     rest = {
         name: value
         for name in ObjectReference.model_fields

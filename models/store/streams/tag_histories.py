@@ -1,4 +1,4 @@
-"""Histories: what a tag meant, now or then, and which tags meant an image."""
+"""Tag histories: which image a tag pointed to, now or then, and which tags pointed to an image."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from models.resources.stream import TagEvent
 from models.store.database.bulk_statements import AnySelect, in_chunks, table_of
-from models.store.streams.stream_mapping import EVENT_COLUMNS, build_event
-from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.streams.stream_mapping import EVENT_COLUMNS, build_tag_event
+from models.store.tables.streams import StreamRow, TagEventRow, TagRow
 
 
 def load_history(
@@ -24,78 +24,83 @@ def load_history(
     before: datetime | None = None,
     skip: int = 0,
 ) -> list[TagEvent]:
-    """A page of a tag's events, newest first; `before` leaves out those of that moment or later."""
-    wanted = _events_of(namespace, name, tag)
+    """Return a page of a tag's events, newest first; with `before`, only earlier events."""
+    query = _select_tag_events(namespace, name, tag)
     if before is not None:
-        wanted = wanted.where(EventRow.created < before)
-    page = wanted.order_by(EventRow.id.desc()).limit(limit).offset(skip)
-    return [event for row in session.execute(page) if (event := build_event(row)) is not None]
+        query = query.where(TagEventRow.created < before)
+    page = query.order_by(TagEventRow.id.desc()).limit(limit).offset(skip)
+    return [event for row in session.execute(page) if (event := build_tag_event(row)) is not None]
 
 
-def event_at(
-    session: Session, namespace: str, name: str, tag: str, moment: datetime
+def load_event_at(
+    session: Session, namespace: str, name: str, tag: str, time: datetime
 ) -> TagEvent | None:
-    """What a tag meant at that moment: the newest event that is not younger."""
-    then = _events_of(namespace, name, tag).where(EventRow.created <= moment)
-    newest = then.order_by(EventRow.created.desc(), EventRow.id.desc()).limit(1)
+    """Return the event that a tag had at that time: the newest one that is not later."""
+    query = _select_tag_events(namespace, name, tag).where(TagEventRow.created <= time)
+    newest = query.order_by(TagEventRow.created.desc(), TagEventRow.id.desc()).limit(1)
     row = session.execute(newest).one_or_none()
-    return None if row is None else build_event(row)
+    return None if row is None else build_tag_event(row)
 
 
-def tags_of_image(session: Session, digest: str) -> list[tuple[str, str, str, TagEvent]]:
-    """Namespace, stream, tag and event wherever a history names the image, newest first a tag."""
-    wanted = (
+def list_tags_of_image(session: Session, digest: str) -> list[tuple[str, str, str, TagEvent]]:
+    """Return namespace, stream, tag and event of every history entry of the image.
+
+    The order is namespace, stream, tag, newest first.
+    """
+    query = (
         select(StreamRow.namespace, StreamRow.name, TagRow.name, *EVENT_COLUMNS)
         .join(TagRow, TagRow.stream_id == StreamRow.id)
-        .join(EventRow, EventRow.tag_id == TagRow.id)
-        .where(EventRow.image == digest)
-        .order_by(StreamRow.namespace, StreamRow.name, TagRow.name, EventRow.id.desc())
+        .join(TagEventRow, TagEventRow.tag_id == TagRow.id)
+        .where(TagEventRow.image == digest)
+        .order_by(StreamRow.namespace, StreamRow.name, TagRow.name, TagEventRow.id.desc())
     )
     return [
         (row[0], row[1], row[2], event)
-        for row in session.execute(wanted)
-        if (event := build_event(row)) is not None
+        for row in session.execute(query)
+        if (event := build_tag_event(row)) is not None
     ]
 
 
 def trim_histories(
-    session: Session, namespace: str, name: str, tags: Collection[str], *, most: int
+    session: Session, namespace: str, name: str, tags: Collection[str], *, max_events: int
 ) -> None:
-    """Keep the `most` newest events of those tags, and whatever a wish still names (B25).
+    """Keep the `max_events` newest events of those tags, and what a spec tag names (imports-5.15).
 
-    A wish names an image of this stream by `ImageStreamImage`, from any stream.
+    A spec tag of any stream names an image of this one by `ImageStreamImage`.
     """
-    here = and_(StreamRow.namespace == namespace, StreamRow.name == name)
-    full: list[int] = []
+    is_stream = and_(StreamRow.namespace == namespace, StreamRow.name == name)
+    oversized: list[int] = []
     for names in in_chunks(tags):
-        counted = (
+        query = (
             select(TagRow.id)
             .join(StreamRow, StreamRow.id == TagRow.stream_id)
-            .join(EventRow, EventRow.tag_id == TagRow.id)
-            .where(here, TagRow.name.in_(names))
+            .join(TagEventRow, TagEventRow.tag_id == TagRow.id)
+            .where(is_stream, TagRow.name.in_(names))
             .group_by(TagRow.id)
-            .having(func.count() > most)
+            .having(func.count() > max_events)
         )
-        full.extend(session.scalars(counted))
-    if not full:
+        oversized.extend(session.scalars(query))
+    if not oversized:
         return
-    table = table_of(EventRow)
-    oldest_kept = (
+    table = table_of(TagEventRow)
+    oldest_retained = (
         select(table.c.id)
         .where(table.c.tag_id == bindparam("tag"))
         .order_by(table.c.id.desc())
         .limit(1)
-        .offset(most - 1)
+        .offset(max_events - 1)
         .scalar_subquery()
     )
-    gone = delete(table).where(table.c.tag_id == bindparam("tag"), table.c.id < oldest_kept)
-    named = _named_images(session, namespace, name)
-    if named:
-        gone = gone.where(table.c.image.not_in(named))
-    session.connection().execute(gone, [{"tag": tag_id} for tag_id in full])
+    statement = delete(table).where(
+        table.c.tag_id == bindparam("tag"), table.c.id < oldest_retained
+    )
+    referenced = _load_referenced_images(session, namespace, name)
+    if referenced:
+        statement = statement.where(table.c.image.not_in(referenced))
+    session.connection().execute(statement, [{"tag": tag_id} for tag_id in oversized])
 
 
-def _named_images(session: Session, namespace: str, name: str) -> list[str]:
+def _load_referenced_images(session: Session, namespace: str, name: str) -> list[str]:
     sources = (
         select(TagRow.from_name)
         .join(StreamRow, StreamRow.id == TagRow.stream_id)
@@ -108,11 +113,11 @@ def _named_images(session: Session, namespace: str, name: str) -> list[str]:
     return sorted({source.partition("@")[2] for source in session.scalars(sources) if source})
 
 
-def _events_of(namespace: str, name: str, tag: str) -> AnySelect:
+def _select_tag_events(namespace: str, name: str, tag: str) -> AnySelect:
     tag_id = (
         select(TagRow.id)
         .join(StreamRow, StreamRow.id == TagRow.stream_id)
         .where(StreamRow.namespace == namespace, StreamRow.name == name, TagRow.name == tag)
         .scalar_subquery()
     )
-    return select(*EVENT_COLUMNS).where(EventRow.tag_id == tag_id)
+    return select(*EVENT_COLUMNS).where(TagEventRow.tag_id == tag_id)

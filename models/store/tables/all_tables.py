@@ -1,47 +1,47 @@
-"""Every table, in one place for whoever makes or compares the schema."""
+"""Every table, for code that creates or compares the whole schema."""
 
 from __future__ import annotations
 
-from models.store.tables.access import BindingRow, NamespaceRow, TokenRow
-from models.store.tables.changes import ChangeRow, CounterRow
-from models.store.tables.events import NoticeRow
+from models.store.tables.access import NamespaceRow, RoleBindingRow, TokenRow
+from models.store.tables.changes import ChangeRow, SequenceRow
+from models.store.tables.events import CoreEventRow
 from models.store.tables.images import (
+    ImageLayerRow,
+    ImageManifestRow,
     ImageRow,
     ImageSourceRow,
-    LayerRow,
-    ManifestRow,
-    SourceRow,
+    SourceRepositoryRow,
 )
 from models.store.tables.jobs import JobRow
-from models.store.tables.registries import HealthRow, RegistryRow
-from models.store.tables.schedule import PlaceRow, ScheduleRow, TurnRow
-from models.store.tables.secrets import SecretRow
-from models.store.tables.streams import EventRow, StreamRow, TagRow
+from models.store.tables.registries import RegistryHealthRow, RegistryRow
+from models.store.tables.schedule import RegistryDispatchRow, ScheduledTagRow, ScheduleLookupRow
+from models.store.tables.stored_secrets import SecretRow
+from models.store.tables.streams import StreamRow, TagEventRow, TagRow
 from models.store.tables.table_base import Base
 from models.store.tables.tag_lists import TagListRow
 
 ROWS = (
-    CounterRow,
+    SequenceRow,
     ChangeRow,
     ImageRow,
-    LayerRow,
-    ManifestRow,
-    SourceRow,
+    ImageLayerRow,
+    ImageManifestRow,
+    SourceRepositoryRow,
     ImageSourceRow,
     StreamRow,
     TagRow,
-    EventRow,
+    TagEventRow,
     JobRow,
-    ScheduleRow,
-    PlaceRow,
-    TurnRow,
+    ScheduledTagRow,
+    ScheduleLookupRow,
+    RegistryDispatchRow,
     RegistryRow,
-    HealthRow,
+    RegistryHealthRow,
     SecretRow,
     NamespaceRow,
     TokenRow,
-    BindingRow,
-    NoticeRow,
+    RoleBindingRow,
+    CoreEventRow,
     TagListRow,
 )
 METADATA = Base.metadata

@@ -1,4 +1,4 @@
-"""Jobs: the truth about every import that was asked for."""
+"""Jobs: the authoritative record of every requested import."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.table_base import Base, Document, Moment, Words
+from models.store.tables.table_base import Base, JsonText, TextColumn, UtcDateTime
 
 
 class JobRow(Base):
-    """An import on record.
+    """An import job.
 
-    `attempt` fences its writers. `dedupe` names what a queued job asks for, where an equal wish
-    may share it; it is emptied when the job leaves the queue. `name` is what the ImportJob is
-    called, NULL where its id is its name. A job with a `selector` is an administrator's reimport:
-    it fetches nothing itself, its children name it as their `parent`.
+    `attempt` fences its writers. `dedupe_key` is the key of what a queued job requests, if equal
+    requests may share it; it is cleared when the job leaves the queue. `name` is the name of the
+    ImportJob, NULL if that is the id. A job with a `selector` is an administrator's reimport: it
+    fetches nothing itself, and its children name it as their `parent`.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
-        UniqueConstraint("dedupe"),
-        Index(None, "namespace", "stream", "created"),
+        UniqueConstraint("dedupe_key"),
+        Index(None, "namespace", "stream", "created_at"),
         Index(None, "state", "leased_until"),
-        Index(None, "created", "id"),
+        Index(None, "created_at", "id"),
         Index(None, "namespace", "name", unique=True),
         Index(None, "parent"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
-    namespace: Mapped[str] = mapped_column(Words)
-    stream: Mapped[str] = mapped_column(Words)
-    state: Mapped[str] = mapped_column(Words)
-    lane: Mapped[str] = mapped_column(Words)
-    asker: Mapped[str] = mapped_column(Words)
-    asked_by: Mapped[str] = mapped_column(Words)
-    request: Mapped[dict[str, Any]] = mapped_column(Document)
+    namespace: Mapped[str] = mapped_column(TextColumn)
+    stream: Mapped[str] = mapped_column(TextColumn)
+    state: Mapped[str] = mapped_column(TextColumn)
+    priority: Mapped[str] = mapped_column(TextColumn)
+    triggered_by: Mapped[str] = mapped_column(TextColumn)
+    requested_by: Mapped[str] = mapped_column(TextColumn)
+    request: Mapped[dict[str, Any]] = mapped_column(JsonText)
     max_tags: Mapped[int | None]
-    wants_answer: Mapped[bool]
+    wants_response: Mapped[bool]
     coalesce: Mapped[bool]
     attempt: Mapped[int]
     done: Mapped[int]
     total: Mapped[int]
     with_errors: Mapped[bool]
-    cancel_asked: Mapped[bool]
-    worker: Mapped[str] = mapped_column(Words)
-    created: Mapped[datetime] = mapped_column(Moment)
-    started: Mapped[datetime | None] = mapped_column(Moment)
-    finished: Mapped[datetime | None] = mapped_column(Moment)
-    leased_until: Mapped[datetime | None] = mapped_column(Moment)
-    knocked_at: Mapped[datetime | None] = mapped_column(Moment)
-    result: Mapped[dict[str, Any] | None] = mapped_column(Document)
-    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
-    dedupe: Mapped[str | None] = mapped_column(Words)
+    cancel_requested: Mapped[bool]
+    worker: Mapped[str] = mapped_column(TextColumn)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
+    response: Mapped[bytes | None] = mapped_column(LargeBinary)
+    dedupe_key: Mapped[str | None] = mapped_column(TextColumn)
     version: Mapped[int | None] = mapped_column(BigInteger)
-    name: Mapped[str | None] = mapped_column(Words)
-    labels: Mapped[dict[str, str] | None] = mapped_column(Document)
-    annotations: Mapped[dict[str, str] | None] = mapped_column(Document)
+    name: Mapped[str | None] = mapped_column(TextColumn)
+    labels: Mapped[dict[str, str] | None] = mapped_column(JsonText)
+    annotations: Mapped[dict[str, str] | None] = mapped_column(JsonText)
     parent: Mapped[UUID | None] = mapped_column(Uuid)
-    selector: Mapped[dict[str, Any] | None] = mapped_column(Document)
+    selector: Mapped[dict[str, Any] | None] = mapped_column(JsonText)

@@ -1,7 +1,7 @@
-"""What all rows share: the base class, the names of constraints, and column types.
+"""The base class of all rows, the naming of constraints, and the column types.
 
-Text that a registry chose may hold NUL or lone surrogates, which PostgreSQL refuses; the types
-make it storable on the way in. Times are UTC, and a naive one is refused.
+Text that a registry chose may hold NUL or lone surrogates, which PostgreSQL rejects; the column
+types make it storable on the way in. Times are UTC; a naive one is rejected.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-# SQLite counts rows by itself only in a column that is called INTEGER.
+# SQLite assigns ids by itself only to a column whose type is exactly INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Base(DeclarativeBase):
-    """The root of every row."""
+    """The base class of every row."""
 
     metadata = MetaData(naming_convention=NAMING)
 
 
-class Words(TypeDecorator[str]):
+class TextColumn(TypeDecorator[str]):
     """Text, ordered by code points on every database."""
 
     impl = Text
@@ -50,8 +50,8 @@ class Words(TypeDecorator[str]):
         return None if value is None else storable_text(value)
 
 
-class Document(TypeDecorator[Any]):
-    """JSON as text, its keys in the order they came in."""
+class JsonText(TypeDecorator[Any]):
+    """JSON as text; the keys stay in the order in which they came."""
 
     impl = Text
     cache_ok = True
@@ -66,8 +66,8 @@ class Document(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-class Moment(TypeDecorator[datetime]):
-    """A point in time, UTC inside and outside."""
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, UTC in the database and in Python."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -91,12 +91,12 @@ class Moment(TypeDecorator[datetime]):
 
 
 def code_points(dialect_name: str) -> str | None:
-    """The collation that orders text by code points; SQLite has no other."""
+    """Return the collation that orders text by code points; SQLite has no other."""
     return "C" if dialect_name == "postgresql" else None
 
 
 def format_document(value: Any) -> str:
-    """JSON that every database takes."""
+    """Format a value as JSON that every database accepts."""
     text = storable_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     if "\\u0000" in text:
         text = _ESCAPED_NUL.sub(lambda found: found.group(1) + "\ufffd", text)

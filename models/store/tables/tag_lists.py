@@ -1,4 +1,4 @@
-"""How long the lists of tags were that registries gave."""
+"""Sizes of the tag lists that registries returned."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from datetime import datetime
 from sqlalchemy import Integer, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.store.tables.table_base import Base, Moment, Words
+from models.store.tables.table_base import Base, TextColumn, UtcDateTime
 
 
 class TagListRow(Base):
-    """The last list of a repository that was accepted, as one right sees it.
+    """The last accepted tag list of a repository, as one credential scope sees it.
 
-    `shrunk` is the size of a list that is not accepted yet, because it was suddenly so much
-    shorter, and `shrunk_at` when that was seen first.
+    `shrunk_tag_count` is the size of a much shorter list that is not accepted yet, and `shrunk_at`
+    when that size was first seen.
     """
 
     __tablename__ = "tag_lists"
     __table_args__ = (PrimaryKeyConstraint("repository", "scope"),)
 
-    repository: Mapped[str] = mapped_column(Words)
-    scope: Mapped[str] = mapped_column(Words)
-    tags: Mapped[int] = mapped_column(Integer)
-    shrunk: Mapped[int | None] = mapped_column(Integer)
-    shrunk_at: Mapped[datetime | None] = mapped_column(Moment)
+    repository: Mapped[str] = mapped_column(TextColumn)
+    scope: Mapped[str] = mapped_column(TextColumn)
+    tag_count: Mapped[int] = mapped_column(Integer)
+    shrunk_tag_count: Mapped[int | None] = mapped_column(Integer)
+    shrunk_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

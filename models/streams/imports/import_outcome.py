@@ -1,4 +1,4 @@
-"""What an import wants and what it got: targets, and one outcome for each."""
+"""Targets of an import, and one outcome for each target."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from models.errors import TagstreamError
 from models.images.compressed_image import PackedImage
 from models.images.image_index import NO_PREFERENCE, PlatformPreference
 from models.reference import Reference
-from models.streams.imports.tag_list_guard import SeenList
+from models.streams.imports.tag_list_guard import ObservedTagList
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ImportTarget:
     """One manifest to fetch. Equal targets are fetched once; `reference` is as written.
 
-    `reference` has a tag or an id (a missing tag was defaulted to `latest`); it is not otherwise
-    defaulted, because its written form is what gets stored (`import.md` 3.1). `with_content`
-    keeps manifest and config text in the Image (`import.md` 2.9).
+    `reference` has a tag or an id (a missing tag is defaulted to `latest`). No other default is
+    applied, because the written form is stored (imports-3.1, imports-3.4). `with_content` keeps
+    manifest and config text in the Image (imports-2.15).
     """
 
     reference: Reference
     import_mode: str = "Legacy"
     insecure: bool = False
-    prefer: PlatformPreference = NO_PREFERENCE
+    platform_preference: PlatformPreference = NO_PREFERENCE
     with_content: bool = False
 
     def key(self) -> str:
-        """One text for all targets that a registry answers alike; the key of `Known`."""
-        found = self.reference.id or self.reference.tag or "latest"
-        prefer = f"{self.prefer.os}/{self.prefer.architecture}/{self.prefer.variant}"
+        """Return one text for all targets that a registry answers in the same way, the key of
+        `KnownImage`.
+        """
+        tag_or_digest = self.reference.id or self.reference.tag or "latest"
+        prefer = self.platform_preference
+        platform = f"{prefer.os}/{prefer.architecture}/{prefer.variant}"
         mode = self.import_mode or "Legacy"
-        return f"{self.reference.repository_key()} {found} {mode} {prefer}"
+        return f"{self.reference.repository_key()} {tag_or_digest} {mode} {platform}"
 
 
 @dataclass(frozen=True, slots=True)
-class RepositoryTarget:
-    """A repository whose tags are listed and imported; `limit` -1 takes all, 0 none."""
+class RepositoryImportTarget:
+    """A repository whose tags are listed and imported; `limit` -1 imports all of them, 0 none."""
 
     reference: Reference
     import_mode: str = "Legacy"
@@ -45,11 +48,11 @@ class RepositoryTarget:
     limit: int = 50
     with_content: bool = False
 
-    def tag_target(self, tag: str) -> Target:
-        """The target of one of its tags."""
-        written = self.reference
-        return Target(
-            reference=Reference(written.registry, written.namespace, written.name, tag),
+    def tag_target(self, tag: str) -> ImportTarget:
+        """Return the target of one of its tags."""
+        repository = self.reference
+        return ImportTarget(
+            reference=Reference(repository.registry, repository.namespace, repository.name, tag),
             import_mode=self.import_mode,
             insecure=self.insecure,
             with_content=self.with_content,
@@ -57,11 +60,11 @@ class RepositoryTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the last import of a target saw: enough to answer it from one HEAD (B2).
+class KnownImage:
+    """What the last import of a target fetched: enough to answer it from one HEAD (imports-3.9).
 
-    `source_digest` is the digest of the top-level manifest; `image` names the Image that came of
-    it (the same, or the chosen child), which the store holds.
+    `source_digest` is the digest of the top-level manifest. `image` names the Image that was built
+    from it (the same manifest, or the selected child), which the store holds.
     """
 
     source_digest: str
@@ -70,71 +73,76 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The target's Image, the Images of its children, and the top-level digest behind them.
+    """The target's Image, the Images of its children, and the digest of the top-level manifest.
 
-    `scope` says by whose right the registry answered: empty for anonymous, else the credential's
-    id. It decides who may reuse what was fetched (`registry.md` C7).
+    `credential_scope` is empty for an anonymous fetch, else the id of the credential. It decides
+    who may reuse the fetched content (registry-27.4).
     """
 
     image: PackedImage
     manifests: tuple[PackedImage, ...] = ()
     source_digest: str = ""
-    scope: str = ""
+    credential_scope: str = ""
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why there is no Image."""
+    """The reason why there is no Image."""
 
     error: TagstreamError
 
 
-Outcome = Imported | Failed
+ImportOutcome = Imported | Failed
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """`spec.images[i]`: its target, or the error that needed no request; `tag` as in 2.7."""
+    """`spec.images[i]` as planned: its target, or an error that needs no request.
+
+    `tag` is the tag that is fetched, empty for a digest (imports-2.14).
+    """
 
     tag: str
-    target: Target | None = None
+    target: ImportTarget | None = None
     error: TagstreamError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What one request will fetch. `images` are in the request's order."""
+class ImportPlan:
+    """What one request fetches. `images` are in the request's order."""
 
     images: tuple[PlannedImage, ...] = ()
-    repository: RepositoryTarget | None = None
+    repository: RepositoryImportTarget | None = None
     repository_error: TagstreamError | None = None
 
     @property
-    def targets(self) -> tuple[Target, ...]:
-        """Every distinct target of `images`, in first-seen order, digests first (3.1)."""
+    def targets(self) -> tuple[ImportTarget, ...]:
+        """Return the distinct targets of `images` in order of first occurrence, digests first
+        (imports-3.1).
+        """
         found = dict.fromkeys(p.target for p in self.images if p.target is not None)
         return tuple(sorted(found, key=lambda target: not target.reference.id))
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryOutcome:
-    """A listing and what became of its tags, in priority order.
+    """The tag list of a repository and the outcomes of its tags, in priority order.
 
-    `error` is set when the listing itself failed; then `tags` and `additional_tags` are empty.
-    `lists` are all that were read, believed or not.
+    `error` is set where listing failed; then `tags` and `additional_tags` are empty. `lists` are
+    all tag lists that were read, accepted or not.
     """
 
-    tags: tuple[tuple[str, Outcome], ...] = ()
+    tags: tuple[tuple[str, ImportOutcome], ...] = ()
     additional_tags: tuple[str, ...] = ()
     error: TagstreamError | None = None
     warnings: tuple[str, ...] = ()
-    lists: tuple[SeenList, ...] = ()
+    lists: tuple[ObservedTagList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """Everything one import fetched: an outcome for each target, and the repository's."""
+class ImportOutcomes:
+    """Everything that one import fetched: an outcome for each target, and the repository's."""
 
-    targets: Mapping[Target, Outcome] = field(default_factory=dict)
+    targets: Mapping[ImportTarget, ImportOutcome] = field(default_factory=dict)
     repository: RepositoryOutcome | None = None

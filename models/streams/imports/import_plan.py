@@ -1,4 +1,6 @@
-"""Request and stream become what to fetch, each target once (`import.md` 2.4, 2.7, 3.1)."""
+"""Plan of an import: what a request fetches, each target once (imports-2.11, imports-2.14,
+imports-3.1).
+"""
 
 from __future__ import annotations
 
@@ -18,29 +20,37 @@ from models.images.image_index import NO_PREFERENCE, PlatformPreference
 from models.reference import DEFAULT_TAG, Reference
 from models.resources.imports import ImageImportSpec, ImageStreamImport, RepositoryImportSpec
 from models.resources.stream import ImageStream
-from models.streams.imports.import_outcome import Plan, PlannedImage, RepositoryTarget, Target
+from models.streams.imports.import_outcome import (
+    ImportPlan,
+    ImportTarget,
+    PlannedImage,
+    RepositoryImportTarget,
+)
 from models.streams.imports.import_rules import ImportRules
 
-PREFER_ARCHITECTURE = "importer.image.openshift.io/prefer-arch"
-PREFER_OS = "importer.image.openshift.io/prefer-os"
-PREFER_VARIANT = "importer.image.openshift.io/prefer-variant"
+PREFER_ARCHITECTURE_ANNOTATION = "importer.image.openshift.io/prefer-arch"
+PREFER_OS_ANNOTATION = "importer.image.openshift.io/prefer-os"
+PREFER_VARIANT_ANNOTATION = "importer.image.openshift.io/prefer-variant"
 
 
 def check_precondition(request: ImageStreamImport, stream: ImageStream | None) -> None:
-    """Refuse a request that was made for another state of the stream (2.4)."""
-    wanted, name = request.metadata, request.metadata.name
+    """Refuse a request that names another resourceVersion or uid than the stream's (imports-2.11).
+
+    Raises StreamConflictError or NotFoundError.
+    """
+    precondition, name = request.metadata, request.metadata.name
     if stream is None:
-        if wanted.resource_version or wanted.uid:
+        if precondition.resource_version or precondition.uid:
             raise NotFoundError(resource="imagestreamimports", name=name)
         return
-    actual = stream.metadata
-    if wanted.resource_version and wanted.resource_version != actual.resource_version:
+    current = stream.metadata
+    if precondition.resource_version and precondition.resource_version != current.resource_version:
         raise StreamConflictError(
-            f'the image stream was updated from "{wanted.resource_version}" to '
-            f'"{actual.resource_version}"',
+            f'the image stream was updated from "{precondition.resource_version}" to '
+            f'"{current.resource_version}"',
             name=name,
         )
-    if wanted.uid and wanted.uid != actual.uid:
+    if precondition.uid and precondition.uid != current.uid:
         raise NotFoundError(resource="imagestream", name=name)
 
 
@@ -50,20 +60,20 @@ def plan_import(
     rules: ImportRules,
     *,
     max_tags: int | None = None,
-) -> Plan:
-    """What to fetch for a validated, defaulted request.
+) -> ImportPlan:
+    """Plan what a validated and defaulted request fetches.
 
-    `max_tags` stands in for the server's cap where a front door asked for more or less.
+    `max_tags` replaces the server's cap of tags for a repository (-1: all).
     """
     repository, error = None, None
     if request.spec.repository is not None:
         limit = rules.max_tags if max_tags is None else max_tags
         repository, error = _plan_repository(request.spec.repository, rules, limit)
         if repository is not None and request.spec.import_:
-            # What is stored is shown without its content (Q29): no need to carry it.
+            # Stored images are shown without their content (imports-2.15): it is not needed.
             repository = replace(repository, with_content=False)
     annotations = {tag.name: tag.annotations or {} for tag in stream.spec.tags} if stream else {}
-    return Plan(
+    return ImportPlan(
         images=tuple(
             _plan_image(image, annotations, rules, stores=request.spec.import_)
             for image in request.spec.images
@@ -86,66 +96,69 @@ def _plan_image(
     try:
         reference = Reference(name="*") if name == "*" else Reference.parse(name)
     except InvalidReferenceError as error:
-        return PlannedImage(tag="", error=_unparsable(name, error))
+        return PlannedImage(tag="", error=_invalid_reference_error(name, error))
     if rules.registries.is_blocked(reference):
-        return PlannedImage(tag="", error=RegistryBlockedError(_host_of(reference)))
+        return PlannedImage(tag="", error=RegistryBlockedError(_registry_of(reference)))
     tag = "" if reference.id else reference.tag or DEFAULT_TAG
-    prefer = NO_PREFERENCE
+    preference = NO_PREFERENCE
     if tag:
         target_tag = image.to.name if image.to is not None else tag
-        prefer = preference_of(annotations.get(target_tag, {}))
-    wanted = Reference(reference.registry, reference.namespace, reference.name, tag, reference.id)
+        preference = parse_platform_preference(annotations.get(target_tag, {}))
+    tagged_reference = Reference(
+        reference.registry, reference.namespace, reference.name, tag, reference.id
+    )
     return PlannedImage(
         tag=tag,
-        target=Target(
-            reference=wanted,
+        target=ImportTarget(
+            reference=tagged_reference,
             import_mode=image.import_policy.import_mode or rules.default_import_mode,
             insecure=image.import_policy.insecure,
-            prefer=prefer,
+            platform_preference=preference,
             with_content=image.include_manifest and not (stores and image.to is not None),
         ),
     )
 
 
-def _unparsable(name: str, error: InvalidReferenceError) -> TagstreamError:
-    wrong = FieldError.invalid("from.name", name, f"invalid name: {error.text}")
-    return InvalidObjectError(kind="", name="", errors=[wrong], group="")
+def _invalid_reference_error(name: str, error: InvalidReferenceError) -> TagstreamError:
+    field_error = FieldError.invalid("from.name", name, f"invalid name: {error.text}")
+    return InvalidObjectError(kind="", name="", errors=[field_error], group="")
 
 
-def _host_of(reference: Reference) -> str:
-    """The registry as people know it, also where none was written (Q9)."""
+def _registry_of(reference: Reference) -> str:
+    """Return the registry as users know it, also where the reference names none (imports-2.17)."""
     return reference.registry or reference.with_defaults().registry
 
 
-def preference_of(annotations: dict[str, str]) -> PlatformPreference:
+def parse_platform_preference(annotations: dict[str, str]) -> PlatformPreference:
+    """Parse the annotations of a spec tag that select a platform (imports-3.3)."""
     return PlatformPreference(
-        annotations.get(PREFER_ARCHITECTURE, ""),
-        annotations.get(PREFER_OS, ""),
-        annotations.get(PREFER_VARIANT, ""),
+        annotations.get(PREFER_ARCHITECTURE_ANNOTATION, ""),
+        annotations.get(PREFER_OS_ANNOTATION, ""),
+        annotations.get(PREFER_VARIANT_ANNOTATION, ""),
     )
 
 
 def _plan_repository(
-    wanted: RepositoryImportSpec, rules: ImportRules, limit: int
-) -> tuple[RepositoryTarget | None, TagstreamError | None]:
+    spec: RepositoryImportSpec, rules: ImportRules, limit: int
+) -> tuple[RepositoryImportTarget | None, TagstreamError | None]:
     try:
-        reference = Reference.parse(wanted.from_.name)
+        reference = Reference.parse(spec.from_.name)
     except InvalidReferenceError as error:
-        return None, _unusable(wanted.from_.name, error.text)
+        return None, _invalid_repository_error(spec.from_.name, error.text)
     if rules.registries.is_blocked(reference):
-        return None, RegistryBlockedError(_host_of(reference))
+        return None, RegistryBlockedError(_registry_of(reference))
     if not reference.name:
-        return None, _unusable("", "the provided repository name is not valid")
-    target = RepositoryTarget(
+        return None, _invalid_repository_error("", "the provided repository name is not valid")
+    target = RepositoryImportTarget(
         reference=reference.as_repository(),
-        import_mode=wanted.import_policy.import_mode or rules.default_import_mode,
-        insecure=wanted.import_policy.insecure,
+        import_mode=spec.import_policy.import_mode or rules.default_import_mode,
+        insecure=spec.import_policy.insecure,
         limit=limit if limit >= -1 else 0,
-        with_content=wanted.include_manifest,
+        with_content=spec.include_manifest,
     )
     return target, None
 
 
-def _unusable(name: str, why: str) -> TagstreamError:
-    wrong = FieldError.invalid("from.name", name, why)
-    return InvalidObjectError(kind="", name="repository", errors=[wrong])
+def _invalid_repository_error(name: str, detail: str) -> TagstreamError:
+    field_error = FieldError.invalid("from.name", name, detail)
+    return InvalidObjectError(kind="", name="repository", errors=[field_error])

@@ -1,4 +1,4 @@
-"""Everything configured that planning and applying an import need, as one value."""
+"""The configuration that planning and applying an import need, as one value."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 from models.images.image_index import PlatformPreference
 from models.streams.registries.registry_allowlist import AllowList
-from models.streams.registries.registry_mirrors import Registries
+from models.streams.registries.registry_mirrors import RegistryConfig
 
-ALL_DIRECT = Registries()
+NO_REGISTRY_CONFIG = RegistryConfig()
 DEFAULT_PLATFORM = PlatformPreference("amd64", "linux")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRules:
-    """The operator's choices. `allow_list` None allows every registry; zeros are no limits."""
+    """Rules of imports. `allow_list` None allows every registry; a limit of 0 means no limit."""
 
     max_tags: int = 50
     default_import_mode: str = "Legacy"
     allow_list: AllowList | None = None
-    registries: Registries = ALL_DIRECT
+    registries: RegistryConfig = NO_REGISTRY_CONFIG
     internal_hostname: str = ""
     external_hostnames: tuple[str, ...] = ()
     platform: PlatformPreference = DEFAULT_PLATFORM

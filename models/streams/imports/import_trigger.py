@@ -1,4 +1,4 @@
-"""When a stream's spec makes an import due, and which (`import.md` 6.9, 6.11)."""
+"""Imports that the spec of a stream makes due (imports-6.14, imports-6.15)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.resources.imports import (
 )
 from models.resources.meta import ObjectMeta, ObjectReference
 from models.resources.stream import ImageStream, NamedTagEventList, TagImportPolicy, TagReference
-from models.streams.imports.apply_import import CHECKED
+from models.streams.imports.apply_import import CHECKED_ANNOTATION
 from models.streams.tags.tag_conditions import IMPORT_SUCCESS
 from models.streams.writes.stream_validation import INSECURE_ANNOTATION
 
@@ -21,12 +21,12 @@ DOCKER_IMAGE = "DockerImage"
 
 
 def is_importable(tag: TagReference) -> bool:
-    """Whether a spec tag names an image in a registry that is to be imported."""
+    """Return whether a spec tag names an image in a registry to be imported (imports-6.13)."""
     return tag.from_ is not None and tag.from_.kind == DOCKER_IMAGE and not tag.reference
 
 
 def observed_generation(history: NamedTagEventList | None) -> int:
-    """The newest wish that was answered, by an event or by a failure's condition."""
+    """Return the newest generation that an event or a failure's condition answers; 0 for none."""
     if history is None:
         return 0
     event = history.items[0].generation if history.items else 0
@@ -34,35 +34,43 @@ def observed_generation(history: NamedTagEventList | None) -> int:
     return max(event, failures[0] if failures else 0)
 
 
-def due_import(stream: ImageStream) -> ImageStreamImport | None:
-    """The request that the stream's spec makes due now, or None."""
+def build_due_import(stream: ImageStream) -> ImageStreamImport | None:
+    """Build the request that the stream's spec makes due, or return None (imports-6.14,
+    imports-7.4).
+    """
     histories = {history.tag: history for history in stream.status.tags}
     tags = [tag for tag in stream.spec.tags if is_importable(tag)]
-    checked = bool(stream.metadata.annotations.get(CHECKED))
+    checked = bool(stream.metadata.annotations.get(CHECKED_ANNOTATION))
     if not checked and stream.spec.docker_image_repository:
-        return build_import(stream, tags, whole=True)
+        return build_import_request(stream, tags, with_repository=True)
     behind = [tag for tag in tags if _is_behind(tag, histories.get(tag.name))]
-    unset = [tag for tag in tags if tag.generation is None]
-    if not behind and (checked or not unset):
+    without_generation = [tag for tag in tags if tag.generation is None]
+    if not behind and (checked or not without_generation):
         return None
-    wanted = {tag.name for tag in (*behind, *unset)}
-    return build_import(stream, [tag for tag in tags if tag.name in wanted], whole=False)
+    due_names = {tag.name for tag in (*behind, *without_generation)}
+    return build_import_request(
+        stream, [tag for tag in tags if tag.name in due_names], with_repository=False
+    )
 
 
 def _is_behind(tag: TagReference, history: NamedTagEventList | None) -> bool:
-    """Whether what was seen answers an older wish."""
+    """Return whether the tag's history answers an older generation of the spec tag."""
     return tag.generation is not None and tag.generation > observed_generation(history)
 
 
-def build_import(
-    stream: ImageStream, tags: Iterable[TagReference], *, whole: bool, guarded: bool = True
+def build_import_request(
+    stream: ImageStream,
+    tags: Iterable[TagReference],
+    *,
+    with_repository: bool,
+    with_precondition: bool = True,
 ) -> ImageStreamImport:
-    """The request for these spec tags, and for the stream's repository where it is `whole`.
+    """Build the request for these spec tags, and for the stream's repository if `with_repository`.
 
-    `guarded` makes it fail when the stream moves before it is carried out.
+    `with_precondition` makes it fail when the stream is changed before the import runs.
     """
     metadata = ObjectMeta(name=stream.metadata.name, namespace=stream.metadata.namespace)
-    if guarded:
+    if with_precondition:
         metadata = metadata.replace(
             resource_version=stream.metadata.resource_version, uid=stream.metadata.uid
         )
@@ -70,13 +78,13 @@ def build_import(
         metadata=metadata,
         spec=ImageStreamImportSpec(
             import_=True,
-            images=[_image_of(tag) for tag in tags],
-            repository=_repository_of(stream) if whole else None,
+            images=[_build_image_spec(tag) for tag in tags],
+            repository=_build_repository_spec(stream) if with_repository else None,
         ),
     )
 
 
-def _image_of(tag: TagReference) -> ImageImportSpec:
+def _build_image_spec(tag: TagReference) -> ImageImportSpec:
     assert tag.from_ is not None
     return ImageImportSpec(
         from_=ObjectReference(kind=DOCKER_IMAGE, name=tag.from_.name),
@@ -86,7 +94,7 @@ def _image_of(tag: TagReference) -> ImageImportSpec:
     )
 
 
-def _repository_of(stream: ImageStream) -> RepositoryImportSpec | None:
+def _build_repository_spec(stream: ImageStream) -> RepositoryImportSpec | None:
     if not stream.spec.docker_image_repository:
         return None
     insecure = stream.metadata.annotations.get(INSECURE_ANNOTATION) == "true"

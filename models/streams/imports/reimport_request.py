@@ -1,4 +1,4 @@
-"""The administrator's wish to look again at tags as they stand."""
+"""Requests of an administrator's reimport: existing tags of a stream are imported again."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from models.errors import InvalidReferenceError
 from models.reference import Reference
 from models.resources.imports import ImageStreamImport
 from models.resources.stream import ImageStream, TagReference
-from models.streams.imports.import_trigger import build_import, is_importable
+from models.streams.imports.import_trigger import build_import_request, is_importable
 
 
-def reimport_request(
+def build_reimport_request(
     stream: ImageStream,
     tags: Collection[str] | None = None,
     *,
     failed_only: bool = False,
     registry: str = "",
 ) -> ImageStreamImport | None:
-    """A request for the stream's importable tags (all, or those named), or None for nothing.
+    """Build a request for the stream's importable tags (all, or those named); None if there is
+    none.
 
-    `failed_only` takes tags that carry a condition, `registry` those from that host. The stream's
-    own repository is listed again too, unless the wish is narrower than the whole stream.
+    `failed_only` selects tags with a condition, `registry` those from that host. The stream's own
+    repository is listed again as well, unless a selection was made.
     """
     failing = {history.tag for history in stream.status.tags if history.conditions}
     chosen = [
@@ -30,23 +31,25 @@ def reimport_request(
         if is_importable(tag)
         and (tags is None or tag.name in tags)
         and (not failed_only or tag.name in failing)
-        and (not registry or _comes_from(tag, registry))
+        and (not registry or _is_from_registry(tag, registry))
     ]
-    whole = tags is None and not failed_only and not registry
-    whole = whole and bool(stream.spec.docker_image_repository)
-    if not chosen and not whole:
+    with_repository = tags is None and not failed_only and not registry
+    with_repository = with_repository and bool(stream.spec.docker_image_repository)
+    if not chosen and not with_repository:
         return None
-    return build_import(stream, chosen, whole=whole, guarded=False)
+    return build_import_request(
+        stream, chosen, with_repository=with_repository, with_precondition=False
+    )
 
 
-def _comes_from(tag: TagReference, registry: str) -> bool:
+def _is_from_registry(tag: TagReference, registry: str) -> bool:
     try:
-        written = Reference.parse(tag.from_.name if tag.from_ is not None else "")
+        reference = Reference.parse(tag.from_.name if tag.from_ is not None else "")
     except InvalidReferenceError:
         return False
-    return _host_of(written) == _host_of(Reference(registry, "", "any"))
+    return _registry_of(reference) == _registry_of(Reference(registry, "", "any"))
 
 
-def _host_of(reference: Reference) -> str:
-    """The registry under its one name, Docker Hub's aliases included."""
+def _registry_of(reference: Reference) -> str:
+    """Return the canonical registry name; all aliases of Docker Hub have one."""
     return reference.repository_key().partition("/")[0]

@@ -1,6 +1,7 @@
-"""Whether a list of tags is to be believed: one that is cut off, or suddenly short, is not.
+"""Acceptance of tag lists: one that is truncated, or suddenly much shorter, is not accepted.
 
-Nothing is imported from such a list, so nothing that is there is moved by it (`registry.md` 2.6).
+Nothing is imported from a list that is not accepted, so it changes no tag (registry-5.10,
+registry-5.11, scheduling-8.1).
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from datetime import datetime, timedelta
 
 from models.errors import ContentError
 
-FEWEST_GONE = 10
-SMALLEST_PART = 2  # less than one half
-LOOK_AGAIN = timedelta(minutes=10)
+MIN_MISSING_TAGS = 10
+SHRINK_FACTOR = 2  # less than one half
+SHRINK_CONFIRMATION_DELAY = timedelta(minutes=10)
 INCOMPLETE, SHRUNK = "content.incomplete_list", "content.shrunk_list"
 
 
 @dataclass(frozen=True, slots=True)
-class KnownList:
-    """How many tags the last list had that was believed, as one right sees the repository.
+class KnownTagList:
+    """The number of tags in the last accepted list, as one credential scope sees the repository.
 
-    `shrunk` and `shrunk_at` tell of the lists since that were not: their size, if they had the
-    same, and when the first of them came.
+    `shrunk` and `shrunk_at` describe the lists since then that were not accepted: their size, if
+    all have the same, and when the first of them was read.
     """
 
     tags: int
@@ -30,21 +31,22 @@ class KnownList:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenList:
-    """A list as it came. `problem` is why it is not believed: the code of an error, or nothing.
+class ObservedTagList:
+    """A tag list that was read.
 
-    `before` is how many tags there were, `reason` where a list breaks off.
+    `problem` is the error code of a list that is not accepted, else empty. `before` is the number
+    of tags in the last accepted list, `reason` why the list is incomplete.
     """
 
     repository: str
-    scope: str
+    credential_scope: str
     tags: int
     problem: str = ""
     reason: str = ""
     before: int = 0
 
     def error(self) -> ContentError:
-        """What becomes of an import that has no other list."""
+        """Return the error of an import that has no other list."""
         if self.problem == INCOMPLETE:
             return ContentError(
                 f"the list of tags is incomplete ({self.reason}); nothing was imported from it, "
@@ -58,41 +60,48 @@ class SeenList:
         )
 
 
-def weigh_list(
-    seen: SeenList, known: KnownList | None, *, now: datetime, by_person: bool
-) -> SeenList:
-    """The list with its verdict.
+def evaluate_tag_list(
+    seen: ObservedTagList, known: KnownTagList | None, *, now: datetime, interactive: bool
+) -> ObservedTagList:
+    """Return the list with its `problem` filled in.
 
-    A list that lost more than half of its tags, and ten at least, is doubted at first. It is
-    believed when somebody asks once more, or when it still has that size ten minutes later.
+    A list that lost more than half of its tags, and ten at least, is not accepted at first. It is
+    accepted if a user imports again (`interactive`), or if a list of the same size is read ten
+    minutes later (scheduling-8.2).
     """
     if seen.reason:
-        return _with(seen, INCOMPLETE, known)
-    if known is None or not _is_sudden(known.tags, seen.tags):
+        return _with_problem(seen, INCOMPLETE, known)
+    if known is None or not _is_sudden_shrink(known.tags, seen.tags):
         return seen
     if known.shrunk_at is not None:
-        again = known.shrunk == seen.tags and now - known.shrunk_at >= LOOK_AGAIN
-        if by_person or again:
+        confirmed = known.shrunk == seen.tags and now - known.shrunk_at >= SHRINK_CONFIRMATION_DELAY
+        if interactive or confirmed:
             return seen
-    return _with(seen, SHRUNK, known)
+    return _with_problem(seen, SHRUNK, known)
 
 
-def next_known(known: KnownList | None, seen: SeenList, *, now: datetime) -> KnownList | None:
-    """What is to be known from now on; None where that is no news."""
+def next_known_list(
+    known: KnownTagList | None, seen: ObservedTagList, *, now: datetime
+) -> KnownTagList | None:
+    """Return the list to store for the next comparison; None where nothing changes."""
     if seen.problem == INCOMPLETE:
         return None
     if seen.problem == SHRUNK:
         if known is None or known.shrunk == seen.tags:
             return None
-        return KnownList(known.tags, seen.tags, now)
-    news = KnownList(seen.tags)
-    return None if news == known else news
+        return KnownTagList(known.tags, seen.tags, now)
+    updated = KnownTagList(seen.tags)
+    return None if updated == known else updated
 
 
-def _is_sudden(before: int, now: int) -> bool:
-    return before - now >= FEWEST_GONE and now * SMALLEST_PART < before
+def _is_sudden_shrink(before: int, now: int) -> bool:
+    return before - now >= MIN_MISSING_TAGS and now * SHRINK_FACTOR < before
 
 
-def _with(seen: SeenList, problem: str, known: KnownList | None) -> SeenList:
+def _with_problem(
+    seen: ObservedTagList, problem: str, known: KnownTagList | None
+) -> ObservedTagList:
     before = known.tags if known is not None else 0
-    return SeenList(seen.repository, seen.scope, seen.tags, problem, seen.reason, before)
+    return ObservedTagList(
+        seen.repository, seen.credential_scope, seen.tags, problem, seen.reason, before
+    )

@@ -1,4 +1,6 @@
-"""Which tags come first when a repository has thousands (`import.md` 2.8)."""
+"""Order of a repository's tags by importance, for repositories with thousands of them
+(imports-2.27).
+"""
 
 from __future__ import annotations
 
@@ -7,36 +9,37 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
-_PRE_ID = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_PRE_RELEASE_IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMVER = re.compile(
     rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})"
-    rf"(?:-({_PRE_ID}(?:\.{_PRE_ID})*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    rf"(?:-({_PRE_RELEASE_IDENTIFIER}(?:\.{_PRE_RELEASE_IDENTIFIER})*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
     re.ASCII,
 )
 _MINOR = re.compile(r"([0-9]+\.[0-9]+)(-[0-9A-Za-z_]+)?", re.ASCII)
-_LARGEST = 2**64 - 1
+_MAX_VERSION_NUMBER = 2**64 - 1
 
 
-class _PreRelease(NamedTuple):
-    """One dotted part of a pre-release: numbers rank below words (semver.org, 11.4)."""
+class _PreReleaseIdentifier(NamedTuple):
+    """One dotted part of a pre-release; numbers rank below words (semver.org, 11.4)."""
 
-    is_word: bool
+    is_alphanumeric: bool
     number: int
-    word: str
+    text: str
 
 
 class _Version(NamedTuple):
-    """Orders as semver 2.0 does; a release ranks above its pre-releases."""
+    """A version that sorts as semver 2.0 says; a release ranks above its pre-releases."""
 
     numbers: tuple[int, int, int]
     is_release: bool
-    pre: tuple[_PreRelease, ...]
+    pre: tuple[_PreReleaseIdentifier, ...]
 
 
 def prioritize_tags(tags: Iterable[str]) -> list[str]:
-    """`latest`, then minor versions, then full versions, newest first; then all else by bytes.
+    """Order `latest` first, then minor versions, then full versions, newest first; then others by
+    bytes.
 
-    Doubles are dropped. Of equal versions the one without `v` comes first, then the one that is
+    Duplicates are dropped. Of equal versions the one without `v` comes first, then the one that is
     lexically first.
     """
     latest: list[str] = []
@@ -66,20 +69,20 @@ def _parse_version(text: str) -> _Version | None:
     if found is None:
         return None
     major, minor, patch = (int(found.group(position)) for position in (1, 2, 3))
-    if max(major, minor, patch) > _LARGEST:
+    if max(major, minor, patch) > _MAX_VERSION_NUMBER:
         return None
     parts = found.group(4).split(".") if found.group(4) else []
     return _Version((major, minor, patch), not parts, tuple(map(_parse_pre_release, parts)))
 
 
-def _parse_pre_release(text: str) -> _PreRelease:
+def _parse_pre_release(text: str) -> _PreReleaseIdentifier:
     if text.isdigit():
-        return _PreRelease(is_word=False, number=int(text), word="")
-    return _PreRelease(is_word=True, number=0, word=text)
+        return _PreReleaseIdentifier(is_alphanumeric=False, number=int(text), text="")
+    return _PreReleaseIdentifier(is_alphanumeric=True, number=0, text=text)
 
 
 def _parse_minor(text: str) -> _Version | None:
-    """`2.1` and `2.1-alpine` as the versions 2.1.0 and 2.1.0-alpine."""
+    """Parse `2.1` and `2.1-alpine` as the versions 2.1.0 and 2.1.0-alpine."""
     found = _MINOR.fullmatch(text)
     if found is None:
         return None

@@ -1,1 +1,1 @@
-"""Operator policy for registries: allow-list, mirrors, blocked and insecure hosts, health. Pure."""
+"""Policies of registries: allow-list, mirrors, blocked and insecure hosts, health. Pure."""

@@ -1,4 +1,4 @@
-"""`allowedRegistriesForImport`: which hosts and ports may be imported from (`import.md` 2.3)."""
+"""Allow-list of registries, `allowedRegistriesForImport` (imports-2.6, imports-2.9)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from functools import lru_cache
 from models.errors import UsageError
 from models.reference import Reference
 
-_SHOWN = 5
+_MAX_SHOWN_ENTRIES = 5
 
 
 class Transport(Enum):
-    """How a reference may be reached: decides which port it is looked up with."""
+    """The transport that a reference may be fetched with; it decides the port that is looked up."""
 
     SECURE = "secure"
     INSECURE = "insecure"
@@ -24,7 +24,10 @@ class Transport(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Host and port globs in order. An empty list allows nothing; no list at all allows all."""
+    """Globs of host and port, in order.
+
+    An empty list allows nothing; no list at all allows everything.
+    """
 
     entries: tuple[tuple[str, str], ...] = ()
     repositories: frozenset[str] = frozenset()
@@ -33,30 +36,38 @@ class AllowList:
     def parse(
         cls, domains: Iterable[tuple[str, bool]], *, internal_hostname: str = ""
     ) -> AllowList:
-        """From (domain[:port], insecure) pairs. UsageError for a text with too many colons."""
+        """Parse (domain[:port], insecure) pairs.
+
+        Raises UsageError for a text with more than one colon.
+        """
         entries: list[tuple[str, str]] = []
         if internal_hostname:
-            entries.append(_host_and_port(internal_hostname, insecure=False))
-        entries.extend(_host_and_port(domain, insecure=insecure) for domain, insecure in domains)
+            entries.append(_parse_host_port(internal_hostname, insecure=False))
+        entries.extend(_parse_host_port(domain, insecure=insecure) for domain, insecure in domains)
         return cls(tuple(dict.fromkeys(entries)))
 
     def with_repositories(self, references: Iterable[Reference]) -> AllowList:
-        """The same list that also admits these references' repositories (grandfathering, 6.6)."""
+        """Return the list that also admits the repositories of these references.
+
+        A stream may keep what it referred to before the list was made stricter (imports-6.16).
+        """
         known = {reference.with_defaults().as_repository().exact() for reference in references}
         return AllowList(self.entries, self.repositories | known)
 
-    def refusal(self, reference: Reference, transport: Transport) -> str:
-        """Why `reference` may not be imported; empty where it may."""
+    def refusal_reason(self, reference: Reference, transport: Transport) -> str:
+        """Return why `reference` may not be imported, or empty text where it may (imports-2.10)."""
         if reference.with_defaults().as_repository().exact() in self.repositories:
             return ""
         if transport is Transport.ANY:
             host, _, port = (reference.registry or "docker.io").partition(":")
         else:
             host, port = reference.registry_host_port(insecure=transport is Transport.INSECURE)
-        return self.refusal_of_host(host, port, shown=reference.registry)
+        return self.host_refusal_reason(host, port, shown=reference.registry)
 
-    def refusal_of_host(self, host: str, port: str, *, shown: str = "") -> str:
-        """Why that host and port (empty: not known) may not be asked; empty where it may."""
+    def host_refusal_reason(self, host: str, port: str, *, shown: str = "") -> str:
+        """Return why that host and port (empty: unknown) may not be contacted, or empty text where
+        it may.
+        """
         names = [host]
         if host in {"index.docker.io", "registry-1.docker.io"}:
             names.insert(0, "docker.io")
@@ -66,9 +77,9 @@ class AllowList:
         if not self.entries:
             return f'registry "{shown}" not allowed by empty whitelist'
         quoted = [f'"{entry_host}:{entry_port}"' for entry_host, entry_port in self.entries]
-        if len(quoted) > _SHOWN:
-            left = len(quoted) - (_SHOWN - 1)
-            quoted = [*quoted[: _SHOWN - 1], f"and {left} more ..."]
+        if len(quoted) > _MAX_SHOWN_ENTRIES:
+            omitted = len(quoted) - (_MAX_SHOWN_ENTRIES - 1)
+            quoted = [*quoted[: _MAX_SHOWN_ENTRIES - 1], f"and {omitted} more ..."]
         return f'registry "{shown}" not allowed by whitelist: {", ".join(quoted)}'
 
     def _admits(self, host: str, port: str) -> bool:
@@ -82,7 +93,7 @@ class AllowList:
         return False
 
 
-def _host_and_port(domain: str, *, insecure: bool) -> tuple[str, str]:
+def _parse_host_port(domain: str, *, insecure: bool) -> tuple[str, str]:
     parts = domain.split(":")
     if len(parts) > 2:
         raise UsageError(f'failed to parse allowed registry "{domain}": too many colons')
@@ -92,12 +103,14 @@ def _host_and_port(domain: str, *, insecure: bool) -> tuple[str, str]:
 
 
 def glob_matches(pattern: str, text: str) -> bool:
-    """Whether `text` fits a pattern with `*` (any run, also empty) and `?` (one character)."""
-    return _compile(pattern).fullmatch(text) is not None
+    """Return whether `text` matches a pattern with `*` (any text, also empty) and `?` (one
+    character).
+    """
+    return _compile_glob(pattern).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=1024)
-def _compile(pattern: str) -> re.Pattern[str]:
+def _compile_glob(pattern: str) -> re.Pattern[str]:
     wild = {"*": ".*", "?": "."}
     parts = (wild.get(character, re.escape(character)) for character in pattern)
     return re.compile("".join(parts), re.DOTALL)

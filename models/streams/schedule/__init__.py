@@ -1,1 +1,1 @@
-"""Which tags are checked, how often, and when next. Pure: the clock comes in as an argument."""
+"""The schedule: which tags are checked, how often, and when next. Pure: time is an argument."""

@@ -1,61 +1,55 @@
-"""What annotations ask of the schedule: how often, and whether at all."""
+"""Annotations that set a tag's check interval or suspend its checks (scheduling-2.1,
+scheduling-2.2).
+"""
 
 from __future__ import annotations
 
-import re
-
+from models.durations import parse_duration
 from models.resources.stream import ImageStream, TagReference
 
-INTERVAL = "sync.tagstream.io/interval"
-SUSPEND = "sync.tagstream.io/suspend"
-_PARTS = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
-_UNITS = (86400, 3600, 60, 1)
-_LONGEST = 10**9  # seconds; more is no other wish, and fits into no column
+INTERVAL_ANNOTATION = "sync.tagstream.io/interval"
+SUSPEND_ANNOTATION = "sync.tagstream.io/suspend"
+_MAX_INTERVAL_SECONDS = 10**9  # above any ceiling, and more would not fit into the column
 
 
 def parse_interval(text: str) -> int:
-    """Seconds, from `15m`, `1h30m`, `90s` or plain seconds. ValueError for anything else.
+    """Parse `15m`, `1h30m`, `90s`, `PT15M` or plain seconds into whole seconds.
 
-    What the operator bounds an interval by is no matter of this.
+    Raises ValueError for any other text, fractions and 0. The operator's bounds are not applied
+    here.
     """
-    text = text.strip()
-    if text.isascii() and text.isdigit() and len(text) <= 9:
-        seconds = int(text)
-    else:
-        found = _PARTS.fullmatch(text)
-        seconds = 0
-        if found is not None:
-            parts = zip(found.groups(), _UNITS, strict=True)
-            seconds = sum(int(count) * unit for count, unit in parts if count)
-    if seconds <= 0:
+    seconds = 0.0 if "." in text else parse_duration(text)
+    if seconds <= 0 or not seconds.is_integer():
         raise ValueError("must be a duration such as 15m, 1h30m, 90s, or a number of seconds")
-    return min(seconds, _LONGEST)
+    return min(int(seconds), _MAX_INTERVAL_SECONDS)
 
 
-def parse_switch(text: str) -> bool:
-    """ValueError for anything but `true` and `false`."""
+def parse_bool(text: str) -> bool:
+    """Parse `true` and `false`. Raises ValueError for any other text."""
     if text not in {"true", "false"}:
         raise ValueError('must be "true" or "false"')
     return text == "true"
 
 
-def wished_interval(stream: ImageStream, tag: TagReference) -> int | None:
-    """The interval in seconds that the tag's annotation, or else the stream's, asks for."""
-    for said in (tag.annotations or {}, stream.metadata.annotations):
-        if INTERVAL in said:
+def requested_interval(stream: ImageStream, tag: TagReference) -> int | None:
+    """Return the interval in seconds that the tag's annotation, or else the stream's, requests, or
+    None.
+    """
+    for found in (tag.annotations or {}, stream.metadata.annotations):
+        if INTERVAL_ANNOTATION in found:
             try:
-                return parse_interval(said[INTERVAL])
+                return parse_interval(found[INTERVAL_ANNOTATION])
             except ValueError:
                 continue
     return None
 
 
 def is_suspended(stream: ImageStream, tag: TagReference) -> bool:
-    """Whether the tag's annotation, or else the stream's, asks for a rest."""
-    for said in (tag.annotations or {}, stream.metadata.annotations):
-        if SUSPEND in said:
+    """Return whether the tag's annotation, or else the stream's, suspends checks."""
+    for found in (tag.annotations or {}, stream.metadata.annotations):
+        if SUSPEND_ANNOTATION in found:
             try:
-                return parse_switch(said[SUSPEND])
+                return parse_bool(found[SUSPEND_ANNOTATION])
             except ValueError:
                 continue
     return False

@@ -1,4 +1,6 @@
-"""Tag history: record, collapse, look up (`import.md` 5.5, 6.12)."""
+"""Tag history: add and merge events, find the current one (imports-5.5, imports-5.16,
+imports-5.17).
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,22 @@ from models.reference import DEFAULT_TAG, Reference, digest_or_image_match
 from models.resources.stream import ImageStream, NamedTagEventList, TagEvent, TagReference
 
 
-def record_event(history: NamedTagEventList, new: TagEvent) -> tuple[NamedTagEventList, bool]:
-    """The history with `new` put in, and whether that changed anything.
+def append_tag_event(history: NamedTagEventList, new: TagEvent) -> tuple[NamedTagEventList, bool]:
+    """Return the history with `new` added, and whether that changed anything.
 
-    An event that shares the newest one's reference or image collapses into it: the newest keeps
-    its date and takes the rest. Older events are never looked at, so A, B, A are three (Q36).
-    Every change clears the tag's conditions.
+    An event with the reference or the image of the newest event is merged into it: the newest keeps
+    its time and takes the other fields. Older events are never compared, so A, B, A are three
+    events (imports-5.5, api-20.1). Every change clears the tag's conditions.
     """
     items = list(history.items or [])
     if not items:
         return history.replace(items=[new], conditions=[]), True
     head = items[0]
-    same_reference = head.docker_image_reference == new.docker_image_reference
-    same_image = head.image == new.image
-    if same_reference and same_image and head.generation == new.generation:
+    is_equal_reference = head.docker_image_reference == new.docker_image_reference
+    is_equal_image = head.image == new.image
+    if is_equal_reference and is_equal_image and head.generation == new.generation:
         return history, False
-    if same_reference or same_image:
+    if is_equal_reference or is_equal_image:
         return history.replace(
             items=[new.replace(created=head.created), *items[1:]], conditions=[]
         ), True
@@ -32,29 +34,42 @@ def record_event(history: NamedTagEventList, new: TagEvent) -> tuple[NamedTagEve
 
 
 def trim_history(
-    items: Sequence[TagEvent], *, most: int, keep: Collection[str] = ()
+    items: Sequence[TagEvent], *, max_events: int, retained_images: Collection[str] = ()
 ) -> list[TagEvent]:
-    """At most `most` events, the newest (0: all), and those whose image is in `keep` (B25)."""
-    if most <= 0:
+    """Return the newest `max_events` events (0: all), and those whose image is retained
+    (imports-5.15).
+    """
+    if max_events <= 0:
         return list(items)
-    return [item for place, item in enumerate(items) if place < most or item.image in keep]
+    return [
+        item
+        for position, item in enumerate(items)
+        if position < max_events or item.image in retained_images
+    ]
 
 
 def latest_event(stream: ImageStream, tag: str) -> TagEvent | None:
-    """What a tag (empty: `latest`) means now, or nothing."""
+    """Return the newest event of a tag (empty: `latest`), or None (imports-5.16)."""
     history = stream.status_tag(tag or DEFAULT_TAG)
     return history.items[0] if history is not None and history.items else None
 
 
 def pull_spec_of_tag(stream: ImageStream, tag: str, event: TagEvent) -> str:
-    """Where to pull a tag from, as its reference policy wants it."""
-    return pull_spec_of_wish(stream.spec_tag(tag), stream, event)
+    """Return the pull spec of a tag, as its reference policy requires."""
+    return pull_spec_of_spec_tag(stream.spec_tag(tag), stream, event)
 
 
-def pull_spec_of_wish(wish: TagReference | None, stream: ImageStream, event: TagEvent) -> str:
-    """The same where the tag's wish is at hand (`api.md` B3.7)."""
+def pull_spec_of_spec_tag(
+    desired: TagReference | None, stream: ImageStream, event: TagEvent
+) -> str:
+    """Return the pull spec of a tag whose spec tag is given (api-20.10)."""
     repository = stream.status.docker_image_repository
-    if wish is None or wish.reference_policy.type != "Local" or not repository or not event.image:
+    if (
+        desired is None
+        or desired.reference_policy.type != "Local"
+        or not repository
+        or not event.image
+    ):
         return event.docker_image_reference
     try:
         Reference.parse(repository)
@@ -64,9 +79,9 @@ def pull_spec_of_wish(wish: TagReference | None, stream: ImageStream, event: Tag
 
 
 def resolve_image(histories: Iterable[Sequence[TagEvent]], prefix: str) -> TagEvent:
-    """The newest event whose image `prefix` names, as a digest or its beginning (`import.md` 1.6).
+    """Return the newest event whose image `prefix` selects (imports-5.17).
 
-    NotFoundError where there is none, StreamConflictError where it names several images.
+    Raises NotFoundError where there is none, StreamConflictError where it selects several images.
     """
     found: dict[str, TagEvent] = {}
     for items in histories:

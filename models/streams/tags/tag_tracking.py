@@ -1,4 +1,4 @@
-"""Tags that follow other tags (`import.md` 6.5)."""
+"""Tags that follow other tags (imports-6.6, imports-6.7, imports-6.8, imports-6.9)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from models.resources.stream import (
     TagReference,
 )
 from models.streams.imports.import_rules import ImportRules
-from models.streams.tags.tag_history import record_event, resolve_image
+from models.streams.tags.tag_history import append_tag_event, resolve_image
 
-Lookup = Callable[[str, str], ImageStream | None]
-Review = Callable[[str, str], str | None]
+StreamLookup = Callable[[str, str], ImageStream | None]
+SourceReview = Callable[[str, str], str | None]
 
-_FORM = "must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>"
+_SOURCE_FORM_MESSAGE = "must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>"
 
 
 def track_tags(
@@ -37,26 +37,29 @@ def track_tags(
     old: ImageStream | None,
     now: datetime,
     rules: ImportRules,
-    lookup: Lookup | None = None,
+    lookup: StreamLookup | None = None,
 ) -> tuple[ImageStream, list[FieldError]]:
-    """Give new and changed spec tags their events, then let followers follow.
+    """Add the events of new and changed spec tags, then update the tags that follow them.
 
-    `lookup` finds another stream with its whole history; then `stream` has to bring its own as
-    well. Without one, tags that name images or other streams are left as they are: imports see
-    only the newest events, and never make such a tag. Tags are taken in sorted order, those that
-    follow a tag of this stream last; the source of a copied event is left as it is (Q43).
+    `lookup` finds another stream with its whole history; then `stream` must contain its whole
+    history as well. Without `lookup`, tags that name images or other streams stay as they are:
+    imports load only the newest events and never write such a tag. Tags are processed in sorted
+    order, those that follow a tag of this stream last; the source of a copied event does not change
+    (imports-6.7).
     """
-    tracker = _Tracker(stream, now=now, rules=rules, lookup=lookup)
-    wishes = [tag for tag in stream.spec.tags if tag.name in changed and tag.from_ is not None]
-    for tag in sorted(wishes, key=lambda each: _followed_tag(each, stream) is not None):
-        tracker.give_event(tag)
+    tracker = _TagTracker(stream, now=now, rules=rules, lookup=lookup)
+    desired_tags = [
+        tag for tag in stream.spec.tags if tag.name in changed and tag.from_ is not None
+    ]
+    for tag in sorted(desired_tags, key=lambda each: _followed_tag(each, stream) is not None):
+        tracker.record_source_event(tag)
     tracker.propagate(old)
-    return tracker.finish(), tracker.errors
+    return tracker.build(), tracker.errors
 
 
-class _Tracker:
+class _TagTracker:
     def __init__(
-        self, stream: ImageStream, *, now: datetime, rules: ImportRules, lookup: Lookup | None
+        self, stream: ImageStream, *, now: datetime, rules: ImportRules, lookup: StreamLookup | None
     ) -> None:
         self._stream = stream
         self._own = (stream.metadata.namespace, stream.metadata.name)
@@ -66,8 +69,8 @@ class _Tracker:
         self._histories = {history.tag: history for history in stream.status.tags}
         self.errors: list[FieldError] = []
 
-    def give_event(self, tag: TagReference) -> None:
-        """The event that a new or changed spec tag starts with, if it has one."""
+    def record_source_event(self, tag: TagReference) -> None:
+        """Add the first event of a new or changed spec tag, if it has one."""
         assert tag.from_ is not None
         generation = tag.generation or self._stream.metadata.generation
         if tag.from_.kind == "DockerImage" and tag.from_.name:
@@ -79,7 +82,7 @@ class _Tracker:
                 self._record(tag.name, event)
             return
         try:
-            copied = self._copy(tag, tag.from_)
+            copied = self._copy_source_event(tag, tag.from_)
         except InvalidObjectError as wrong:
             self.errors.extend(wrong.errors)
             return
@@ -88,89 +91,98 @@ class _Tracker:
 
     def _record(self, tag: str, event: TagEvent) -> bool:
         history = self._histories.get(tag) or NamedTagEventList(tag=tag)
-        self._histories[tag], changed = record_event(history, event)
+        self._histories[tag], changed = append_tag_event(history, event)
         return changed
 
-    def _copy(self, tag: TagReference, source: ObjectReference) -> TagEvent | None:
-        """What a tag that names another tag or an image takes over."""
+    def _copy_source_event(self, tag: TagReference, source: ObjectReference) -> TagEvent | None:
+        """Return the event to copy for a tag that names another tag or an image, or None
+        (imports-6.6).
+        """
         field = f"spec.tags[{tag.name}].from.name"
         separator = {"ImageStreamTag": ":", "ImageStreamImage": "@"}.get(source.kind)
         parts = source.name.split(separator) if separator else []
         if not 1 <= len(parts) <= 2:
-            raise self._wrong(FieldError.invalid(field, source.name, _FORM))
-        place = (source.namespace or self._own[0], parts[0] if len(parts) == 2 else self._own[1])
-        if not place[1]:
+            raise self._invalid_object(FieldError.invalid(field, source.name, _SOURCE_FORM_MESSAGE))
+        source_key = (
+            source.namespace or self._own[0],
+            parts[0] if len(parts) == 2 else self._own[1],
+        )
+        if not source_key[1]:
             text = "unable to retrieve image stream: Name parameter required."
-            raise self._wrong(FieldError.invalid(field, source.name, text))
+            raise self._invalid_object(FieldError.invalid(field, source.name, text))
         histories: Mapping[str, NamedTagEventList] = self._histories
-        if self._lookup is None and (place != self._own or separator == "@"):
+        if self._lookup is None and (source_key != self._own or separator == "@"):
             return None
-        if place != self._own and self._lookup is not None:
-            other = self._lookup(*place)
+        if source_key != self._own and self._lookup is not None:
+            other = self._lookup(*source_key)
             if other is None:
-                raise self._wrong(FieldError.not_found(field, source.name))
+                raise self._invalid_object(FieldError.not_found(field, source.name))
             histories = {history.tag: history for history in other.status.tags}
         if separator == ":":
-            event = _head(histories.get(parts[-1] or DEFAULT_TAG))  # unknown: nothing yet (Q45)
+            # An unknown tag has no event yet (imports-6.6).
+            event = _newest_event(histories.get(parts[-1] or DEFAULT_TAG))
         else:
-            event = self._resolve(histories, source, parts[-1], field)
+            event = self._resolve_image_event(histories, source, parts[-1], field)
         if event is None or tag.reference:
             return event
-        return _localise(event, place, self._own, self._rules.internal_hostname)
+        return _localise_event(event, source_key, self._own, self._rules.internal_hostname)
 
-    def _wrong(self, error: FieldError) -> InvalidObjectError:
+    def _invalid_object(self, error: FieldError) -> InvalidObjectError:
         return InvalidObjectError(kind="ImageStream", name=self._own[1], errors=[error])
 
-    def _resolve(
+    def _resolve_image_event(
         self,
         histories: Mapping[str, NamedTagEventList],
         source: ObjectReference,
-        wanted: str,
+        image_prefix: str,
         field: str,
     ) -> TagEvent:
         items = [histories[tag].items or [] for tag in sorted(histories)]
         try:
-            return resolve_image(items, wanted).replace(created=self._now)
+            return resolve_image(items, image_prefix).replace(created=self._now)
         except (NotFoundError, StreamConflictError) as error:
             text = f"error generating tag event: {error.text}"
-            raise self._wrong(FieldError.invalid(field, source.name, text)) from error
+            raise self._invalid_object(FieldError.invalid(field, source.name, text)) from error
 
     def propagate(self, old: ImageStream | None) -> None:
-        """Followers within the stream take what their tag became, to a fixpoint (Q44).
+        """Copy changed events to followers within the stream, to a fixpoint (imports-6.8,
+        api-20.2).
 
-        A tag follows at most one other, so going from the roots outwards each is visited once; a
-        circle is cut where it is entered.
+        A tag follows at most one other, so in order of depth each tag is visited once. Example: `c`
+        follows `b`, `b` follows `a`; depths are a 0, b 1, c 2, and a new event of `a` reaches `b`,
+        then `c`. A cycle is cut where it is entered.
         """
-        followers: dict[str, list[str]] = {}
-        followed: dict[str, str] = {}
+        dependents: dict[str, list[str]] = {}
+        sources: dict[str, str] = {}
         for tag in self._stream.spec.tags:
             source = _followed_tag(tag, self._stream)
             if source is not None and source != tag.name:
-                followers.setdefault(source, []).append(tag.name)
-                followed[tag.name] = source
-        if not followers:
+                dependents.setdefault(source, []).append(tag.name)
+                sources[tag.name] = source
+        if not dependents:
             return
         before = {history.tag: history for history in old.status.tags} if old is not None else {}
-        depths = _depths(followed)
+        depths = _depths(sources)
         queue = [
             (depths.get(name, 0), name)
-            for name in followers
-            if (head := _head(self._histories.get(name))) and head != _head(before.get(name))
+            for name in dependents
+            if (head := _newest_event(self._histories.get(name)))
+            and head != _newest_event(before.get(name))
         ]
         heapq.heapify(queue)
         visited: set[str] = set()
         while queue:
             _, name = heapq.heappop(queue)
-            event = _head(self._histories.get(name))
+            event = _newest_event(self._histories.get(name))
             if name in visited or event is None:
                 continue
             visited.add(name)
-            for follower in followers.get(name, ()):
-                if self._record(follower, event):
-                    heapq.heappush(queue, (depths[follower], follower))
+            for dependent in dependents.get(name, ()):
+                if self._record(dependent, event):
+                    heapq.heappush(queue, (depths[dependent], dependent))
 
-    def finish(self) -> ImageStream:
-        """The stream with every event in place; the same stream where there is none."""
+    def build(self) -> ImageStream:
+        """Return the stream with every event added; the same object where there is none."""
         old = self._stream.status
         if len(self._histories) == len(old.tags) and all(
             self._histories[history.tag] is history for history in old.tags
@@ -180,28 +192,30 @@ class _Tracker:
         return self._stream.replace(status=old.replace(tags=tags))
 
 
-def _depths(followed: Mapping[str, str]) -> dict[str, int]:
-    """How many tags lie between each follower and its root; members of a circle are roots."""
+def _depths(sources: Mapping[str, str]) -> dict[str, int]:
+    """Return the distance of each follower from its root; members of a cycle count as roots."""
     depths: dict[str, int] = {}
-    for start in followed:
-        places: dict[str, int] = {}
+    for start in sources:
+        path_positions: dict[str, int] = {}
         name = start
-        while name in followed and name not in depths and name not in places:
-            places[name] = len(places)
-            name = followed[name]
-        path = list(places)
-        entry = places.get(name, len(path))
+        while name in sources and name not in depths and name not in path_positions:
+            path_positions[name] = len(path_positions)
+            name = sources[name]
+        path = list(path_positions)
+        entry = path_positions.get(name, len(path))
         depths.update(dict.fromkeys(path[entry:], 0))
         for member in reversed(path[:entry]):
-            depths[member] = depths.get(followed[member], 0) + 1
+            depths[member] = depths.get(sources[member], 0) + 1
     return depths
 
 
-def _localise(
-    event: TagEvent, source: tuple[str, str], own: tuple[str, str], internal: str
+def _localise_event(
+    event: TagEvent, source: tuple[str, str], target: tuple[str, str], internal: str
 ) -> TagEvent:
-    """A reference at the local registry's place of the source becomes one at this stream's."""
-    if not internal or source == own:
+    """Rewrite a reference to the source's repository in the local registry to this stream's
+    (imports-6.7).
+    """
+    if not internal or source == target:
         return event
     try:
         reference = Reference.parse(event.docker_image_reference)
@@ -209,16 +223,16 @@ def _localise(
         return event
     if (reference.registry, reference.namespace, reference.name) != (internal, *source):
         return event
-    moved = Reference(internal, own[0], own[1], reference.tag, reference.id)
-    return event.replace(docker_image_reference=moved.exact())
+    localised = Reference(internal, target[0], target[1], reference.tag, reference.id)
+    return event.replace(docker_image_reference=localised.exact())
 
 
-def _head(history: NamedTagEventList | None) -> TagEvent | None:
+def _newest_event(history: NamedTagEventList | None) -> TagEvent | None:
     return history.items[0] if history is not None and history.items else None
 
 
 def _followed_tag(tag: TagReference, stream: ImageStream) -> str | None:
-    """Which tag of its own stream a spec tag follows."""
+    """Return the tag of its own stream that a spec tag follows, or None."""
     source = tag.from_
     if source is None or source.kind != "ImageStreamTag":
         return None
@@ -230,13 +244,16 @@ def _followed_tag(tag: TagReference, stream: ImageStream) -> str | None:
     return rest if first == stream.metadata.name else None
 
 
-def verify_tags(stream: ImageStream, changed: Collection[str], review: Review) -> list[FieldError]:
-    """Whether the caller may tag from other namespaces; one review per foreign stream (6.5).
+def verify_tags(
+    stream: ImageStream, changed: Collection[str], review: SourceReview
+) -> list[FieldError]:
+    """Review whether the caller may tag from other namespaces, once for each source stream
+    (imports-6.10).
 
-    `review(namespace, stream)` answers None for yes, else the text of what went wrong.
+    `review(namespace, stream)` returns None if allowed, else the text of the refusal.
     """
     errors: list[FieldError] = []
-    asked: dict[tuple[str, str], str | None] = {}
+    denials: dict[tuple[str, str], str | None] = {}
     for tag in stream.spec.tags:
         source = tag.from_
         if tag.name not in changed or source is None:
@@ -245,15 +262,15 @@ def verify_tags(stream: ImageStream, changed: Collection[str], review: Review) -
             continue
         separator = "@" if source.kind == "ImageStreamImage" else ":"
         name = source.name.partition(separator)[0]
-        place = (source.namespace, name)
-        if place not in asked:
-            asked[place] = review(*place)
-        denial = asked[place]
+        source_key = (source.namespace, name)
+        if source_key not in denials:
+            denials[source_key] = review(*source_key)
+        denial = denials[source_key]
         if denial is not None:
             suffix = f"- {denial}" if denial else ""
             errors.append(
                 FieldError.forbidden(
-                    f"spec.tags[{tag.name}].from", f'{place[0]}/{place[1]}: "" ""{suffix}'
+                    f"spec.tags[{tag.name}].from", f'{source_key[0]}/{source_key[1]}: "" ""{suffix}'
                 )
             )
     return errors

@@ -1,7 +1,8 @@
-"""Writes of ImageStreamTags and ImageTags: each becomes a wish of the stream (`api.md` B8, B9).
+"""Writes of ImageStreamTags and ImageTags, each of which changes a spec tag of the stream.
 
-What is returned is the stream as the client wants it; `apply_write` makes of it what is stored.
-Where nothing is to be written it is the very stream that was given.
+The rules are api-24.5, api-24.7, api-25.3 and api-25.4. What is returned is the stream that the
+client wants; `apply_write` makes of it the stream that is stored. Where nothing changes it is the
+same object that was given.
 """
 
 from __future__ import annotations
@@ -28,32 +29,34 @@ from models.resources.stream import (
 )
 from models.streams.registries.registry_allowlist import AllowList
 from models.streams.tags.tag_views import (
-    ISTAG,
-    ITAG,
+    IMAGETAG_KIND,
+    ISTAG_KIND,
     TAG_RESOURCES,
+    build_imagetag,
+    build_istag,
     parse_new_tag_name,
     parse_tag_name,
     require_stream,
-    view_imagetag,
-    view_istag,
 )
 from models.streams.writes.stream_validation import check_annotations, validate_tag
 
 _ANNOTATIONS = "metadata.annotations"
 _ONLY_ANNOTATIONS = "may not update fields other than metadata.annotations"
 _ONLY_SPEC = "may not update fields other than spec"
-_SPEC_NEEDED = FieldError.required("spec", "spec is a required field during creation")
+_SPEC_REQUIRED = FieldError.required("spec", "spec is a required field during creation")
 
 
 @dataclass(frozen=True, slots=True)
 class TagWrite:
-    """The stream that a PUT asks for, and whether the wish is new: then the answer is a 201."""
+    """The stream that a PUT results in; `created` says that the spec tag is new (then it answers
+    201).
+    """
 
     stream: ImageStream
     created: bool
 
 
-def create_istag(
+def apply_istag_create(
     stream: ImageStream | None,
     body: ImageStreamTag,
     *,
@@ -61,24 +64,24 @@ def create_istag(
     allow_list: AllowList | None = None,
     check_meta: MetaCheck = check_segment_name,
 ) -> ImageStream:
-    """The stream that a POST asks for; a missing one is begun.
+    """Return the stream that a POST results in; a missing one is created (api-24.5).
 
-    Without a `tag` nothing but the stream comes to be. `metadata.annotations` become the wish's
-    where that has none (quirk 6).
+    Without `tag` only the stream is created. `metadata.annotations` become those of a spec tag that
+    has none.
     """
-    name, tag = _new_name(ISTAG, body.metadata, check_meta)
-    begun = stream or _begin(namespace, name)
+    name, tag = _parse_new_name(ISTAG_KIND, body.metadata, check_meta)
+    base = stream or _new_stream(namespace, name)
     body = _named_istag(body, tag)
-    _refuse_istag(_new_istag_errors(body, begun, allow_list, check_meta), body)
-    if begun.spec_tag(tag) is not None:
-        raise AlreadyExistsError(resource="imagestreamtag", name=f"{name}:{tag}")  # quirk 4
+    _refuse_istag(_new_istag_errors(body, base, allow_list, check_meta), body)
+    if base.spec_tag(tag) is not None:
+        raise AlreadyExistsError(resource="imagestreamtag", name=f"{name}:{tag}")
     if body.tag is None:
-        return begun
+        return base
     annotations = body.tag.annotations or body.metadata.annotations or None
-    return begun.with_spec_tag(body.tag.replace(annotations=annotations))
+    return base.with_spec_tag(body.tag.replace(annotations=annotations))
 
 
-def put_istag(
+def apply_istag_put(
     stream: ImageStream | None,
     body: ImageStreamTag,
     *,
@@ -87,38 +90,40 @@ def put_istag(
     allow_list: AllowList | None = None,
     check_meta: MetaCheck = check_segment_name,
 ) -> TagWrite:
-    """The stream that a PUT asks for; what is missing is begun.
+    """Return the stream that a PUT results in; what is missing is created (api-24.7, api-24.8).
 
-    Only annotations and the wish are looked at; without a wish the old one stays.
+    Only annotations and the spec tag are read; without `tag` the old spec tag stays.
     """
     stream_name, tag = parse_tag_name(name)
-    _check_version(stream, body.metadata, kind=ISTAG, name=name)
-    begun = stream or _begin(namespace, stream_name)
+    _check_version(stream, body.metadata, kind=ISTAG_KIND, name=name)
+    base = stream or _new_stream(namespace, stream_name)
     body = _named_istag(body, tag)
     if stream is None:
         body = body.replace(metadata=body.metadata.replace(name=name, namespace=namespace))
-        errors = _new_istag_errors(body, begun, allow_list, check_meta)
+        errors = _new_istag_errors(body, base, allow_list, check_meta)
     else:
-        errors = _istag_errors(body, view_istag(stream, tag, None), stream, allow_list, check_meta)
+        errors = _istag_errors(body, build_istag(stream, tag, None), stream, allow_list, check_meta)
     _refuse_istag(errors, body.replace(metadata=body.metadata.replace(name=name)))
-    old = begun.spec_tag(tag)
-    wish = body.tag or old
-    if wish is None:
+    old = base.spec_tag(tag)
+    desired = body.tag or old
+    if desired is None:
         raise BadRequestError(
             f"imagestreamtag {tag} is not a spec tag in imagestream {namespace}/{stream_name}, "
             "cannot be updated"
         )
-    wish = wish.replace(annotations=body.metadata.annotations or None)
-    return TagWrite(_with_wish(begun, wish), created=old is None)
+    desired = desired.replace(annotations=body.metadata.annotations or None)
+    return TagWrite(_with_spec_tag(base, desired), created=old is None)
 
 
 def current_istag(stream: ImageStream | None, *, namespace: str, name: str) -> ImageStreamTag:
-    """What a PATCH is applied to, before it is put; without an image, and without need of a tag."""
+    """Return the view that a PATCH is applied to: without its image, and also of a missing tag
+    (api-24.10).
+    """
     stream_name, tag = parse_tag_name(name)
-    return view_istag(stream or _begin(namespace, stream_name), tag, None)
+    return build_istag(stream or _new_stream(namespace, stream_name), tag, None)
 
 
-def create_imagetag(
+def apply_imagetag_create(
     stream: ImageStream | None,
     body: ImageTag,
     *,
@@ -126,26 +131,26 @@ def create_imagetag(
     allow_list: AllowList | None = None,
     check_meta: MetaCheck = check_segment_name,
 ) -> ImageStream:
-    """The stream that a POST asks for; a missing one is begun."""
+    """Return the stream that a POST results in; a missing one is created (api-25.3)."""
     meta = body.metadata
     if body.spec is None:
-        _refuse_imagetag([*check_meta(meta), _SPEC_NEEDED], meta.name)
+        _refuse_imagetag([*check_meta(meta), _SPEC_REQUIRED], meta.name)
     elif ":" not in meta.name and meta.name:
-        wrong = FieldError.invalid("spec.name", body.spec.name, "must match image tag name")
-        _refuse_imagetag([*check_meta(meta), wrong], meta.name)
-    name, tag = _new_name(ITAG, meta, check_meta)
-    begun = stream or _begin(namespace, name)
+        error = FieldError.invalid("spec.name", body.spec.name, "must match image tag name")
+        _refuse_imagetag([*check_meta(meta), error], meta.name)
+    name, tag = _parse_new_name(IMAGETAG_KIND, meta, check_meta)
+    base = stream or _new_stream(namespace, name)
     spec = _named_spec(body.spec, tag)
     _refuse_imagetag(
-        [*check_meta(meta), *_spec_errors(spec, tag, begun, allow_list)], f"{name}:{tag}"
+        [*check_meta(meta), *_spec_errors(spec, tag, base, allow_list)], f"{name}:{tag}"
     )
-    if begun.spec_tag(tag) is not None:
-        raise AlreadyExistsError(resource=TAG_RESOURCES[ITAG], name=f"{name}:{tag}")
+    if base.spec_tag(tag) is not None:
+        raise AlreadyExistsError(resource=TAG_RESOURCES[IMAGETAG_KIND], name=f"{name}:{tag}")
     assert spec is not None
-    return begun.with_spec_tag(spec)
+    return base.with_spec_tag(spec)
 
 
-def put_imagetag(
+def apply_imagetag_put(
     stream: ImageStream | None,
     body: ImageTag,
     *,
@@ -154,91 +159,95 @@ def put_imagetag(
     allow_list: AllowList | None = None,
     check_meta: MetaCheck = check_segment_name,
 ) -> TagWrite:
-    """The stream that a PUT asks for; what is missing is begun.
+    """Return the stream that a PUT results in; what is missing is created (api-25.4).
 
-    All but `spec` has to be what it was. No `spec` takes the wish away; the history stays.
+    Every field but `spec` must be unchanged. Without `spec` the spec tag is removed; the history
+    stays.
     """
-    stream_name, tag = parse_tag_name(name, ITAG)
-    _check_version(stream, body.metadata, kind=ITAG, name=name)
-    begun = stream or _begin(namespace, stream_name)
+    stream_name, tag = parse_tag_name(name, IMAGETAG_KIND)
+    _check_version(stream, body.metadata, kind=IMAGETAG_KIND, name=name)
+    base = stream or _new_stream(namespace, stream_name)
     spec = _named_spec(body.spec, tag)
-    old = begun.spec_tag(tag)
+    old = base.spec_tag(tag)
     errors = check_meta(body.metadata.replace(name=name))
     if stream is not None:
-        errors.extend(_imagetag_errors(body, view_imagetag(stream, tag, None)))
-    if spec is None and old is None and begun.status_tag(tag) is None:
-        errors.append(_SPEC_NEEDED)
-    errors.extend(_spec_errors(spec, tag, begun, allow_list))
+        errors.extend(_imagetag_errors(body, build_imagetag(stream, tag, None)))
+    if spec is None and old is None and base.status_tag(tag) is None:
+        errors.append(_SPEC_REQUIRED)
+    errors.extend(_spec_errors(spec, tag, base, allow_list))
     _refuse_imagetag(errors, name)
     if spec is not None:
-        return TagWrite(_with_wish(begun, spec), created=old is None)
-    return TagWrite(begun if old is None else _without_wish(begun, tag), created=False)
+        return TagWrite(_with_spec_tag(base, spec), created=old is None)
+    return TagWrite(base if old is None else _without_spec_tag(base, tag), created=False)
 
 
 def current_imagetag(stream: ImageStream | None, *, namespace: str, name: str) -> ImageTag:
-    """What a PATCH is applied to, before it is put."""
-    stream_name, tag = parse_tag_name(name, ITAG)
-    return view_imagetag(stream or _begin(namespace, stream_name), tag, None)
+    """Return the view that a PATCH is applied to."""
+    stream_name, tag = parse_tag_name(name, IMAGETAG_KIND)
+    return build_imagetag(stream or _new_stream(namespace, stream_name), tag, None)
 
 
-def drop_tag(stream: ImageStream, tag: str) -> ImageStream:
-    """The stream without the tag's wish and history; the same stream where it has neither.
+def remove_tag(stream: ImageStream, tag: str) -> ImageStream:
+    """Return the stream without the tag's spec and history; the same object where it has neither.
 
-    To be written with `keep_status`, since it changes both.
+    It must be written with `accept_status`, as both are removed.
     """
     if stream.spec_tag(tag) is None and stream.status_tag(tag) is None:
         return stream
     histories = [history for history in stream.status.tags if history.tag != tag]
-    bare = _without_wish(stream, tag)
-    return bare.replace(status=bare.status.replace(tags=histories))
+    remaining = _without_spec_tag(stream, tag)
+    return remaining.replace(status=remaining.status.replace(tags=histories))
 
 
-def delete_tag(
+def apply_tag_delete(
     stream: ImageStream | None,
     *,
     name: str,
-    kind: str = ISTAG,
+    kind: str = ISTAG_KIND,
     uid: str = "",
     resource_version: str = "",
 ) -> ImageStream:
-    """The stream that a DELETE leaves, under the preconditions given: they are the stream's."""
+    """Return the stream that a DELETE results in. The preconditions are compared with the stream.
+
+    Raises NotFoundError or StreamConflictError.
+    """
     stream_name, tag = parse_tag_name(name, kind)
     stream = require_stream(stream, stream_name, kind=kind)
     meta = stream.metadata
-    for word, wanted, found in (
+    for field_name, expected, actual in (
         ("UID", uid, meta.uid),
         ("resourceVersion", resource_version, meta.resource_version),
     ):
-        if wanted and wanted != found:
-            detail = f"the {word} precondition was not met"
+        if expected and expected != actual:
+            detail = f"the {field_name} precondition was not met"
             raise StreamConflictError(detail, name=name, resource=TAG_RESOURCES[kind])
-    bare = drop_tag(stream, tag)
-    if bare is stream:
+    remaining = remove_tag(stream, tag)
+    if remaining is stream:
         raise NotFoundError(resource=TAG_RESOURCES[kind], name=name)
-    return bare
+    return remaining
 
 
-def _begin(namespace: str, name: str) -> ImageStream:
+def _new_stream(namespace: str, name: str) -> ImageStream:
     return ImageStream(metadata=ObjectMeta(name=name, namespace=namespace))
 
 
-def _with_wish(stream: ImageStream, wish: TagReference) -> ImageStream:
-    return stream if stream.spec_tag(wish.name) == wish else stream.with_spec_tag(wish)
+def _with_spec_tag(stream: ImageStream, desired: TagReference) -> ImageStream:
+    return stream if stream.spec_tag(desired.name) == desired else stream.with_spec_tag(desired)
 
 
-def _without_wish(stream: ImageStream, tag: str) -> ImageStream:
-    wishes = [wish for wish in stream.spec.tags if wish.name != tag]
-    return stream.replace(spec=stream.spec.replace(tags=wishes))
+def _without_spec_tag(stream: ImageStream, tag: str) -> ImageStream:
+    remaining = [desired for desired in stream.spec.tags if desired.name != tag]
+    return stream.replace(spec=stream.spec.replace(tags=remaining))
 
 
-def _new_name(kind: str, meta: ObjectMeta, check_meta: MetaCheck) -> tuple[str, str]:
+def _parse_new_name(kind: str, meta: ObjectMeta, check_meta: MetaCheck) -> tuple[str, str]:
     if not meta.name:
         raise InvalidObjectError(kind=kind, name="", errors=check_meta(meta))
     return parse_new_tag_name(meta.name)
 
 
 def _check_version(stream: ImageStream | None, meta: ObjectMeta, *, kind: str, name: str) -> None:
-    """A version that is named has to be the stream's; none at all will do (quirk 15)."""
+    """Check the resourceVersion of a PUT; a PUT without one passes (api-24.7)."""
     if not meta.resource_version:
         return
     if stream is None:
@@ -255,7 +264,7 @@ def _named_istag(body: ImageStreamTag, tag: str) -> ImageStreamTag:
 
 def _refuse_istag(errors: list[FieldError], body: ImageStreamTag) -> None:
     if errors:
-        raise InvalidObjectError(kind=ISTAG, name=body.metadata.name, errors=errors)
+        raise InvalidObjectError(kind=ISTAG_KIND, name=body.metadata.name, errors=errors)
 
 
 def _new_istag_errors(
@@ -276,7 +285,7 @@ def _new_istag_errors(
 
 
 def _as_go_map(values: Mapping[str, str]) -> str:
-    """As Go prints a map, which is what clients know from this refusal."""
+    """Format as Go prints a map: clients know this error text (api-24.6)."""
     return f"map[{' '.join(f'{key}:{values[key]}' for key in sorted(values))}]"
 
 
@@ -287,20 +296,23 @@ def _istag_errors(
     allow_list: AllowList | None,
     check_meta: MetaCheck,
 ) -> list[FieldError]:
-    """What an update may not do. Labels that a client leaves out are the stream's: old ones do."""
+    """Return what an update may not change.
+
+    Labels that a client omits are the stream's (api-24.8).
+    """
     sent = body.metadata.replace(labels=body.metadata.labels or current.metadata.labels)
     errors = check_meta(sent.replace(name=current.metadata.name))
     errors.extend(check_annotations(sent.annotations, current.metadata.annotations, _ANNOTATIONS))
     if body.tag is not None:
         errors.extend(validate_tag(body.tag, "tag", stream=stream, allow_list=allow_list))
     shown = current.metadata.replace(annotations=sent.annotations)
-    if not _is_same(sent, shown):
+    if not _is_metadata_unchanged(sent, shown):
         errors.append(FieldError.invalid("metadata", "", _ONLY_ANNOTATIONS))
     return errors
 
 
-def _is_same(sent: ObjectMeta, shown: ObjectMeta) -> bool:
-    """Whether metadata says nothing new, once the server's own fields are filled in (C5)."""
+def _is_metadata_unchanged(sent: ObjectMeta, shown: ObjectMeta) -> bool:
+    """Return whether metadata is unchanged once the server's own fields are filled in (api-5.6)."""
     filled = sent.replace(
         name=sent.name or shown.name,
         namespace=sent.namespace or shown.namespace,
@@ -331,7 +343,7 @@ def _spec_errors(
 
 def _imagetag_errors(body: ImageTag, current: ImageTag) -> list[FieldError]:
     errors = []
-    if not _is_same(body.metadata, current.metadata):
+    if not _is_metadata_unchanged(body.metadata, current.metadata):
         errors.append(FieldError.invalid("metadata", "", _ONLY_SPEC))
     if _history_wire(body.status) != _history_wire(current.status):
         errors.append(FieldError.invalid("status", "", _ONLY_SPEC))
@@ -339,10 +351,10 @@ def _imagetag_errors(body: ImageTag, current: ImageTag) -> list[FieldError]:
 
 
 def _history_wire(history: NamedTagEventList | None) -> object:
-    """As sent and shown: null and empty are the same."""
+    """Return the wire form, in which null and empty items are equal."""
     return None if history is None else history.replace(items=history.items or None).wire()
 
 
 def _refuse_imagetag(errors: list[FieldError], name: str) -> None:
     if errors:
-        raise InvalidObjectError(kind=ITAG, name=name, errors=errors)
+        raise InvalidObjectError(kind=IMAGETAG_KIND, name=name, errors=errors)

@@ -1,4 +1,4 @@
-"""What decoding an object fills in before anything looks at it (`import.md` 0.5)."""
+"""Defaults that are filled in when an object is decoded (imports-2.2)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from models.resources.stream import ImageStream, TagImportPolicy
 
 
 def default_import(request: ImageStreamImport, *, mode: str = "Legacy") -> ImageStreamImport:
-    """The request with the server's import mode where the client named none, and with `to` filled
-    in where the reference has a tag (Q4, Q5). Doing it twice changes nothing.
+    """Fill in the server's import mode where the request names none, and `to` where `from` has a
+    tag.
+
+    Applying it twice changes nothing (imports-2.2).
     """
     repository = request.spec.repository
     if repository is not None:
@@ -25,7 +27,7 @@ def default_import(request: ImageStreamImport, *, mode: str = "Legacy") -> Image
 
 
 def default_stream(stream: ImageStream, *, mode: str = "Legacy") -> ImageStream:
-    """The stream with the server's import mode in every tag whose author named none."""
+    """Fill in the server's import mode in every spec tag that names none."""
     tags = [
         tag.replace(import_policy=default_policy(tag.import_policy, mode))
         for tag in stream.spec.tags
@@ -34,7 +36,7 @@ def default_stream(stream: ImageStream, *, mode: str = "Legacy") -> ImageStream:
 
 
 def default_policy(policy: TagImportPolicy, mode: str) -> TagImportPolicy:
-    """The policy with `mode` where no import mode was written; the wire type says Legacy there."""
+    """Fill in `mode` where no import mode was written; the wire type's own default is Legacy."""
     if "import_mode" in policy.model_fields_set:
         return policy
     return policy.replace(import_mode=mode)

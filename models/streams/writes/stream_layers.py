@@ -1,4 +1,4 @@
-"""Every blob that a stream's images need, so that a registry may serve them (`api.md` B11)."""
+"""ImageStreamLayers: every blob that a stream's images need (api-26.3, api-26.4)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from models.resources.stream import (
 _CONFIG_TYPES = {DOCKER_MANIFEST: DOCKER_CONFIG, OCI_MANIFEST: OCI_CONFIG}
 
 
-def wanted_images(stream: ImageStream, images: Mapping[str, Image]) -> set[str]:
-    """The names of all images that the view reaches and that `images` does not hold.
+def missing_images(stream: ImageStream, images: Mapping[str, Image]) -> set[str]:
+    """Return the names of all images that the view reaches and `images` lacks.
 
-    Load them, ask again with what was found, and stop when nothing new comes up: the children of
-    an index are known only once the index is.
+    Load them and call again with what was found until nothing is new: the children of an index are
+    known only once the index is loaded.
     """
-    return {name for name in _visit(stream, images) if name not in images}
+    return {name for name in _walk_images(stream, images) if name not in images}
 
 
 def build_layers(stream: ImageStream, images: Mapping[str, Image]) -> ImageStreamLayers:
-    """The view of a stream with its whole history. What `images` lacks counts as missing."""
+    """Build the view of a stream with its whole history.
+
+    An image that `images` lacks counts as missing.
+    """
     blobs: dict[str, ImageLayerData] = {}
     found: dict[str, ImageBlobReferences] = {}
-    for name in _visit(stream, images):
+    for name in _walk_images(stream, images):
         image = images.get(name)
         if image is None:
             found[name] = ImageBlobReferences(image_missing=True)
@@ -52,8 +55,8 @@ def build_layers(stream: ImageStream, images: Mapping[str, Image]) -> ImageStrea
     return ImageStreamLayers(metadata=stream.metadata, blobs=blobs, images=found)
 
 
-def _visit(stream: ImageStream, images: Mapping[str, Image]) -> Iterator[str]:
-    """Each image of the stream's history and each child of those, once, parents first."""
+def _walk_images(stream: ImageStream, images: Mapping[str, Image]) -> Iterator[str]:
+    """Yield each image of the stream's history and each of their children, once, parents first."""
     seen: dict[str, None] = {
         event.image: None
         for history in stream.status.tags
@@ -72,7 +75,7 @@ def _visit(stream: ImageStream, images: Mapping[str, Image]) -> Iterator[str]:
 
 
 def _config_of(image: Image) -> str | None:
-    """The config's digest, where the kind of image has one and it is known."""
+    """Return the digest of the config, where the type of image has one and it is known."""
     if image.docker_image_manifest_media_type not in _CONFIG_TYPES:
         return None
     config = image.docker_image_metadata.get("Id")

@@ -1,4 +1,4 @@
-"""How many images and tags one stream may have (`import.md` 5.9)."""
+"""Limits of the number of images and tags of one stream (imports-5.12, imports-5.13)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from models.reference import Reference
 from models.resources.stream import ImageStream, TagReference
 from models.streams.imports.import_rules import ImportRules
 
-_EXCEEDS = "exceeds the maximum limit"
+_EXCEEDS_LIMIT = "exceeds the maximum limit"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamUsage:
-    """Every image that the stream's whole stored history names."""
+    """Every image in the stored history of the stream."""
 
     images: frozenset[str] = frozenset()
 
@@ -26,10 +26,10 @@ def check_limits(
     rules: ImportRules,
     usage: StreamUsage = StreamUsage(),
 ) -> None:
-    """Refuse a write that brings a stream above its limits.
+    """Refuse a write that exceeds a limit of the stream.
 
-    One that was above already may be written as long as it does not grow. Raises
-    InvalidObjectError with upstream's text; `is_limit_error` knows it again.
+    A stream that exceeded it before may be written as long as it does not grow. Raises
+    InvalidObjectError with upstream's text, which `is_limit_error` recognizes.
     """
     if not rules.max_images and not rules.max_tags_per_stream:
         return
@@ -39,16 +39,16 @@ def check_limits(
         old_tags = _tag_references(old)
         old_images = usage.images | _images(old)
         if new_tags <= old_tags and new_images <= old_images:
-            return  # nothing that the old one lacked, so nothing grew either
+            return  # nothing was added, so nothing grew
     violations = []
-    for resource, used, limit in (
+    for resource, count, limit in (
         ("openshift.io/image-tags", len(new_tags), rules.max_tags_per_stream),
         ("openshift.io/images", len(new_images), rules.max_images),
     ):
-        if limit and used > limit:
+        if limit and count > limit:
             violations.append(
-                f"requested usage of {resource} {_EXCEEDS} per openshift.io/ImageStream "
-                f"({used} > {limit})"
+                f"requested usage of {resource} {_EXCEEDS_LIMIT} per openshift.io/ImageStream "
+                f"({count} > {limit})"
             )
     if violations:
         raise _limit_error(new.metadata.name, violations)
@@ -63,8 +63,8 @@ def _limit_error(name: str, violations: list[str]) -> InvalidObjectError:
 
 
 def is_limit_error(error: InvalidObjectError) -> bool:
-    """Whether a refusal is about limits, so that its tags get a condition."""
-    return _EXCEEDS in error.message
+    """Return whether an error is about limits, so that its tags get a condition (imports-5.14)."""
+    return _EXCEEDS_LIMIT in error.message
 
 
 def _images(stream: ImageStream) -> frozenset[str]:
@@ -74,7 +74,7 @@ def _images(stream: ImageStream) -> frozenset[str]:
 
 
 def _tag_references(stream: ImageStream) -> frozenset[str]:
-    """The distinct things that spec tags name, normalised."""
+    """Return the distinct sources of the spec tags, normalized."""
     found = (_tag_reference(tag, stream) for tag in stream.spec.tags)
     return frozenset(name for name in found if name)
 

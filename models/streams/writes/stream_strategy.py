@@ -1,4 +1,7 @@
-"""What a write does to generations and derived fields (`import.md` 6.1 to 6.4, 6.8)."""
+"""Create and update strategy of ImageStreams: generations and derived fields.
+
+The rules are imports-6.1, imports-6.2, imports-6.3, imports-6.4 and imports-6.11.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,23 @@ from models.resources.stream import (
 from models.streams.imports.import_rules import ImportRules
 
 
-def prepare_create(stream: ImageStream, *, keep_status: bool) -> ImageStream:
-    """A new stream: generation 1 everywhere; only imports may bring a status (6.2)."""
+def prepare_create(stream: ImageStream, *, accept_status: bool) -> ImageStream:
+    """Set generation 1 on a new stream and its tags; only imports bring a status (imports-6.2)."""
     tags = [tag.replace(generation=1) for tag in stream.spec.tags]
     return stream.replace(
         metadata=stream.metadata.replace(generation=1),
         spec=stream.spec.replace(tags=tags),
-        status=stream.status if keep_status else ImageStreamStatus(),
+        status=stream.status if accept_status else ImageStreamStatus(),
     )
 
 
 def prepare_update(
-    old: ImageStream, new: ImageStream, *, keep_status: bool
+    old: ImageStream, new: ImageStream, *, accept_status: bool
 ) -> tuple[ImageStream, frozenset[str]]:
-    """The stream with its generations set, and the names of new or changed spec tags (6.3).
+    """Return the stream with its generations, and the names of new or changed spec tags
+    (imports-6.3).
 
-    A spec tag's generation is the server's: 0 asks for a new import, anything else is restored.
+    The server owns a spec tag's generation: 0 requests a new import, any other value is restored.
     """
     stored = {tag.name: tag for tag in old.spec.tags}
     tags = [_restore_generation(tag, stored.get(tag.name)) for tag in new.spec.tags]
@@ -41,19 +45,19 @@ def prepare_update(
     changed = frozenset(
         tag.name
         for tag in tags
-        if tag.name not in stored or tag_changed(stored[tag.name], tag, namespace=namespace)
+        if tag.name not in stored or is_tag_changed(stored[tag.name], tag, namespace=namespace)
     )
     tags = [
         tag.replace(generation=generation) if tag.name in changed or not tag.generation else tag
         for tag in tags
     ]
-    status = new.status if keep_status else old.status
-    kept = [history for history in status.tags if history.items or history.conditions]
+    status = new.status if accept_status else old.status
+    non_empty = [history for history in status.tags if history.items or history.conditions]
     return (
         new.replace(
             metadata=new.metadata.replace(generation=generation),
             spec=spec.replace(tags=tags),
-            status=status if len(kept) == len(status.tags) else status.replace(tags=kept),
+            status=status if len(non_empty) == len(status.tags) else status.replace(tags=non_empty),
         ),
         changed,
     )
@@ -65,13 +69,13 @@ def _restore_generation(tag: TagReference, old: TagReference | None) -> TagRefer
     return tag.replace(generation=old.generation)
 
 
-def tag_changed(old: TagReference, new: TagReference, *, namespace: str) -> bool:
-    """Whether a spec tag changed enough to be acted on (6.4)."""
+def is_tag_changed(old: TagReference, new: TagReference, *, namespace: str) -> bool:
+    """Return whether a spec tag changed in a way that needs an event or an import (imports-6.4)."""
     if new.from_ is None or not (new.from_.kind or new.from_.name):
         return False
     old_name = old.from_.name if old.from_ is not None else ""
-    old_place = (old.from_.namespace if old.from_ is not None else "") or namespace
-    if old_place != (new.from_.namespace or namespace) or old_name != new.from_.name:
+    old_namespace = (old.from_.namespace if old.from_ is not None else "") or namespace
+    if old_namespace != (new.from_.namespace or namespace) or old_name != new.from_.name:
         return True
     if old.reference != new.reference:
         return True
@@ -81,7 +85,7 @@ def tag_changed(old: TagReference, new: TagReference, *, namespace: str) -> bool
 
 
 def specs_equal(old: ImageStreamSpec, new: ImageStreamSpec) -> bool:
-    """Semantic equality: null and empty are the same."""
+    """Return whether two specs are semantically equal: null and empty are the same."""
     if old is new:
         return True
     if (old.lookup_policy, old.docker_image_repository) != (
@@ -104,9 +108,9 @@ def _tags_equal(old: TagReference, new: TagReference) -> bool:
 
 
 def decorate(stream: ImageStream, rules: ImportRules) -> ImageStream:
-    """The stream with the addresses that are derived on every read and write (6.1)."""
+    """Fill in the repository addresses, which are derived on every read and write (imports-6.1)."""
     metadata, status = stream.metadata, stream.status
-    repository, public = derive_addresses(
+    repository, public = derive_repositories(
         rules, metadata.namespace, metadata.name, stream.spec.docker_image_repository
     )
     if (status.docker_image_repository, status.public_docker_image_repository) == (
@@ -121,23 +125,27 @@ def decorate(stream: ImageStream, rules: ImportRules) -> ImageStream:
     )
 
 
-def derive_addresses(
+def derive_repositories(
     rules: ImportRules, namespace: str, name: str, repository: str
 ) -> tuple[str, str]:
-    """A stream's own and public repository (`api.md` B2.5); empty where there is none."""
-    place = f"{namespace or 'default'}/{name}"
+    """Return a stream's own and public repository; empty where there is none (api-19.6)."""
+    path = f"{namespace or 'default'}/{name}"
     if rules.internal_hostname:
-        repository = f"{rules.internal_hostname}/{place}"
-    public = f"{rules.external_hostnames[0]}/{place}" if rules.external_hostnames else ""
+        repository = f"{rules.internal_hostname}/{path}"
+    public = f"{rules.external_hostnames[0]}/{path}" if rules.external_hostnames else ""
     return repository, public
 
 
-def settle_status(old: ImageStream, new: ImageStream) -> ImageStream:
-    """A write through `/status`: spec restored, generations of new heads filled in (6.8)."""
+def prepare_status_update(old: ImageStream, new: ImageStream) -> ImageStream:
+    """Restore the spec in a write of `/status`, and fill in generations of new events
+    (imports-6.11).
+    """
     stored = {history.tag: history for history in old.status.tags}
-    wishes = {tag.name: tag for tag in old.spec.tags}
+    desired_tags = {tag.name: tag for tag in old.spec.tags}
     histories = [
-        _settle_history(history, stored.get(history.tag), wishes, old.metadata.generation)
+        _fill_head_generation(
+            history, stored.get(history.tag), desired_tags, old.metadata.generation
+        )
         for history in new.status.tags
     ]
     return new.replace(
@@ -147,22 +155,22 @@ def settle_status(old: ImageStream, new: ImageStream) -> ImageStream:
     )
 
 
-def _settle_history(
+def _fill_head_generation(
     history: NamedTagEventList,
     old: NamedTagEventList | None,
-    wishes: Mapping[str, TagReference],
+    desired_tags: Mapping[str, TagReference],
     stream_generation: int,
 ) -> NamedTagEventList:
     if not history.items or history.items[0].generation:
         return history
     head = history.items[0]
     generation = stream_generation
-    wish = wishes.get(history.tag)
-    if old is not None and old.items and wish is not None and wish.generation:
+    desired = desired_tags.get(history.tag)
+    if old is not None and old.items and desired is not None and desired.generation:
         before = old.items[0]
         unchanged = (before.image, before.docker_image_reference) == (
             head.image,
             head.docker_image_reference,
         )
-        generation = stream_generation if unchanged else wish.generation
+        generation = stream_generation if unchanged else desired.generation
     return history.replace(items=[head.replace(generation=generation), *history.items[1:]])

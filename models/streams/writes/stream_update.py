@@ -1,6 +1,7 @@
-"""One write of a stream, from the wish to what is stored (`import.md` 5.6, 6.2 to 6.8).
+"""One write of a stream, from the desired state to what is stored (imports-5.9, imports-6.2).
 
-Generations first, then tags that follow other tags, then the rules and the limits.
+First generations (imports-6.3), then tags that follow other tags (imports-6.6), then validation
+(imports-6.16) and limits.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from datetime import datetime
 from models.errors import FieldError, InvalidObjectError
 from models.resources.stream import ImageStream
 from models.streams.imports.import_rules import ImportRules
-from models.streams.tags.tag_tracking import Lookup, Review, track_tags, verify_tags
+from models.streams.tags.tag_tracking import SourceReview, StreamLookup, track_tags, verify_tags
 from models.streams.writes.stream_quota import StreamUsage, check_limits
 from models.streams.writes.stream_strategy import (
     decorate,
     prepare_create,
+    prepare_status_update,
     prepare_update,
-    settle_status,
 )
 from models.streams.writes.stream_validation import validate_stream
 
@@ -29,39 +30,44 @@ def apply_write(
     *,
     now: datetime,
     rules: ImportRules,
-    keep_status: bool = False,
+    accept_status: bool = False,
     usage: StreamUsage = NO_USAGE,
-    lookup: Lookup | None = None,
-    review: Review | None = None,
+    lookup: StreamLookup | None = None,
+    review: SourceReview | None = None,
 ) -> ImageStream:
-    """The stream that a create (`old` None) or an update comes to. InvalidObjectError if not one.
+    """Return the stream that a create (`old` None) or an update results in.
 
-    `keep_status` is for imports, which bring the status; a client's status is not looked at.
-    `lookup` finds other streams, `review` asks whether the caller may tag from another namespace.
+    `accept_status` is for imports, which bring the status; a client's status is ignored. `lookup`
+    finds other streams; `review` checks whether the caller may tag from another namespace. Raises
+    InvalidObjectError.
     """
     if old is None:
-        prepared = prepare_create(new, keep_status=keep_status)
-        moved = frozenset(tag.name for tag in prepared.spec.tags)
+        prepared = prepare_create(new, accept_status=accept_status)
+        changed_tags = frozenset(tag.name for tag in prepared.spec.tags)
     else:
-        prepared, moved = prepare_update(old, new, keep_status=keep_status)
-    written, errors = track_tags(prepared, moved, old=old, now=now, rules=rules, lookup=lookup)
+        prepared, changed_tags = prepare_update(old, new, accept_status=accept_status)
+    tracked, errors = track_tags(
+        prepared, changed_tags, old=old, now=now, rules=rules, lookup=lookup
+    )
     if review is not None:
-        denied = verify_tags(written, moved, review)
-        # Whoever may not look must not learn whether there is anything (`api.md` D.4).
+        denied = verify_tags(tracked, changed_tags, review)
+        # A caller without access must not learn whether the source exists (api-16.8).
         hidden = tuple(f"{error.field}." for error in denied)
         errors = [error for error in errors if not error.field.startswith(hidden)] + denied
-    return _check(old, decorate(written, rules), errors, rules=rules, usage=usage)
+    return _validate_write(old, decorate(tracked, rules), errors, rules=rules, usage=usage)
 
 
 def apply_status_write(
     old: ImageStream, new: ImageStream, *, rules: ImportRules, usage: StreamUsage = NO_USAGE
 ) -> ImageStream:
-    """The stream that a write of its status comes to: the spec stays, nothing follows (6.8)."""
-    settled = decorate(settle_status(old, new), rules)
-    return _check(old, settled, [], rules=rules, usage=usage, of_status=True)
+    """Return the stream that a write of its status results in: spec kept, no followers
+    (imports-6.11).
+    """
+    updated = decorate(prepare_status_update(old, new), rules)
+    return _validate_write(old, updated, [], rules=rules, usage=usage, of_status=True)
 
 
-def _check(
+def _validate_write(
     old: ImageStream | None,
     new: ImageStream,
     errors: list[FieldError],
@@ -70,8 +76,8 @@ def _check(
     usage: StreamUsage,
     of_status: bool = False,
 ) -> ImageStream:
-    wrong = validate_stream(new, old=old, allow_list=rules.allow_list, of_status=of_status)
-    errors = [*errors, *wrong]
+    violations = validate_stream(new, old=old, allow_list=rules.allow_list, of_status=of_status)
+    errors = [*errors, *violations]
     if errors:
         raise InvalidObjectError(kind="ImageStream", name=new.metadata.name, errors=errors)
     check_limits(old, new, rules=rules, usage=usage)

@@ -1,6 +1,6 @@
-"""What makes a request or a stream invalid, field by field, in upstream's words.
+"""Validation of import requests and streams, field by field, with upstream's texts.
 
-`import.md` 2.2, 2.3 and 6.6; `api.md` B2.2, B6 and B15.
+The rules are imports-2.4, imports-2.7, imports-6.16, api-19.3, api-23.2, api-23.3 and api-29.3.
 """
 
 from __future__ import annotations
@@ -9,43 +9,50 @@ import re
 from collections.abc import Iterator, Mapping
 
 from models.errors import FieldError, InvalidObjectError, InvalidReferenceError
-from models.images.image_validation import name_problems
+from models.images.image_validation import name_violations
 from models.reference import Reference
 from models.resources.imports import ImageImportSpec, ImageStreamImport, RepositoryImportSpec
 from models.resources.meta import ObjectMeta
 from models.resources.stream import ImageStream, NamedTagEventList, TagReference
 from models.streams.imports.import_rules import ImportRules
 from models.streams.registries.registry_allowlist import AllowList, Transport
-from models.streams.schedule.check_interval import INTERVAL, SUSPEND, parse_interval, parse_switch
+from models.streams.schedule.check_interval import (
+    INTERVAL_ANNOTATION,
+    SUSPEND_ANNOTATION,
+    parse_bool,
+    parse_interval,
+)
 
 DOCKER_IMAGE = "DockerImage"
 INSECURE_ANNOTATION = "openshift.io/image.insecureRepository"
 _NAME = r"[a-z0-9]+(?:[._-][a-z0-9]+)*"
-LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-LABEL_REFUSED = (
+LABEL_PATTERN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+INVALID_LABEL = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
-    f"for validation is '{LABEL}')"
+    f"for validation is '{LABEL_PATTERN}')"
 )
-_MODES = {"", "Legacy", "PreserveOriginal"}
-_MODE_REFUSED = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'"
+_IMPORT_MODES = {"", "Legacy", "PreserveOriginal"}
+_INVALID_MODE = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'"
 
 
 def check_import(request: ImageStreamImport, rules: ImportRules, *, exempt: bool = False) -> None:
-    """Refuse a request before anything is asked (`import.md` 2.1, steps 3 and 5).
+    """Refuse an invalid or forbidden import before any request is sent.
 
-    `exempt` callers may create images anyway, so only the stream's rules hold for them (Q7).
+    It is the step between defaults and preconditions (imports-2.1, imports-2.3, imports-2.7). The
+    allow-list is not applied to `exempt` callers, who may create images anyway; for them only the
+    stream's own validation counts (imports-2.8). Raises InvalidObjectError.
     """
     errors = validate_import(request)
     if not errors and rules.allow_list is not None and not exempt:
-        errors = list(_refused_registries(request, rules.allow_list))
+        errors = list(_check_allowed_registries(request, rules.allow_list))
     if errors:
         name = request.metadata.name
         raise InvalidObjectError(kind="ImageStreamImport", name=name, errors=errors)
 
 
 def validate_import(request: ImageStreamImport) -> list[FieldError]:
-    """All that is wrong with a request, in upstream's order."""
+    """Return all errors of a request, in upstream's order."""
     errors: list[FieldError] = []
     for position, image in enumerate(request.spec.images):
         errors.extend(_validate_import_image(image, f"spec.images[{position}]"))
@@ -70,9 +77,9 @@ def _validate_import_image(image: ImageImportSpec, path: str) -> Iterator[FieldE
             yield FieldError.invalid(f"{path}.to.name", "", detail)
         if not image.from_.name:
             yield FieldError.required(f"{path}.from.name")
-        elif image.from_.name != "*":  # accepted for old clients, fails later (Q3)
-            yield from _unparsable(image.from_.name, f"{path}.from.name")
-    yield from _bad_mode(image.import_policy.import_mode, path)
+        elif image.from_.name != "*":  # accepted for old clients, fails later (imports-2.4)
+            yield from _check_parsable(image.from_.name, f"{path}.from.name")
+    yield from _check_import_mode(image.import_policy.import_mode, path)
 
 
 def _validate_import_repository(repository: RepositoryImportSpec) -> Iterator[FieldError]:
@@ -84,30 +91,32 @@ def _validate_import_repository(repository: RepositoryImportSpec) -> Iterator[Fi
     elif not name:
         yield FieldError.required(f"{path}.from.name", "container image references require a name")
     else:
-        unparsable = list(_unparsable(name, f"{path}.from.name"))
+        unparsable = list(_check_parsable(name, f"{path}.from.name"))
         yield from unparsable
         if not unparsable:
             reference = Reference.parse(name)
             if reference.tag or reference.id:
                 detail = "you must specify an image repository, not a tag or ID"
                 yield FieldError.invalid(f"{path}.from.name", name, detail)
-    yield from _bad_mode(repository.import_policy.import_mode, path)
+    yield from _check_import_mode(repository.import_policy.import_mode, path)
 
 
-def _unparsable(text: str, field: str) -> Iterator[FieldError]:
+def _check_parsable(text: str, field: str) -> Iterator[FieldError]:
     try:
         Reference.parse(text)
     except InvalidReferenceError as error:
         yield FieldError.invalid(field, text, error.text)
 
 
-def _bad_mode(mode: str, path: str) -> Iterator[FieldError]:
-    if mode not in _MODES:
-        yield FieldError.invalid(f"{path}.importPolicy.importMode", mode, _MODE_REFUSED)
+def _check_import_mode(mode: str, path: str) -> Iterator[FieldError]:
+    if mode not in _IMPORT_MODES:
+        yield FieldError.invalid(f"{path}.importPolicy.importMode", mode, _INVALID_MODE)
 
 
-def _refused_registries(request: ImageStreamImport, allowed: AllowList) -> Iterator[FieldError]:
-    """The allow-list's word on every element, the repository first (`import.md` 2.3)."""
+def _check_allowed_registries(
+    request: ImageStreamImport, allowed: AllowList
+) -> Iterator[FieldError]:
+    """Check every element against the allow-list, the repository first (imports-2.7)."""
     elements: list[tuple[str, ImageImportSpec | RepositoryImportSpec]] = []
     if request.spec.repository is not None:
         elements.append(("spec.repository", request.spec.repository))
@@ -117,19 +126,21 @@ def _refused_registries(request: ImageStreamImport, allowed: AllowList) -> Itera
             reference = Reference.parse(element.from_.name)
         except InvalidReferenceError:  # `*`: checked as a name on Docker Hub
             reference = Reference(name=element.from_.name)
-        # An insecure element is looked up with port 80, yet by the secure rules (Q8).
+        # An insecure element is checked with port 80, but by the secure rules (imports-2.7).
         host, port = reference.registry_host_port(insecure=element.import_policy.insecure)
-        reason = allowed.refusal_of_host(host, port)
+        reason = allowed.host_refusal_reason(host, port)
         if reason:
             detail = f'importing images from registry "{host}:{port}" is forbidden: {reason}'
             yield FieldError.forbidden(f"{path}.from.name", detail)
 
 
 def validate_stream_meta(meta: ObjectMeta) -> list[FieldError]:
-    """Name and namespace of a stream, or of an import into it (`api.md` B2.2)."""
+    """Return the errors in name and namespace of a stream or of an import into it (api-19.3,
+    imports-2.5).
+    """
     errors: list[FieldError] = []
     if meta.name:
-        details = name_problems(meta.name) or _name_mismatch(meta.name)
+        details = name_violations(meta.name) or _name_mismatch(meta.name)
         errors.extend(FieldError.invalid("metadata.name", meta.name, each) for each in details)
     else:
         errors.append(FieldError.required("metadata.name", "name or generateName is required"))
@@ -138,8 +149,8 @@ def validate_stream_meta(meta: ObjectMeta) -> list[FieldError]:
     elif len(meta.namespace) > 63:
         detail = "must be no more than 63 characters"
         errors.append(FieldError.invalid("metadata.namespace", meta.namespace, detail))
-    elif not re.fullmatch(LABEL, meta.namespace, re.ASCII):
-        errors.append(FieldError.invalid("metadata.namespace", meta.namespace, LABEL_REFUSED))
+    elif not re.fullmatch(LABEL_PATTERN, meta.namespace, re.ASCII):
+        errors.append(FieldError.invalid("metadata.namespace", meta.namespace, INVALID_LABEL))
     if len(f"{meta.namespace}/{meta.name}") > 255:
         detail = "'namespace/name' cannot be longer than 255 characters"
         errors.append(FieldError.invalid("metadata.name", meta.name, detail))
@@ -153,8 +164,8 @@ def _name_mismatch(name: str) -> list[str]:
 def check_annotations(
     annotations: Mapping[str, str] | None, old: Mapping[str, str] | None, path: str
 ) -> Iterator[FieldError]:
-    """What the schedule cannot read of an object's annotations; `old` nonsense may stay."""
-    for name, parse in ((INTERVAL, parse_interval), (SUSPEND, parse_switch)):
+    """Yield annotations that the schedule cannot read; invalid values that `old` had may stay."""
+    for name, parse in ((INTERVAL_ANNOTATION, parse_interval), (SUSPEND_ANNOTATION, parse_bool)):
         text = (annotations or {}).get(name)
         if text is None or text == (old or {}).get(name):
             continue
@@ -171,24 +182,24 @@ def validate_stream(
     allow_list: AllowList | None = None,
     of_status: bool = False,
 ) -> list[FieldError]:
-    """All that is wrong with a stream (`import.md` 6.6).
+    """Return all errors of a stream (imports-6.16).
 
-    Whatever `old` refers to already stays allowed. Tags that are the very objects of `old` were
-    checked when they came, and are not looked at again. `of_status`: the status alone was written,
-    so that what it said before may go on saying it (`api.md` B7).
+    References that `old` holds already stay allowed. Tags that are the same objects as in `old`
+    were checked when they were written, and are not checked again. `of_status`: only the status was
+    written, so references that it held before may stay (api-23.8).
     """
-    checker = _StreamChecker(stream, old, allow_list, of_status=of_status)
+    checker = _StreamValidator(stream, old, allow_list, of_status=of_status)
     return [*validate_stream_meta(stream.metadata), *checker.check()]
 
 
 def validate_tag(
     tag: TagReference, path: str, *, stream: ImageStream, allow_list: AllowList | None = None
 ) -> list[FieldError]:
-    """What is wrong with a wish for one tag of `stream`, which lies at `path` in its object."""
-    return list(_StreamChecker(stream, stream, allow_list).check_tag(tag, path))
+    """Return the errors of one spec tag of `stream` that lies at `path` in its object."""
+    return list(_StreamValidator(stream, stream, allow_list).check_tag(tag, path))
 
 
-class _StreamChecker:
+class _StreamValidator:
     def __init__(
         self,
         stream: ImageStream,
@@ -198,18 +209,20 @@ class _StreamChecker:
         of_status: bool = False,
     ) -> None:
         self._of_status = of_status
-        self._said: set[str] = set()
+        self._old_pull_specs: set[str] = set()
         if of_status and old is not None:
             events = (event for tag in old.status.tags for event in tag.items or ())
-            self._said = {event.docker_image_reference for event in events}
+            self._old_pull_specs = {event.docker_image_reference for event in events}
         self._stream = stream
         self._old = old
         self._allowed = allow_list
         self._grandfathered = old is None
-        self._seen: set[int] = set()
+        self._checked_ids: set[int] = set()
         if old is not None:
-            self._seen = {id(tag) for tag in (*old.spec.tags, *old.status.tags)}
-            self._seen.update(id(event) for tag in old.status.tags for event in tag.items or ())
+            self._checked_ids = {id(tag) for tag in (*old.spec.tags, *old.status.tags)}
+            self._checked_ids.update(
+                id(event) for tag in old.status.tags for event in tag.items or ()
+            )
         self._insecure = stream.metadata.annotations.get(INSECURE_ANNOTATION) == "true"
 
     def check(self) -> Iterator[FieldError]:
@@ -223,12 +236,12 @@ class _StreamChecker:
         policies: dict[str, bool] = {}
         for position, tag in enumerate(self._stream.spec.tags):
             policies[tag.name] = tag.import_policy.insecure
-            if id(tag) not in self._seen:
+            if id(tag) not in self._checked_ids:
                 if not tag.name:
                     yield FieldError.required(f"spec.tags[{position}].name")
                 yield from self.check_tag(tag, f"spec.tags[{tag.name}]")
         for history in self._stream.status.tags:
-            if id(history) not in self._seen:
+            if id(history) not in self._checked_ids:
                 insecure = policies.get(history.tag, False)
                 yield from self._check_history(history, insecure=insecure)
 
@@ -245,13 +258,15 @@ class _StreamChecker:
         yield from self._check_allowed(reference, field, insecure=False)
 
     def check_tag(self, tag: TagReference, path: str) -> Iterator[FieldError]:
-        """The rules for one wish."""
-        wrong = list(check_annotations(tag.annotations, None, f"{path}.annotations"))
-        if wrong and self._old is not None:  # only nonsense makes us look for the old tag
+        """Yield the errors of one spec tag."""
+        violations = list(check_annotations(tag.annotations, None, f"{path}.annotations"))
+        if violations and self._old is not None:  # the old tag is looked up only on errors
             old = self._old.spec_tag(tag.name)
-            known = old.annotations if old is not None else None
-            wrong = list(check_annotations(tag.annotations, known, f"{path}.annotations"))
-        yield from wrong
+            old_annotations = old.annotations if old is not None else None
+            violations = list(
+                check_annotations(tag.annotations, old_annotations, f"{path}.annotations")
+            )
+        yield from violations
         source = tag.from_
         if source is not None:
             if not source.name and source.kind != DOCKER_IMAGE:
@@ -275,16 +290,16 @@ class _StreamChecker:
             detail = 'valid values are "Source", "Local"'
             kind = tag.reference_policy.type
             yield FieldError.invalid(f"{path}.referencePolicy.type", kind, detail)
-        yield from _bad_mode(tag.import_policy.import_mode, path)
+        yield from _check_import_mode(tag.import_policy.import_mode, path)
 
     def _check_history(self, history: NamedTagEventList, *, insecure: bool) -> Iterator[FieldError]:
         for position, event in enumerate(history.items or ()):
             text = event.docker_image_reference
-            if id(event) in self._seen or text in self._said:
+            if id(event) in self._checked_ids or text in self._old_pull_specs:
                 continue
             field = f"status.tags[{history.tag}].items[{position}].dockerImageReference"
             if self._of_status and not text:
-                yield from _unparsable(text, field)
+                yield from _check_parsable(text, field)
             else:
                 yield from self._check_pull_spec(text, field, insecure=insecure)
 
@@ -305,17 +320,17 @@ class _StreamChecker:
         if self._allowed is None:
             return
         transport = Transport.ANY if insecure or self._insecure else Transport.SECURE
-        reason = self._allowed.refusal(reference, transport)
+        reason = self._allowed.refusal_reason(reference, transport)
         if reason and self._old is not None and not self._grandfathered:
-            self._grandfathered = True  # only a refusal makes us read the whole old stream
+            self._grandfathered = True  # the whole old stream is read only after a refusal
             self._allowed = self._allowed.with_repositories(_references_of(self._old))
-            reason = self._allowed.refusal(reference, transport)
+            reason = self._allowed.refusal_reason(reference, transport)
         if reason:
             yield FieldError.forbidden(field, reason)
 
 
 def _references_of(stream: ImageStream) -> Iterator[Reference]:
-    """Every pull spec that a stream holds, as far as it parses."""
+    """Yield every pull spec of a stream that parses."""
     texts: dict[str, None] = {}
     for tag in stream.spec.tags:
         if tag.from_ is not None and tag.from_.kind == DOCKER_IMAGE:

@@ -1,40 +1,40 @@
-"""One server for many tests, and for each test namespaces of its own."""
+"""One server for many tests, and for each test its own namespaces."""
 
 import pytest
 
-from tests.apiserver import ApiWorld
-from tests.integration.api.rooms import Room, follows, numbers
+from tests.api_test_server import ApiTestServer
+from tests.integration.api.tenant import Tenant, numbers, tracking_tag
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    """A server on SQLite. Nobody does its jobs, so streams stay as they were written."""
-    with ApiWorld(tmp_path_factory.mktemp("api")) as found:
+def api_server(tmp_path_factory):
+    """A server on SQLite without a worker: streams stay as they were written."""
+    with ApiTestServer(tmp_path_factory.mktemp("api")) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def busy_world(tmp_path_factory):
-    """Another, with a worker beside it; only five tags of a repository are taken."""
-    home = tmp_path_factory.mktemp("busy")
-    with ApiWorld(home, worker=True, max_tags_per_repository=5) as found:
+def worker_server(tmp_path_factory):
+    """A server with an embedded worker; at most five tags of a repository are imported."""
+    data_dir = tmp_path_factory.mktemp("busy")
+    with ApiTestServer(data_dir, worker=True, max_tags_per_repository=5) as found:
         yield found
 
 
 @pytest.fixture
-def room(world):
-    return Room(world)
+def tenant(api_server):
+    return Tenant(api_server)
 
 
 @pytest.fixture
-def workroom(busy_world):
-    """A room whose imports are carried out."""
-    return Room(busy_world)
+def worker_tenant(worker_server):
+    """A tenant whose imports are run."""
+    return Tenant(worker_server)
 
 
 @pytest.fixture
 def digest():
-    """Digests that no other test uses."""
+    """Return a function that makes digests that no other test uses."""
 
     def make(letter="a"):
         return "sha256:" + f"{next(numbers):08x}" + letter * 56
@@ -43,13 +43,13 @@ def digest():
 
 
 @pytest.fixture
-def pushed(room, digest):
-    """A stream `web` with labels, whose wished-for tag `v1` means an image; its digest."""
+def pushed(tenant, digest):
+    """Create a stream `web` whose spec tag `v1` points to an image; return its digest."""
     name = digest()
     body = {
         "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"of": "stream"}},
-        "spec": {"tags": [follows("v1", "later")]},
+        "spec": {"tags": [tracking_tag("v1", "later")]},
     }
-    assert room.post("imagestreams", body).status_code == 201
-    assert room.map("web", "v1", name).status_code == 201
+    assert tenant.post("imagestreams", body).status_code == 201
+    assert tenant.push("web", "v1", name).status_code == 201
     return name

@@ -1,4 +1,4 @@
-"""The `tagstream` command as a person has it: a process of its own."""
+"""Fixtures that run the `tagstream` command in a process of its own."""
 
 import json
 import os
@@ -14,12 +14,12 @@ import pytest
 from tests import fixtures as fx
 
 TAGSTREAM = Path(sys.executable).with_name("tagstream")
-CANARY = "hunter2-canary"
+TEST_PASSWORD = "hunter2-canary"
 
 
 @dataclass
-class Ended:
-    """What a command left."""
+class CommandResult:
+    """The exit code and the output of a finished command."""
 
     code: int
     out: str
@@ -30,12 +30,12 @@ class Ended:
 
     @property
     def rows(self):
-        """The words of every line of a table but its header."""
+        """The cells of each table row but the header, split at white space."""
         return [line.split() for line in self.out.splitlines()[1:]]
 
 
 class Cli:
-    """Runs `tagstream` with a data directory of its own and without the caller's settings."""
+    """Run `tagstream` with a data directory of its own and without the caller's settings."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -44,26 +44,28 @@ class Cli:
         self.home.mkdir()
 
     def environment(self, **more):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("TAGSTREAM", "DOCKER"))}
-        return {**kept, "HOME": str(self.home), "TAGSTREAM_DATA_DIR": str(self.data), **more}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("TAGSTREAM", "DOCKER"))
+        }
+        return {**inherited, "HOME": str(self.home), "TAGSTREAM_DATA_DIR": str(self.data), **more}
 
-    def __call__(self, *words, stdin="", **environment):
-        ended = subprocess.run(
-            [TAGSTREAM, *words],
+    def __call__(self, *arguments, stdin="", **environment):
+        process = subprocess.run(
+            [TAGSTREAM, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
             env=self.environment(**environment),
         )
-        result = Ended(ended.returncode, ended.stdout, ended.stderr)
-        assert CANARY not in result.out + result.err
+        result = CommandResult(process.returncode, process.stdout, process.stderr)
+        assert TEST_PASSWORD not in result.out + result.err
         assert "Traceback" not in result.err
         return result
 
-    def start(self, *words, **environment):
+    def start(self, *arguments, **environment):
         return subprocess.Popen(
-            [TAGSTREAM, *words],
+            [TAGSTREAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -78,8 +80,8 @@ def cli(tmp_path):
 
 
 @pytest.fixture
-def shop(fake):
-    """`team/app` with three tags, one of them for several platforms."""
+def app_registry(fake):
+    """A registry with the repository `team/app`: three tags, one of them for several platforms."""
     fake.push("team/app", tag="1.0", manifest=fx.S2, config=fx.CFG_A)
     fake.push("team/app", tag="1.1", manifest=fx.OCI, config=fx.CFG_A)
     for child, config in (
@@ -89,23 +91,23 @@ def shop(fake):
     ):
         fake.push("team/app", manifest=child, config=config)
     fake.push("team/app", tag="latest", manifest=fx.INDEX, config=fx.CFG_A)
-    fake.address = f"{fake.host}/team/app"
+    fake.repository = f"{fake.host}/team/app"
     return fake
 
 
-def until(holds, *, within=20.0):
-    """Wait until `holds()` gives something; that."""
-    deadline = time.monotonic() + within
+def wait_until(condition, *, timeout=20.0):
+    """Poll `condition()` until it returns a true value; return that value."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        found = holds()
+        found = condition()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError("it never came")
+    raise AssertionError("the condition did not hold in time")
 
 
 def interrupt(process):
-    """ctrl-C; what the command left."""
+    """Send ctrl-C; return the result of the command."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    return Ended(process.returncode, out, err)
+    return CommandResult(process.returncode, out, err)

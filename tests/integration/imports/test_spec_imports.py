@@ -1,14 +1,17 @@
-"""Imports that a stream's spec makes due: what is due is looked up when it is carried out (6.9)."""
+"""Imports that a stream's spec makes due; the job reads what is due when it runs.
+
+Rules: imports-6.13, imports-6.14, imports-6.15.
+"""
 
 import pytest
 
 from models.job_types import JobState
 from models.resources.stream import ImageStream
-from models.streams.imports.import_trigger import due_import
+from models.streams.imports.import_trigger import build_due_import
 from models.streams.writes.stream_strategy import prepare_create
 
 
-def wanted(reg, *tags):
+def new_stream(reg, *tags):
     spec = {
         "tags": [
             {
@@ -22,33 +25,33 @@ def wanted(reg, *tags):
     stream = ImageStream.model_validate(
         {"metadata": {"name": "is", "namespace": "ns"}} | {"spec": spec}
     )
-    return prepare_create(stream, keep_status=False)
+    return prepare_create(stream, accept_status=False)
 
 
 @pytest.mark.case("import 6-34")
-def test_a_stream_that_moved_before_its_import_is_imported_all_the_same(house, reg):
-    first = house.save_stream(None, wanted(reg, "t"))
-    request = due_import(first)
+def test_stream_updated_before_its_import_is_imported(harness, reg):
+    first = harness.save_stream(None, new_stream(reg, "t"))
+    request = build_due_import(first)
     labelled = first.replace(metadata=first.metadata.replace(labels={"a": "b"}))
-    house.save_stream(first, labelled)
-    done = house.run(request, due=True, wants_answer=False)
+    harness.save_stream(first, labelled)
+    done = harness.run(request, due=True, wants_response=False)
     assert done.state is JobState.SUCCEEDED, done.result.error
-    assert done.result.imported == 1
-    assert house.stream().metadata.labels == {"a": "b"}
-    assert house.stream().status_tag("t").items
+    assert done.result.tags_imported == 1
+    assert harness.stream().metadata.labels == {"a": "b"}
+    assert harness.stream().status_tag("t").items
 
 
-def test_a_job_whose_work_is_done_already_ends_idle(house, reg):
-    first = house.save_stream(None, wanted(reg, "t"))
-    request = due_import(first)
-    assert house.run(request, due=True, wants_answer=False).result.imported == 1
-    again = house.run(request, due=True, wants_answer=False)
-    assert (again.state, again.result.imported) == (JobState.SUCCEEDED, 0)
+def test_repeated_due_import_imports_nothing(harness, reg):
+    first = harness.save_stream(None, new_stream(reg, "t"))
+    request = build_due_import(first)
+    assert harness.run(request, due=True, wants_response=False).result.tags_imported == 1
+    again = harness.run(request, due=True, wants_response=False)
+    assert (again.state, again.result.tags_imported) == (JobState.SUCCEEDED, 0)
 
 
 @pytest.mark.case("import 6-34")
-def test_a_stream_that_is_gone_is_dropped_without_an_error(house, reg):
-    request = due_import(house.save_stream(None, wanted(reg, "t")).replace())
+def test_due_import_of_deleted_stream_succeeds(harness, reg):
+    request = build_due_import(harness.save_stream(None, new_stream(reg, "t")).replace())
     gone = request.replace(metadata=request.metadata.replace(name="gone"))
-    done = house.run(gone, due=True, wants_answer=False)
+    done = harness.run(gone, due=True, wants_response=False)
     assert (done.state, done.result.error) == (JobState.SUCCEEDED, None)

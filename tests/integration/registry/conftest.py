@@ -2,19 +2,19 @@
 
 import pytest
 
-from tests.integration.registry.rights import OWN_MACHINE
+from tests.integration.registry.client_helpers import EMBEDDED_POLICY
 from worker.registry.client_config import ClientConfig
 from worker.registry.registry_client import RegistryClient
 
 
 @pytest.fixture
 async def open_client():
-    """Opens clients that do not wait between their retries; takes what they are made of."""
+    """Open clients that do not wait between their retries; the arguments are their settings."""
     opened = []
 
-    def open_one(policy=OWN_MACHINE, *, world=None, **config):
+    def open_one(policy=EMBEDDED_POLICY, *, dependencies=None, **config):
         settings = ClientConfig(policy=policy, **{"retry_pause": (0.0, 0.0), **config})
-        opened.append(RegistryClient(settings, **(world or {})))
+        opened.append(RegistryClient(settings, **(dependencies or {})))
         return opened[-1]
 
     yield open_one
@@ -24,5 +24,5 @@ async def open_client():
 
 @pytest.fixture
 def client(open_client):
-    """A client on one person's own machine."""
+    """A client with the policy of an embedded server."""
     return open_client()

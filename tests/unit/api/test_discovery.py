@@ -1,13 +1,13 @@
-"""What the server says it has: `api.md` A.4, C17 and C19."""
+"""Discovery, version, health and the path index (api-1.2, api-14.1, api-14.7)."""
 
 import json
 import re
 
 import pytest
 
-from api.discovery import AGGREGATED_TYPE, build_aggregated, build_legacy, wants_aggregated
+from api.discovery import AGGREGATED_TYPE, build_aggregated, build_unaggregated, wants_aggregated
 from api.served_resources import GROUPS
-from api.serving.health_endpoints import build_health, build_index, build_version
+from api.serving.health_endpoints import build_health, build_path_index, build_version
 
 KUBECTL = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
@@ -36,8 +36,8 @@ def aggregated(path):
 
 
 @pytest.mark.case("api 1")
-def test_the_image_group_has_eleven_resources_with_these_verbs_and_names():
-    listed = build_legacy(["apis", "image.openshift.io", "v1"])
+def test_discovery_lists_eleven_image_resources():
+    listed = build_unaggregated(["apis", "image.openshift.io", "v1"])
     assert (listed["kind"], listed["groupVersion"]) == ("APIResourceList", "image.openshift.io/v1")
     rows = [
         (
@@ -55,7 +55,7 @@ def test_the_image_group_has_eleven_resources_with_these_verbs_and_names():
 
 
 @pytest.mark.case("api 2")
-def test_kubectl_gets_all_groups_in_one_document_with_subresources_inside():
+def test_aggregated_discovery_contains_all_groups_and_subresources():
     assert wants_aggregated(KUBECTL)
     assert KUBECTL.startswith(f"{AGGREGATED_TYPE},")
     document = aggregated("/apis")
@@ -89,7 +89,7 @@ def test_kubectl_gets_all_groups_in_one_document_with_subresources_inside():
     assert "subresources" not in resources["images"]
 
 
-def test_the_core_group_has_no_name():
+def test_aggregated_discovery_of_core_group_has_no_name():
     (core,) = aggregated("/api")["items"]
     assert core["metadata"] == {}
     assert [each["resource"] for each in core["versions"][0]["resources"]] == [
@@ -110,18 +110,18 @@ def test_the_core_group_has_no_name():
         "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
     ],
 )
-def test_others_get_the_plain_form(accept):
+def test_aggregated_discovery_requires_v2_accept_header(accept):
     assert not wants_aggregated(accept)
 
 
-def test_the_same_document_has_the_same_hash_and_another_one_has_not():
+def test_aggregated_discovery_hash_depends_on_document():
     assert build_aggregated("/apis") == build_aggregated("/apis")
     assert build_aggregated("/apis")[1] != build_aggregated("/api")[1]
 
 
 @pytest.mark.case("api 3")
-def test_the_plain_list_of_groups_prefers_v1_of_each():
-    listed = build_legacy(["apis"])
+def test_group_list_prefers_v1_of_each_group():
+    listed = build_unaggregated(["apis"])
     assert listed["kind"] == "APIGroupList"
     groups = {group["name"]: group for group in listed["groups"]}
     image = groups["image.openshift.io"]
@@ -130,19 +130,19 @@ def test_the_plain_list_of_groups_prefers_v1_of_each():
         "version": "v1",
     }
     assert image["versions"] == [image["preferredVersion"]]
-    alone = build_legacy(["apis", "image.openshift.io"])
-    assert alone == {"kind": "APIGroup", "apiVersion": "v1", **image}
+    single = build_unaggregated(["apis", "image.openshift.io"])
+    assert single == {"kind": "APIGroup", "apiVersion": "v1", **image}
 
 
-def test_the_core_versions_name_the_address_that_the_client_used():
-    assert build_legacy(["api"], host="tags.example.com:8443") == {
+def test_core_versions_name_address_used_by_client():
+    assert build_unaggregated(["api"], host="tags.example.com:8443") == {
         "kind": "APIVersions",
         "versions": ["v1"],
         "serverAddressByClientCIDRs": [
             {"clientCIDR": "0.0.0.0/0", "serverAddress": "tags.example.com:8443"}
         ],
     }
-    core = build_legacy(["api", "v1"])
+    core = build_unaggregated(["api", "v1"])
     assert core["groupVersion"] == "v1"
     assert [each["name"] for each in core["resources"]] == ["events", "namespaces", "secrets"]
 
@@ -160,15 +160,15 @@ def test_the_core_versions_name_the_address_that_the_client_used():
         ["version"],
     ],
 )
-def test_other_paths_are_no_discovery(segments):
-    assert build_legacy(segments) is None
+def test_discovery_of_unknown_path_is_none(segments):
+    assert build_unaggregated(segments) is None
 
 
 SEMVER = r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 
 
 @pytest.mark.case("api 5")
-def test_the_version_is_all_text_and_parses_as_a_semantic_version():
+def test_version_document_has_semantic_version():
     version = build_version()
     assert re.fullmatch(SEMVER, version["gitVersion"])
     assert version["gitVersion"].startswith(f"v{version['major']}.{version['minor']}.")
@@ -177,7 +177,7 @@ def test_the_version_is_all_text_and_parses_as_a_semantic_version():
 
 
 @pytest.mark.case("api 6")
-def test_health_is_one_word_and_a_failure_tells_which_check():
+def test_health_response_names_failed_check():
     assert build_health("livez", {"ping": True}, verbose=False) == (200, "ok")
     assert build_health("readyz", {"ping": True, "database": True}, verbose=True) == (
         200,
@@ -189,7 +189,7 @@ def test_health_is_one_word_and_a_failure_tells_which_check():
     )
 
 
-def test_the_index_names_every_path_of_every_group():
-    paths = build_index()["paths"]
+def test_path_index_lists_paths_of_every_group():
+    paths = build_path_index()["paths"]
     assert paths == sorted(paths)
     assert {"/api/v1", "/apis/sync.tagstream.io/v1", "/openapi/v3/api/v1", "/version"} <= set(paths)

@@ -1,4 +1,4 @@
-"""A kubeconfig says which server, trusted how, as whom, and in which namespace."""
+"""Tests of read_kubeconfig_context: server, trust, credential and namespace."""
 
 import base64
 import ssl
@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from api.serving.serving_certs import ensure_certificates
-from cli.backend.kubeconfig import read_access
+from cli.backend.kubeconfig import read_kubeconfig_context
 from models.errors import UsageError
 
 SERVER = "https://reg.example:8443"
@@ -15,7 +15,7 @@ CANARY = "hunter2-canary"
 
 
 def config(cluster=None, user=None, context=None, **more):
-    """A kubeconfig with one context, `here`."""
+    """Return a kubeconfig with one context, `here`."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -29,14 +29,14 @@ def config(cluster=None, user=None, context=None, **more):
 
 @pytest.fixture
 def read(tmp_path):
-    """Write a kubeconfig down and read it."""
+    """Write a kubeconfig to a file and read it."""
 
-    def written(content, context=""):
+    def write_and_read(content, context=""):
         path = tmp_path / "config"
         path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-        return read_access(path, context)
+        return read_kubeconfig_context(path, context)
 
-    return written
+    return write_and_read
 
 
 def refused(read, content, context=""):
@@ -46,18 +46,18 @@ def refused(read, content, context=""):
     return str(caught.value)
 
 
-def test_the_current_context_names_server_token_and_namespace(read):
+def test_current_context_gives_server_token_and_namespace(read):
     access = read(config(context={"namespace": "team"}))
     assert (access.server, access.namespace) == (SERVER, "team")
     assert access.token.get_secret_value() == CANARY
     assert CANARY not in repr(access)
 
 
-def test_a_context_without_a_namespace_means_default(read):
+def test_context_without_namespace_gives_default(read):
     assert read(config()).namespace == "default"
 
 
-def test_another_context_is_chosen_by_its_name(read):
+def test_context_argument_selects_context_by_name(read):
     content = config()
     content["clusters"].append({"name": "c2", "cluster": {"server": "https://other"}})
     content["contexts"].append({"name": "there", "context": {"cluster": "c2", "user": "u"}})
@@ -65,13 +65,13 @@ def test_another_context_is_chosen_by_its_name(read):
     assert read(content).server == SERVER
 
 
-def test_a_token_file_counts_before_a_token_and_is_found_beside_the_kubeconfig(read, tmp_path):
+def test_token_file_beside_kubeconfig_takes_precedence_over_token(read, tmp_path):
     (tmp_path / "token").write_text("tgs_new\n")
     access = read(config(user={"token": "tgs_old", "tokenFile": "token"}))
     assert access.token.get_secret_value() == "tgs_new"
 
 
-def test_authorities_come_inline_or_from_a_file(read, tmp_path):
+def test_certificate_authority_is_read_inline_or_from_file(read, tmp_path):
     files = ensure_certificates(tmp_path / "pki", ["localhost"])
     pem = files.authority.read_bytes()
     inline = {"certificate-authority-data": base64.b64encode(pem).decode()}
@@ -79,10 +79,10 @@ def test_authorities_come_inline_or_from_a_file(read, tmp_path):
     for cluster in (inline, beside):
         access = read(config(cluster))
         assert access.authority.encode() == pem
-        assert access.tls().verify_mode == ssl.CERT_REQUIRED
+        assert access.ssl_context().verify_mode == ssl.CERT_REQUIRED
 
 
-def test_client_certificates_are_shown_and_leave_no_file_behind(read, tmp_path):
+def test_client_certificate_is_loaded_or_refused_as_no_pem_pair(read, tmp_path):
     files = ensure_certificates(tmp_path / "pki", ["localhost"])
     user = {
         "client-certificate": str(files.certificate),
@@ -90,55 +90,58 @@ def test_client_certificates_are_shown_and_leave_no_file_behind(read, tmp_path):
     }
     access = read(config(user=user))
     assert access.token is None
-    assert access.tls().check_hostname
+    assert access.ssl_context().check_hostname
     broken = read(config(user={**user, "client-key": "", "client-key-data": "eA=="}))
-    with pytest.raises(UsageError, match="no PEM pair"):
-        broken.tls()
+    with pytest.raises(UsageError, match="are not a PEM pair"):
+        broken.ssl_context()
 
 
-def test_insecure_skips_every_check_of_the_server(read):
-    context = read(config({"insecure-skip-tls-verify": True})).tls()
+def test_insecure_skip_tls_verify_disables_all_server_checks(read):
+    context = read(config({"insecure-skip-tls-verify": True})).ssl_context()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("[" * 5000, "is not a kubeconfig"),
         ("just text", "is not a kubeconfig"),
-        (" " * 1_100_000, "larger than a kubeconfig ever is"),
-        (config(**{"current-context": ""}), "has no current-context; say --context NAME"),
+        (" " * 1_100_000, "larger than the limit of a kubeconfig"),
+        (config(**{"current-context": ""}), "has no current-context; use --context NAME"),
         (config(**{"current-context": "gone"}), "has no context 'gone'; it has here"),
-        (config(contexts=None), "has no context 'here'; it has none at all"),
+        (config(contexts=None), "has no context 'here'; it has none"),
         (config(clusters=[]), "has no cluster 'c', which its context 'here' names"),
         (config(users=[]), "has no user 'u', which its context 'here' names"),
         (config({"server": ""}), "names no server"),
         (config({"server": "ftp://x"}), "names no server"),
         (config({"server": f"https://me:{CANARY}@x"}), "names no server"),
         (config({"server": "https://x:y"}), "names no server"),
-        (config({"server": "http://x"}), "tokens go over https only"),
+        (config({"server": "http://x"}), "tokens are sent over https only"),
         (config({"certificate-authority-data": "%"}), "certificate-authority-data that is not"),
         (config({"certificate-authority": "gone.pem"}), "gone.pem as certificate-authority: No"),
         (
             config({"certificate-authority-data": "eA==", "insecure-skip-tls-verify": True}),
-            "keep one of them",
+            "remove one of them",
         ),
         (config(user={"tokenFile": "gone"}), "gone as tokenFile: No such file"),
-        (config(user={"token": f"{CANARY} \n x"}), "holds a token that is none"),
-        (config(user={"exec": {"command": "aws"}}), "logs in by exec"),
-        (config(user={"username": "me", "password": CANARY}), "logs in by username"),
+        (config(user={"token": f"{CANARY} \n x"}), "has an invalid token"),
+        (config(user={"exec": {"command": "aws"}}), "uses exec, which tagstream does not support"),
+        (
+            config(user={"username": "me", "password": CANARY}),
+            "uses username, which tagstream does not support",
+        ),
         (config(user={"client-certificate-data": "eA=="}), "only one of client-certificate"),
     ],
 )
-def test_what_is_wrong_is_told_without_what_is_secret(read, content, said):
-    assert said in refused(read, content)
+def test_invalid_kubeconfig_is_refused_without_showing_the_token(read, content, message):
+    assert message in refused(read, content)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_kubeconfig_is_named(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        read_access(tmp_path / "nope")
+        read_kubeconfig_context(tmp_path / "nope")
 
 
-def test_an_authority_that_is_no_certificate_is_told_when_it_is_used(read):
-    with pytest.raises(UsageError, match="no PEM certificate"):
-        read(config({"certificate-authority-data": "eA=="})).tls()
+def test_invalid_certificate_authority_is_refused_when_used(read):
+    with pytest.raises(UsageError, match="is not a PEM certificate"):
+        read(config({"certificate-authority-data": "eA=="})).ssl_context()

@@ -1,4 +1,4 @@
-"""What a client's manifest and config fill into an Image (`api.md` B3.8)."""
+"""Metadata of an Image, filled from a client's manifest and config (api-21.3 to api-21.6)."""
 
 import json
 from datetime import UTC, datetime
@@ -16,16 +16,18 @@ from tests.fixtures import (
     OCI_BARE,
     OCI_TYPE,
     S1_SIGNED_TYPE,
-    S2,
     S2_TYPE,
     compact,
     digest_of,
+)
+from tests.fixtures import (
+    S2 as SCHEMA2,
 )
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 ORDER = "image.openshift.io/dockerLayersOrder"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-S1 = "application/vnd.docker.distribution.manifest.v1+json"
+SCHEMA1_TYPE = "application/vnd.docker.distribution.manifest.v1+json"
 
 
 def image(manifest=b"", config=b"", *, name="sha256:" + "a" * 64, layers=(), order=None, **rest):
@@ -51,14 +53,14 @@ def names(one):
     return [layer.name for layer in one.docker_image_layers]
 
 
-def test_without_a_manifest_nothing_is_touched_not_even_the_order_of_layers():
+def test_fill_metadata_without_manifest_changes_nothing():
     bare = image(layers=(L1, L2), dockerImageManifestMediaType=S2_TYPE)
     assert fill(bare) is bare
 
 
 @pytest.mark.case("api 132")
-def test_a_docker_manifest_and_its_config_fill_everything():
-    """The size is the config's text and each distinct layer once."""
+def test_fill_metadata_reads_docker_manifest_and_config():
+    """The size counts the text of the config and each distinct layer once."""
     pad = b'{"architecture":"amd64","created":"2016-06-23T23:23:37.198943461Z","x":"%s"}'
     config = pad % (b"x" * (262 - len(pad) + 2))
     assert len(config) == 262
@@ -85,12 +87,12 @@ def test_a_docker_manifest_and_its_config_fill_everything():
 
 
 @pytest.mark.case("api 133")
-def test_without_a_config_the_layers_are_filled_and_the_metadata_stays_empty():
-    half = fill(image(S2))
+def test_fill_metadata_without_config_fills_only_layers():
+    half = fill(image(SCHEMA2))
     assert names(half) == [L1, L2, L1]
     assert half.docker_image_manifest_media_type == S2_TYPE
     assert half.docker_image_metadata["Id"] == ""
-    assert "dockerImageConfig must not be empty" in fill_problem(image(S2), now=NOON)
+    assert "dockerImageConfig must not be empty" in fill_problem(image(SCHEMA2), now=NOON)
 
 
 @pytest.mark.case("api 136")
@@ -108,60 +110,60 @@ def test_without_a_config_the_layers_are_filled_and_the_metadata_stays_empty():
         b'{"mediaType": 5}',
     ],
 )
-def test_a_manifest_that_makes_no_sense_fills_nothing_in(text):
+def test_fill_metadata_ignores_invalid_manifest(text):
     assert fill(image(text)) == image(text)
     assert fill_problem(image(text), now=NOON)
 
 
 @pytest.mark.parametrize("config", [b"{bad", b"[]", b'{"author": 5}', b'{"created": "noon"}'])
-def test_a_config_that_makes_no_sense_leaves_the_layers_filled(config):
-    half = fill(image(S2, config))
+def test_fill_metadata_with_invalid_config_fills_only_layers(config):
+    half = fill(image(SCHEMA2, config))
     assert names(half) == [L1, L2, L1]
     assert half.docker_image_metadata["Id"] == ""
 
 
-def test_the_keys_of_the_config_become_metadata():
-    metadata = fill(image(S2, CFG_A)).docker_image_metadata
+def test_fill_metadata_copies_keys_of_config():
+    metadata = fill(image(SCHEMA2, CFG_A)).docker_image_metadata
     assert metadata["Author"] == "me"
     assert metadata["DockerVersion"] == "1.10.3"
     assert metadata["Config"]["Env"] == ["A=1"]
     assert metadata["Size"] == len(CFG_A) + 150
 
 
-def test_the_media_type_is_the_manifests_own_else_the_images_else_dockers():
+def test_fill_metadata_media_type_prefers_manifest_then_image_then_docker():
     def media_type(manifest, **rest):
         return fill(image(manifest, CFG_A, **rest)).docker_image_manifest_media_type
 
-    assert media_type(S2, dockerImageManifestMediaType=OCI_TYPE) == S2_TYPE
+    assert media_type(SCHEMA2, dockerImageManifestMediaType=OCI_TYPE) == S2_TYPE
     assert media_type(OCI_BARE, dockerImageManifestMediaType=OCI_TYPE) == OCI_TYPE
     assert media_type(OCI_BARE) == S2_TYPE
 
 
 @pytest.mark.parametrize(
-    ("media_type", "order", "turned"),
+    ("media_type", "order", "is_reversed"),
     [
         (S2_TYPE, None, True),
         (OCI_TYPE, None, True),
-        (S1, None, False),
+        (SCHEMA1_TYPE, None, False),
         (S1_SIGNED_TYPE, None, False),
         (S2_TYPE, "ascending", False),
-        (S1, "descending", True),
+        (SCHEMA1_TYPE, "descending", True),
         ("x/y", "descending", True),
     ],
 )
-def test_layers_that_a_client_sends_are_put_oldest_first(media_type, order, turned):
-    sent = image(S2, layers=(L1, L2), order=order, dockerImageManifestMediaType=media_type)
+def test_fill_metadata_orders_client_layers_oldest_first(media_type, order, is_reversed):
+    sent = image(SCHEMA2, layers=(L1, L2), order=order, dockerImageManifestMediaType=media_type)
     ordered = fill(sent)
-    assert names(ordered) == ([L2, L1] if turned else [L1, L2])
+    assert names(ordered) == ([L2, L1] if is_reversed else [L1, L2])
     assert ordered.metadata.annotations[ORDER] == "ascending"
 
 
-def test_layers_of_an_unknown_kind_keep_their_order_and_get_no_mark():
+def test_fill_metadata_keeps_layer_order_of_unknown_media_type():
     sent = image(b"{bad", layers=(L1, L2), dockerImageManifestMediaType="x/y")
     assert fill(sent) == sent
 
 
-def test_what_has_layers_size_and_type_already_is_not_read_again():
+def test_fill_metadata_leaves_complete_image_unread():
     sent = image(
         b"{bad",
         layers=(L1,),
@@ -174,7 +176,7 @@ def test_what_has_layers_size_and_type_already_is_not_read_again():
 
 
 @pytest.mark.case("api 135")
-def test_an_index_is_its_own_id_and_dated_once():
+def test_fill_metadata_of_index_sets_id_and_created_once():
     name = digest_of(LIST)
     once = fill(image(LIST, name=name, dockerImageManifestMediaType=LIST_TYPE))
     assert once.docker_image_metadata["Id"] == name
@@ -189,26 +191,26 @@ def schema1(*entries, layers=None):
     return compact({"schemaVersion": 1, "fsLayers": layers, "history": history})
 
 
-def test_schema1_is_read_from_its_history_newest_first():
+def test_fill_metadata_reads_schema1_history_newest_first():
     top = {"id": "top", "created": "2015-02-21T02:11:06.5Z", "author": "me", "Size": 42}
     full = fill(image(schema1(top, {"id": "base", "Size": 8})))
     assert [(layer.name, layer.size) for layer in full.docker_image_layers] == [(L2, 8), (L1, 42)]
     assert full.docker_image_layers[0].media_type == (
         "application/vnd.docker.container.image.rootfs.diff+x-gtar"
     )
-    assert full.docker_image_manifest_media_type == S1
+    assert full.docker_image_manifest_media_type == SCHEMA1_TYPE
     assert full.docker_image_metadata["Id"] == "top"
     assert full.docker_image_metadata["Size"] == 50
     assert full.metadata.annotations[ORDER] == "ascending"
 
 
-def test_a_schema1_whose_history_has_another_length_fills_nothing():
+def test_fill_metadata_ignores_schema1_with_mismatched_history():
     sent = image(schema1({"id": "top"}))
     assert fill(sent) == sent
     assert "cardinality (1 != 2)" in fill_problem(sent, now=NOON)
 
 
-def test_a_layer_that_is_the_config_counts_once():
+def test_fill_metadata_counts_config_layer_once_in_size():
     config = b"{}"
     manifest = compact(
         {

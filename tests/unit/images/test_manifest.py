@@ -1,4 +1,4 @@
-"""Manifest bytes become one typed manifest, strictly or not at all."""
+"""Strict parsing of manifest bytes into typed documents."""
 
 import json
 import random
@@ -10,7 +10,7 @@ from models.images.manifest import (
     ImageDocument,
     IndexDocument,
     Schema1Document,
-    canonical_content,
+    digestible_content,
     parse_manifest,
     schema1_payload,
 )
@@ -39,7 +39,7 @@ from tests import fixtures as fx
         ),
     ],
 )
-def test_the_fixtures_are_the_bytes_of_the_specification(content, size, digest):
+def test_fixtures_match_digests_of_specification(content, size, digest):
     assert (len(content), fx.digest_of(content)) == (size, f"sha256:{digest}")
 
 
@@ -55,7 +55,7 @@ def test_the_fixtures_are_the_bytes_of_the_specification(content, size, digest):
         "application/json",
     ],
 )
-def test_a_schema2_manifest_is_known_by_header_or_body(content_type):
+def test_parse_manifest_detects_schema2_by_header_or_body(content_type):
     manifest = parse_manifest(fx.S2, content_type=content_type)
     assert isinstance(manifest, ImageDocument)
     assert manifest.media_type == fx.S2_TYPE
@@ -65,7 +65,7 @@ def test_a_schema2_manifest_is_known_by_header_or_body(content_type):
 
 @pytest.mark.case("import 3-2", "registry 120")
 @pytest.mark.parametrize("content_type", [fx.OCI_TYPE, "", "text/plain"])
-def test_an_oci_manifest_without_media_type_is_known_by_its_shape(content_type):
+def test_parse_manifest_detects_oci_manifest_without_media_type(content_type):
     assert parse_manifest(fx.OCI_BARE, content_type=content_type).media_type == fx.OCI_TYPE
 
 
@@ -79,7 +79,7 @@ def test_an_oci_manifest_without_media_type_is_known_by_its_shape(content_type):
         (fx.INDEX_BARE, fx.INDEX_TYPE, fx.INDEX_TYPE, 2),
     ],
 )
-def test_lists_and_indexes_keep_their_entries_in_order(content, header, media_type, entries):
+def test_parse_manifest_keeps_order_of_index_entries(content, header, media_type, entries):
     manifest = parse_manifest(content, content_type=header)
     assert isinstance(manifest, IndexDocument)
     assert manifest.media_type == media_type
@@ -125,14 +125,14 @@ INDEX_NOT_LIST = (
         (fx.INDEX, fx.OCI_TYPE, "ocimanifest: expected manifest but found index"),
     ],
 )
-def test_a_body_that_contradicts_its_type_is_refused(content, header, message):
+def test_parse_manifest_rejects_body_contradicting_content_type(content, header, message):
     with pytest.raises(ContentError) as refused:
         parse_manifest(content, content_type=header)
     assert refused.value.text == message
 
 
 @pytest.mark.case("registry 119")
-def test_a_descriptor_outranks_a_wrong_content_type():
+def test_parse_manifest_prefers_descriptor_over_content_type():
     expected = Descriptor(fx.OCI_TYPE, fx.digest_of(fx.OCI), 399)
     manifest = parse_manifest(fx.OCI, content_type=fx.S2_TYPE, expected=expected)
     assert manifest.media_type == fx.OCI_TYPE
@@ -158,7 +158,7 @@ def change(content, **keys):
         (change(fx.OCI, MediaType=fx.OCI_TYPE), fx.OCI_TYPE),
     ],
 )
-def test_a_manifest_of_two_shapes_is_refused(content, header):
+def test_parse_manifest_rejects_ambiguous_manifest(content, header):
     with pytest.raises(ContentError) as refused:
         parse_manifest(content, content_type=header)
     assert refused.value.code == "content.ambiguous"
@@ -166,14 +166,14 @@ def test_a_manifest_of_two_shapes_is_refused(content, header):
 
 @pytest.mark.case("registry 121")
 @pytest.mark.parametrize("version", ["3", '"2"', "2.0", "true", "null"])
-def test_a_schema_version_is_the_whole_number_two(version):
+def test_parse_manifest_rejects_schema_version_other_than_two(version):
     content = fx.S2.replace(b'"schemaVersion":2', b'"schemaVersion":' + version.encode())
     with pytest.raises(ContentError):
         parse_manifest(content, content_type=fx.S2_TYPE)
 
 
 @pytest.mark.case("registry 129")
-def test_an_index_has_at_most_a_thousand_entries():
+def test_parse_manifest_rejects_index_with_over_1000_entries():
     entry = json.loads(fx.INDEX)["manifests"][0]
     full = change(fx.INDEX, manifests=[entry] * 1000)
     assert len(parse_manifest(full, content_type="").manifests) == 1000
@@ -182,7 +182,7 @@ def test_an_index_has_at_most_a_thousand_entries():
 
 
 @pytest.mark.case("registry 133")
-def test_an_unknown_type_of_child_is_kept_as_it_stands():
+def test_parse_manifest_keeps_child_of_unknown_media_type():
     entry = {**json.loads(fx.INDEX)["manifests"][0], "mediaType": "application/vnd.x.y+json"}
     manifest = parse_manifest(change(fx.INDEX, manifests=[entry]), content_type="")
     assert manifest.manifests[0].media_type == "application/vnd.x.y+json"
@@ -190,16 +190,16 @@ def test_an_unknown_type_of_child_is_kept_as_it_stands():
 
 @pytest.mark.case("import 3-37")
 @pytest.mark.parametrize("header", [fx.S1_SIGNED_TYPE, "", "application/json"])
-def test_a_signed_schema1_is_named_by_its_payload(header):
+def test_parse_manifest_digests_payload_of_signed_schema1(header):
     manifest = parse_manifest(fx.SCHEMA1_RAW, content_type=header)
     assert isinstance(manifest, Schema1Document)
     assert manifest.digest == fx.digest_of(fx.SCHEMA1_PAYLOAD)
-    assert canonical_content(fx.SCHEMA1_RAW) == fx.SCHEMA1_PAYLOAD
+    assert digestible_content(fx.SCHEMA1_RAW) == fx.SCHEMA1_PAYLOAD
     assert manifest.layers[0].compatibility["Size"] == 42
 
 
 @pytest.mark.case("registry 147")
-def test_what_is_appended_behind_the_payload_is_never_read():
+def test_parse_manifest_ignores_content_after_schema1_payload():
     smuggled = fx.SCHEMA1_RAW[:-2] + b',"extra":[{"blobSum":"' + fx.L2.encode() + b'"}]\n}'
     manifest = parse_manifest(smuggled, content_type=fx.S1_SIGNED_TYPE)
     assert [layer.digest for layer in manifest.layers] == [fx.L1]
@@ -218,13 +218,13 @@ def test_what_is_appended_behind_the_payload_is_never_read():
         (change(fx.SCHEMA1_PAYLOAD, signatures=[{}] * 17), "missing signature key"),
     ],
 )
-def test_a_signature_that_covers_nothing_sensible_is_refused(raw, message):
+def test_parse_manifest_rejects_invalid_schema1_signature(raw, message):
     with pytest.raises(ContentError, match=message):
         parse_manifest(raw, content_type=fx.S1_SIGNED_TYPE)
 
 
 @pytest.mark.case("registry 148")
-def test_signatures_that_disagree_are_refused():
+def test_schema1_payload_rejects_conflicting_signatures():
     other = json.loads(fx.sign(fx.SCHEMA1_HEAD, tail=b"}"))["signatures"]
     both = json.loads(fx.SCHEMA1_RAW)["signatures"] + other
     with pytest.raises(ContentError, match="conflicting format tail"):
@@ -242,30 +242,30 @@ def test_signatures_that_disagree_are_refused():
         ({"history": []}, "image has no v1Compatibility history and cannot be used"),
     ],
 )
-def test_a_schema1_whose_lists_do_not_match_is_refused(keys, message):
+def test_parse_manifest_rejects_schema1_with_mismatched_lists(keys, message):
     with pytest.raises(ContentError) as refused:
         parse_manifest(change(fx.SCHEMA1_PAYLOAD, **keys), content_type="")
     assert refused.value.text == message
 
 
 @pytest.mark.case("registry 189")
-def test_mutated_manifests_raise_only_typed_errors():
-    dice = random.Random(20260101)
+def test_parse_manifest_of_mutated_bytes_raises_only_typed_errors():
+    rng = random.Random(20260101)
     seeds = [fx.S2, fx.OCI, fx.LIST, fx.INDEX, fx.SCHEMA1_RAW]
     survived = 0
     for _ in range(10_000):
-        content = bytearray(dice.choice(seeds))
-        for _ in range(dice.randint(1, 4)):
-            place = dice.randrange(len(content))
-            match dice.randrange(3):
+        content = bytearray(rng.choice(seeds))
+        for _ in range(rng.randint(1, 4)):
+            offset = rng.randrange(len(content))
+            match rng.randrange(3):
                 case 0:
-                    content[place] = dice.randrange(256)
+                    content[offset] = rng.randrange(256)
                 case 1:
-                    del content[place : place + dice.randint(1, 20)]
+                    del content[offset : offset + rng.randint(1, 20)]
                 case _:
-                    content[place:place] = dice.choice([b"{", b"[", b'"', b"null", b"-1", b"e9"])
+                    content[offset:offset] = rng.choice([b"{", b"[", b'"', b"null", b"-1", b"e9"])
         try:
-            parse_manifest(bytes(content), content_type=dice.choice(["", fx.S2_TYPE]))
+            parse_manifest(bytes(content), content_type=rng.choice(["", fx.S2_TYPE]))
         except TagstreamError:
             continue
         survived += 1

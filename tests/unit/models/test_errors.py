@@ -1,4 +1,4 @@
-"""Every failure becomes the Status that `oc` users know (`import.md` 4.1)."""
+"""Status of every error, as `oc` prints it (imports-4.1)."""
 
 from models.errors import (
     FieldError,
@@ -12,7 +12,7 @@ from models.errors import (
 )
 
 
-def test_a_missing_manifest_is_not_found_by_its_reference():
+def test_status_of_missing_manifest_names_its_reference():
     assert status_of(ManifestUnknownError(reference="REG/a/b:none")) == {
         "metadata": {},
         "status": "Failure",
@@ -23,7 +23,7 @@ def test_a_missing_manifest_is_not_found_by_its_reference():
     }
 
 
-def test_a_denied_image_has_no_details():
+def test_status_of_denied_image_has_no_details():
     status = status_of(RegistryDeniedError(reference="REG/a/b:t"))
     assert status == {
         "metadata": {},
@@ -34,12 +34,12 @@ def test_a_denied_image_has_no_details():
     }
 
 
-def test_a_wrong_password_says_so():
+def test_denied_error_names_wrong_password():
     error = RegistryDeniedError(reference="REG/a/b:t", bad_password=True)
     assert error.message == 'incorrect username or password for image "REG/a/b:t"'
 
 
-def test_other_registry_errors_name_the_reference_and_the_cause():
+def test_status_of_registry_error_names_reference_and_cause():
     text = "received unexpected HTTP status: 500 Internal Server Error"
     status = status_of(TransientRegistryError(text, code="http.5xx", reference="REG/a/b:t"))
     assert status["message"] == f"Internal error occurred: REG/a/b:t: {text}"
@@ -47,13 +47,13 @@ def test_other_registry_errors_name_the_reference_and_the_cause():
     assert (status["reason"], status["code"]) == ("InternalError", 500)
 
 
-def test_a_blocked_registry_is_forbidden_with_empty_details():
+def test_status_of_blocked_registry_is_forbidden_with_empty_details():
     status = status_of(RegistryBlockedError("docker.io"))
     assert status["message"] == "forbidden: registry docker.io blocked"
     assert (status["reason"], status["details"], status["code"]) == ("Forbidden", {}, 403)
 
 
-def test_field_errors_render_alone_and_in_a_list_without_doubles():
+def test_invalid_object_error_lists_each_field_error_once():
     bad = FieldError.invalid("spec.images[0].from.name", "a///b", "invalid reference format")
     none = FieldError.required("metadata.namespace")
     one = InvalidObjectError(kind="ImageStreamImport", name="is", errors=[bad, bad])
@@ -69,12 +69,12 @@ def test_field_errors_render_alone_and_in_a_list_without_doubles():
     ]
 
 
-def test_null_and_true_are_rendered_bare():
+def test_field_error_renders_null_and_true_unquoted():
     assert FieldError.invalid("f", None, "d").message == "Invalid value: null: d"
     assert FieldError.invalid("f", True, "d").message == "Invalid value: true: d"
 
 
-def test_a_conflict_says_what_to_compare():
+def test_conflict_error_names_both_resource_versions():
     error = StreamConflictError(
         'the image stream was updated from "1" to "11"', name="a", resource="imagestream"
     )
@@ -84,7 +84,7 @@ def test_a_conflict_says_what_to_compare():
     )
 
 
-def test_a_foreign_exception_never_shows_its_text():
+def test_status_of_foreign_exception_hides_its_text():
     status = status_of(ValueError("password=hunter2"))
     assert "hunter2" not in str(status)
     assert status["code"] == 500

@@ -1,4 +1,4 @@
-"""Registry bytes are read strictly or not at all (`registry.md` 5.2, 5.6)."""
+"""Strict reading of JSON and descriptors from registries (registry-22.1, registry-25.1)."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from models.oci import (
     OCI_CONFIG,
     compute_digest,
     parse_descriptor,
-    storable,
+    storable_json,
     strict_json,
 )
 
@@ -43,14 +43,14 @@ DIGEST = "sha256:" + "1" * 64
         *("trailing", "empty", "html", "inf", "nul key", "2^63"),
     ],
 )
-def test_a_document_that_others_may_read_differently_is_refused(content):
+def test_strict_json_rejects_ambiguous_document(content):
     with pytest.raises(ContentError) as refused:
         strict_json(content)
     assert refused.value.code == "content.invalid_json"
 
 
 @pytest.mark.case("registry 116")
-def test_doubled_keys_are_refused_in_manifests_and_last_wins_in_configs():
+def test_strict_json_rejects_or_resolves_duplicate_keys():
     doubled = b'{"a":{"x":1,"x":2}}'
     with pytest.raises(ContentError):
         strict_json(doubled)
@@ -58,31 +58,31 @@ def test_doubled_keys_are_refused_in_manifests_and_last_wins_in_configs():
     assert strict_json(b'{"Foo":1,"foo":2}') == {"Foo": 1, "foo": 2}
 
 
-def test_brackets_inside_strings_do_not_count_as_depth():
+def test_strict_json_depth_ignores_brackets_in_long_string():
     assert strict_json(b'["' + b"[" * 100 + b'\\"["]') == ["[" * 100 + '"[']
 
 
 @pytest.mark.case("registry 125")
-def test_nul_and_lone_surrogates_in_values_become_replacement_characters():
+def test_storable_json_replaces_nul_and_lone_surrogates():
     document = strict_json(b'{"a":"x\\u0000y\\ud800z"}')
-    assert storable(document) == {"a": "x\ufffdy\ufffdz"}
+    assert storable_json(document) == {"a": "x\ufffdy\ufffdz"}
 
 
 @pytest.mark.case("registry 122", "registry 124")
 @pytest.mark.parametrize("size", ["-1", "9007199254740992", "1e3", "1.0", '"2"', "true", "null"])
-def test_a_size_is_a_whole_number_of_bytes(size):
+def test_parse_descriptor_rejects_size_that_is_no_byte_count(size):
     text = f'{{"mediaType":"{OCI_CONFIG}","digest":"{DIGEST}","size":{size}}}'
     with pytest.raises(ContentError, match=r"layer\.size"):
         parse_descriptor(strict_json(text.encode()), where="layer")
 
 
 @pytest.mark.parametrize("digest", ["sha256:abc", "sha256:" + "A" * 64, "../../x", "", "a:b/c"])
-def test_a_digest_is_checked_before_it_goes_anywhere(digest):
+def test_parse_descriptor_rejects_malformed_digest(digest):
     with pytest.raises(ContentError, match=r"config\.digest"):
         parse_descriptor({"mediaType": OCI_CONFIG, "digest": digest, "size": 1}, where="config")
 
 
-def test_a_descriptor_key_in_another_case_is_ambiguous():
+def test_parse_descriptor_rejects_key_in_other_case():
     value = {"mediaType": OCI_CONFIG, "digest": DIGEST, "size": 1, "Size": 2}
     with pytest.raises(ContentError) as refused:
         parse_descriptor(value, where="config")
@@ -91,9 +91,9 @@ def test_a_descriptor_key_in_another_case_is_ambiguous():
 
 @pytest.mark.case("registry 111")
 @pytest.mark.parametrize(
-    ("data", "kept"), [("good", True), ("not base64!", False), ("b3RoZXI=", False), (5, False)]
+    ("data", "is_stored"), [("good", True), ("not base64!", False), ("b3RoZXI=", False), (5, False)]
 )
-def test_inline_data_counts_only_if_it_is_what_the_digest_says(data, kept):
+def test_parse_descriptor_keeps_inline_data_only_with_matching_digest(data, is_stored):
     content = b'{"architecture":"amd64"}'
     value = {
         "mediaType": OCI_CONFIG,
@@ -101,11 +101,11 @@ def test_inline_data_counts_only_if_it_is_what_the_digest_says(data, kept):
         "size": len(content),
         "data": base64.b64encode(content).decode() if data == "good" else data,
     }
-    assert parse_descriptor(value, where="config").data == (content if kept else None)
+    assert parse_descriptor(value, where="config").data == (content if is_stored else None)
 
 
 @pytest.mark.case("registry 43")
-def test_the_accept_line_names_six_types_without_weights():
+def test_accept_header_names_six_types_without_weights():
     assert len(ACCEPT_MANIFESTS.split(", ")) == 6
     assert "q=" not in ACCEPT_MANIFESTS
     assert "*" not in ACCEPT_MANIFESTS
@@ -113,7 +113,7 @@ def test_the_accept_line_names_six_types_without_weights():
 
 
 @given(st.binary(max_size=200))
-def test_whatever_the_bytes_only_a_content_error_comes_out(content):
+def test_strict_json_of_any_bytes_raises_only_content_error(content):
     try:
         strict_json(content)
     except ContentError:
@@ -122,12 +122,12 @@ def test_whatever_the_bytes_only_a_content_error_comes_out(content):
 
 
 @pytest.mark.parametrize("text", [b'"' + b'\\"' * 500_000, b'"\\' * 500_000, b'["' * 500_000])
-def test_a_document_of_quotes_without_end_is_refused_in_linear_time(text):
+def test_strict_json_rejects_unterminated_quotes_in_linear_time(text):
     with pytest.raises(ContentError) as caught:
         strict_json(text)
     assert caught.value.code == "content.invalid_json"
 
 
 @pytest.mark.parametrize("text", ['"[[[["', '"\\"[[[["', '{"a]":"\\\\","[[":1}', '"\\\\\\"[[[["'])
-def test_brackets_inside_strings_nest_nothing(text):
+def test_strict_json_depth_ignores_brackets_in_strings(text):
     assert strict_json(text.encode(), max_depth=1) == json.loads(text)

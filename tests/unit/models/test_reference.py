@@ -1,4 +1,4 @@
-"""References parse, default and print as `import.md` 1 says, row by row."""
+"""Parsing, defaulting and printing of references (imports-1.1 to imports-1.12)."""
 
 import time
 
@@ -10,7 +10,7 @@ from models.errors import InvalidReferenceError, TagstreamError
 from models.reference import (
     Reference,
     digest_or_image_match,
-    normalise_name,
+    normalise_pull_spec,
     parse_stream_image_name,
     parse_stream_tag_name,
     split_stream_tag,
@@ -279,7 +279,7 @@ TABLE = [
 ]
 
 
-def fill(cell):
+def expand_digest(cell):
     if cell == "Dhex":
         return HEX
     if cell == "D":
@@ -291,8 +291,8 @@ def fill(cell):
 
 @pytest.mark.case("import 1-1")
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
-def test_a_reference_splits_and_prints_as_the_table_says(row):
-    text, registry, namespace, name, tag, digest, exact, defaulted = map(fill, row)
+def test_reference_parse_and_exact_match_table(row):
+    text, registry, namespace, name, tag, digest, exact, defaulted = map(expand_digest, row)
     parsed = Reference.parse(text)
     assert parsed == Reference(registry, namespace, name, tag, digest)
     assert parsed.exact() == exact
@@ -331,19 +331,19 @@ INVALID = {
 @pytest.mark.parametrize(
     ("text", "message"), [(text, message) for message, texts in INVALID.items() for text in texts]
 )
-def test_a_bad_reference_is_refused_in_upstreams_words(text, message):
+def test_reference_parse_of_invalid_text_raises_upstream_message(text, message):
     with pytest.raises(InvalidReferenceError) as refused:
         Reference.parse(text)
     assert refused.value.text == message
 
 
-def test_the_longest_name_and_tag_are_accepted():
+def test_reference_parse_accepts_longest_name_and_tag():
     assert Reference.parse("bar:5000/" + "a" * 63 + "/" + "b" * 182 + ":tag").tag == "tag"
     assert Reference.parse("foo:" + "t" * 128).tag == "t" * 128
 
 
 @pytest.mark.case("import 1-3")
-def test_a_digest_beats_a_tag_but_both_are_kept():
+def test_reference_prefers_digest_and_keeps_tag():
     both = Reference.parse(f"foo:tag@{D}")
     assert both.most_specific().exact() == f"foo@{D}"
     full = both.with_defaults()
@@ -360,7 +360,7 @@ def test_a_digest_beats_a_tag_but_both_are_kept():
         "registry-1.docker.io/library/redis",
     ],
 )
-def test_all_names_of_docker_hub_are_one_place(text):
+def test_reference_names_of_docker_hub_are_one_repository(text):
     full = Reference.parse(text).with_defaults()
     assert full.registry_url() == "https://registry-1.docker.io"
     assert full.repository_name() == "library/redis"
@@ -376,7 +376,7 @@ def test_all_names_of_docker_hub_are_one_place(text):
         ("host:5000/a", "host:5000", "host:5000"),
     ],
 )
-def test_host_and_port_for_allow_lists(text, secure, insecure):
+def test_registry_host_port_defaults_port_for_allow_list(text, secure, insecure):
     parsed = Reference.parse(text)
     assert ":".join(parsed.registry_host_port(insecure=False)) == secure
     assert ":".join(parsed.registry_host_port(insecure=True)) == insecure
@@ -391,12 +391,12 @@ def test_host_and_port_for_allow_lists(text, secure, insecure):
         ("quay.io/a/b:latest", "quay.io/a/b"),
     ],
 )
-def test_the_daemons_short_form(text, minimal):
+def test_daemon_minimal_returns_short_form(text, minimal):
     assert Reference.parse(text).daemon_minimal().exact() == minimal
 
 
 @pytest.mark.case("import 1-7")
-def test_a_short_name_equals_its_full_form():
+def test_reference_equals_its_full_form():
     assert Reference.parse("foo").equals(Reference.parse("docker.io/library/foo:latest"))
     assert not Reference.parse("foo").equals(Reference.parse("quay.io/library/foo:latest"))
 
@@ -405,7 +405,7 @@ def test_a_short_name_equals_its_full_form():
 @pytest.mark.parametrize(
     "text", ["a-" * 20_000 + "a:", "a" * 255 + "-" * 255 + "!", "a-" * 250 + "!"]
 )
-def test_no_input_makes_the_grammar_explode(text):
+def test_reference_parse_of_hostile_text_is_fast(text):
     started = time.perf_counter()
     with pytest.raises(InvalidReferenceError):
         Reference.parse(text)
@@ -423,12 +423,12 @@ def test_no_input_makes_the_grammar_explode(text):
         "library/busybox:1",
     ],
 )
-def test_one_repository_has_one_key(text):
+def test_repository_key_is_equal_for_all_names(text):
     assert Reference.parse(text).repository_key() == "docker.io/library/busybox"
 
 
 @pytest.mark.case("import 1-10")
-def test_names_of_stream_tags_and_stream_images():
+def test_stream_tag_and_image_names_are_split():
     assert split_stream_tag("is:") == ("is", "latest", True)
     assert split_stream_tag("is") == ("is", "latest", False)
     assert parse_stream_tag_name("is:t") == ("is", "t")
@@ -445,7 +445,7 @@ def test_names_of_stream_tags_and_stream_images():
         parse_stream_image_name("is")
 
 
-def test_an_image_is_matched_by_a_prefix_of_its_hex_or_of_its_whole_name():
+def test_digest_or_image_match_accepts_prefix_of_hex_or_name():
     assert digest_or_image_match(D, HEX[:12])
     assert digest_or_image_match(D, "sha256:3c")
     assert digest_or_image_match("12345", "12")
@@ -463,8 +463,8 @@ def test_an_image_is_matched_by_a_prefix_of_its_hex_or_of_its_whole_name():
         ("h:5000/a/b:t", "h:5000/a/b:t"),
     ],
 )
-def test_the_normalised_name_is_what_error_texts_show(text, name):
-    assert normalise_name(text) == name
+def test_normalise_pull_spec_returns_name_of_error_texts(text, name):
+    assert normalise_pull_spec(text) == name
 
 
 @pytest.mark.case("import 4-24")
@@ -477,9 +477,9 @@ def test_the_normalised_name_is_what_error_texts_show(text, name):
         ("*:latest", "unable to parse docker reference *:latest: invalid reference format"),
     ],
 )
-def test_the_second_parser_refuses_what_the_first_let_through(text, message):
+def test_normalise_pull_spec_rejects_invalid_reference(text, message):
     with pytest.raises(TagstreamError) as refused:
-        normalise_name(text)
+        normalise_pull_spec(text)
     assert refused.value.message == f"Internal error occurred: {message}"
 
 
@@ -499,13 +499,13 @@ REFERENCES = st.builds(
 
 
 @given(REFERENCES)
-def test_a_printed_reference_parses_back_to_itself(text):
+def test_reference_exact_parses_back_to_equal_reference(text):
     parsed = Reference.parse(text)
     assert Reference.parse(parsed.exact()) == parsed
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_typed_only_the_typed_error_comes_out(text):
+def test_reference_parse_of_any_text_raises_only_typed_error(text):
     try:
         parsed = Reference.parse(text)
     except InvalidReferenceError:

@@ -1,4 +1,4 @@
-"""The wire form: which keys appear, how times print, what the last of doubles does."""
+"""The wire form of resources: keys, times, duplicate tags (api-18.1, api-18.2, api-18.7)."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -16,7 +16,7 @@ from models.resources.stream import (
 )
 
 
-def test_an_embedded_image_without_data_prints_its_metadata_skeleton():
+def test_image_wire_without_data_has_empty_docker_image_metadata():
     assert Image().wire() == {
         "metadata": {},
         "dockerImageMetadata": {
@@ -30,11 +30,11 @@ def test_an_embedded_image_without_data_prints_its_metadata_skeleton():
     }
 
 
-def test_null_metadata_is_accepted_on_input():
+def test_image_accepts_null_docker_image_metadata():
     assert Image.model_validate({"dockerImageMetadata": None}) == Image()
 
 
-def test_a_tag_reference_always_shows_annotations_and_generation():
+def test_tag_reference_wire_always_has_annotations_and_generation():
     assert TagReference(name="t").wire() == {
         "name": "t",
         "annotations": None,
@@ -44,11 +44,11 @@ def test_a_tag_reference_always_shows_annotations_and_generation():
     }
 
 
-def test_a_tag_without_events_shows_null_items():
+def test_tag_event_list_wire_without_events_has_null_items():
     assert NamedTagEventList(tag="t").wire() == {"tag": "t", "items": None}
 
 
-def test_a_layer_of_no_size_still_shows_it():
+def test_image_layer_wire_has_size_zero():
     assert ImageLayer(name="d", size=0, media_type="").wire() == {
         "name": "d",
         "size": 0,
@@ -56,7 +56,7 @@ def test_a_layer_of_no_size_still_shows_it():
     }
 
 
-def test_times_are_utc_and_cut_to_seconds():
+def test_time_wire_is_utc_and_truncated_to_seconds():
     paris = timezone(timedelta(hours=2))
     event = TagEvent(
         created=datetime(2026, 1, 2, 5, 4, 5, 999_999, paris),
@@ -68,7 +68,7 @@ def test_times_are_utc_and_cut_to_seconds():
     assert event.created == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_naive_times_are_refused():
+def test_time_without_zone_is_rejected():
     with pytest.raises(ValidationError, match="time zone"):
         TagEvent(
             created=datetime(2026, 1, 2),
@@ -79,7 +79,7 @@ def test_naive_times_are_refused():
 
 
 @pytest.mark.case("import 2-53")
-def test_the_last_of_two_spec_tags_with_one_name_wins():
+def test_image_stream_keeps_last_of_duplicate_spec_tags():
     stream = ImageStream.model_validate(
         {
             "spec": {
@@ -95,7 +95,7 @@ def test_the_last_of_two_spec_tags_with_one_name_wins():
     assert stream.spec_tag("x").from_.name == "quay.io/a:2"
 
 
-def test_a_stream_keeps_its_tags_sorted_when_one_is_put_in():
+def test_image_stream_keeps_tags_sorted_when_one_is_added():
     stream = ImageStream().with_spec_tag(TagReference(name="b"))
     stream = stream.with_spec_tag(TagReference(name="a"))
     stream = stream.with_status_tag(NamedTagEventList(tag="z"))
@@ -104,7 +104,7 @@ def test_a_stream_keeps_its_tags_sorted_when_one_is_put_in():
     assert stream.status_tag("y") is None
 
 
-def test_an_import_always_shows_its_empty_status():
+def test_image_stream_import_wire_always_has_status():
     request = ImageStreamImport.model_validate(
         {"spec": {"import": True, "images": [{"from": {"kind": "DockerImage", "name": "a:b"}}]}}
     )
@@ -114,6 +114,6 @@ def test_an_import_always_shows_its_empty_status():
     assert "to" not in printed["spec"]["images"][0]
 
 
-def test_empty_details_that_were_set_stay_visible():
+def test_status_wire_keeps_empty_details():
     assert SUCCESS.wire() == {"metadata": {}, "status": "Success"}
     assert Status(status="Failure", details={}, code=403).wire()["details"] == {}

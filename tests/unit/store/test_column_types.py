@@ -1,4 +1,4 @@
-"""What goes into a column can be stored by every database, and times are UTC."""
+"""Tests of the column types: every value is storable in both databases, and times are UTC."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
-from models.store.tables.table_base import Moment, Words, format_document
+from models.store.tables.table_base import TextColumn, UtcDateTime, format_document
 
 DIALECTS = [sqlite.dialect(), postgresql.dialect()]
 documents = st.recursive(
@@ -23,31 +23,31 @@ def is_storable(text):
 
 
 @given(st.text(st.characters(codec=None)))
-def test_every_text_can_be_stored(text):
-    assert is_storable(Words().process_bind_param(text, DIALECTS[0]))
+def test_text_column_makes_every_text_storable(text):
+    assert is_storable(TextColumn().process_bind_param(text, DIALECTS[0]))
 
 
 @given(documents)
-def test_every_document_can_be_stored_and_holds_no_nul(value):
+def test_format_document_makes_every_document_storable_without_nul(value):
     text = format_document(value)
     assert is_storable(text)
-    assert "\x00" not in repr_of(json.loads(text))
+    assert "\x00" not in join_texts(json.loads(text))
 
 
-def repr_of(value):
-    """Every text inside a JSON value, joined."""
+def join_texts(value):
+    """Return all texts inside a JSON value, joined."""
     if isinstance(value, dict):
-        return "".join(key + repr_of(each) for key, each in value.items())
+        return "".join(key + join_texts(each) for key, each in value.items())
     if isinstance(value, list):
-        return "".join(map(repr_of, value))
+        return "".join(map(join_texts, value))
     return value if isinstance(value, str) else ""
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), st.text()))
-def test_a_document_without_nul_comes_back_as_it_was_in_its_order(value):
+def test_format_document_keeps_values_and_order_without_nul(value):
     clean = {key: each.replace("\x00", "") for key, each in value.items()}
-    again = json.loads(format_document(clean))
-    assert list(again.items()) == list(clean.items())
+    loaded = json.loads(format_document(clean))
+    assert list(loaded.items()) == list(clean.items())
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,26 @@ def test_a_document_without_nul_comes_back_as_it_was_in_its_order(value):
         ("ü", '"ü"'),
     ],
 )
-def test_only_a_real_nul_is_replaced(value, stored):
+def test_format_document_replaces_only_real_nul(value, stored):
     assert format_document(value) == stored
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_a_naive_time_is_refused(dialect):
+def test_utc_datetime_refuses_naive_time(dialect):
     with pytest.raises(ValueError, match="time zone"):
-        Moment().process_bind_param(datetime(2026, 1, 1), dialect)
+        UtcDateTime().process_bind_param(datetime(2026, 1, 1), dialect)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-@given(moment=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5))])))
-def test_a_time_comes_back_in_utc(dialect, moment):
+@given(time=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5))])))
+def test_utc_datetime_returns_stored_time_in_utc(dialect, time):
     try:
-        moment.astimezone(UTC)
+        time.astimezone(UTC)
     except OverflowError:
         return
-    kind = Moment()
-    again = kind.process_result_value(kind.process_bind_param(moment, dialect), dialect)
-    assert again == moment
-    assert again.tzinfo is UTC
+    column_type = UtcDateTime()
+    loaded = column_type.process_result_value(
+        column_type.process_bind_param(time, dialect), dialect
+    )
+    assert loaded == time
+    assert loaded.tzinfo is UTC

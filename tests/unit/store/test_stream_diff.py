@@ -1,4 +1,4 @@
-"""How one history became another is told by the fewest steps that lead there."""
+"""Tests of compare_histories: the step from one tag history to another."""
 
 from datetime import UTC, datetime
 
@@ -20,8 +20,8 @@ def event(image, generation=1):
 histories = st.lists(st.builds(event, st.sampled_from("abc"), st.integers(1, 2)), max_size=5)
 
 
-def carry_out(step, stored):
-    """What the rows are after a step; `stored` newest first."""
+def apply_step(step, stored):
+    """Return the rows after a step; `stored` is newest first."""
     if step.forgotten:
         stored = [] if step.forgotten < 0 else stored[step.forgotten :]
     if step.head is not None:
@@ -30,30 +30,30 @@ def carry_out(step, stored):
 
 
 @given(old=histories, new=histories)
-def test_the_step_leads_from_one_history_to_the_other(old, new):
-    assert carry_out(compare_histories(old, new), old) == new
+def test_history_step_leads_from_old_history_to_new(old, new):
+    assert apply_step(compare_histories(old, new), old) == new
 
 
-@given(old=histories, new=histories, behind=histories)
-def test_what_was_not_loaded_stays_unless_all_is_emptied(old, new, behind):
+@given(old=histories, new=histories, unloaded=histories)
+def test_history_step_keeps_events_that_were_not_loaded(old, new, unloaded):
     if not old:
-        behind = []
-    left = carry_out(compare_histories(old, new), [*old, *behind])
-    assert left == ([*new, *behind] if new or not old else [])
+        unloaded = []
+    remaining = apply_step(compare_histories(old, new), [*old, *unloaded])
+    assert remaining == ([*new, *unloaded] if new or not old else [])
 
 
 @given(histories)
-def test_equal_histories_need_no_step(history):
+def test_equal_histories_give_empty_step(history):
     assert not compare_histories(history, list(history))
 
 
-def test_events_in_front_leave_the_rest_alone():
+def test_new_events_in_front_are_only_added():
     old = [event("b"), event("a")]
     new = [event("d"), event("c"), *old]
     assert compare_histories(old, new) == HistoryStep(added=new[:2])
 
 
-def test_a_head_that_changed_in_place_is_one_update():
+def test_changed_newest_event_gives_one_update():
     old = [event("b"), event("a")]
     changed = event("b", generation=2)
     assert compare_histories(old, [changed, old[1]]) == HistoryStep(added=[], head=changed)

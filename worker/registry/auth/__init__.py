@@ -1,1 +1,1 @@
-"""Authentication against registries: challenges, credentials, tokens. Sits on `transport`."""
+"""Authentication against registries: challenges, credentials, tokens. Built on `transport`."""

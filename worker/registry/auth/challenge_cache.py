@@ -1,7 +1,7 @@
-"""How a registry wants to be asked: what its last challenge said, kept for a while.
+"""Challenge cache: the last challenge of each repository, and the token requests made from it.
 
-`registry.md` 3.1 and 3.4: Bearer before Basic, the token server found behind both gates. Kept for
-each repository, so that the steady state costs one request.
+Bearer comes before Basic (registry-8.1), and the token server is checked first (registry-11.1).
+Challenges are cached for each repository, so that the steady state is one request (registry-8.2).
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from models.errors import EgressRefusedError, RegistryDeniedError
 from worker.registry.auth.challenge import Challenge, choose_scopes, parse_challenges
 from worker.registry.auth.credentials import Credential
 from worker.registry.auth.token_cache import TokenRequest
-from worker.registry.auth.token_realm import check_port, may_have_credentials, resolve_realm
+from worker.registry.auth.token_realm import check_port, may_receive_credentials, resolve_realm
 from worker.registry.clock import Clock
-from worker.registry.registry_types import Answer, Place
-from worker.registry.ttl_cache import Remembered
+from worker.registry.registry_types import RegistryResponse, SourceRepository
+from worker.registry.ttl_cache import TtlCache
 
-KEPT = 600.0
-MOST_PLACES = 10_000
-_MOST_PREPARED = 256
-UNTRUSTED = "policy.realm_untrusted"
-PLAIN = "policy.plain_credentials"
+CHALLENGE_TTL_SECONDS = 600.0
+MAX_CACHED_CHALLENGES = 10_000
+_MAX_PREPARED_REQUESTS = 256
+UNTRUSTED_REALM = "policy.realm_untrusted"
+PLAIN_HTTP_CREDENTIALS = "policy.plain_credentials"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A challenge that we can answer. `realm` is the token server's whole URL, vetted."""
+class AuthChallenge:
+    """A challenge that we can answer. `realm` is the checked absolute URL of the token server."""
 
     kind: Literal["basic", "bearer"]
     realm: str = ""
@@ -39,143 +39,154 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A token request for one credential; `withheld` says why it goes without that credential."""
+class PreparedTokenRequest:
+    """A token request for one credential; `withheld` says why it is sent without it."""
 
     request: TokenRequest
     withheld: str = ""
 
 
 @dataclass(slots=True)
-class Known:
-    """What one repository asked for, until when, and the token requests made of it."""
+class CachedChallenge:
+    """The challenge of one repository, when it expires, and the token requests made from it."""
 
-    asked: Asked
-    until: float
-    prepared: dict[str, Prepared] = field(default_factory=dict)
+    challenge: AuthChallenge
+    expires_at: float
+    prepared: dict[str, PreparedTokenRequest] = field(default_factory=dict)
 
 
-class Memory:
-    """What the repositories of this process asked for in the last ten minutes."""
+class ChallengeCache:
+    """The challenges that this process received in the last ten minutes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._places: OrderedDict[Place, Known] = OrderedDict()
-        self._open = Remembered(clock, seconds=KEPT)
+        self._challenges: OrderedDict[SourceRepository, CachedChallenge] = OrderedDict()
+        self._anonymous = TtlCache(clock, ttl_seconds=CHALLENGE_TTL_SECONDS)
 
-    def is_open(self, place: Place) -> bool:
-        """Whether it was served without rights."""
-        return self._open.get(place.name) is not None
+    def is_anonymous(self, source: SourceRepository) -> bool:
+        """Return whether the repository was served without credentials."""
+        return self._anonymous.get(source.name) is not None
 
-    def keep_open(self, place: Place) -> None:
-        self._open.put(place.name)
+    def put_anonymous(self, source: SourceRepository) -> None:
+        self._anonymous.put(source.name)
 
-    def get(self, place: Place) -> Known | None:
-        found = self._places.get(place)
-        if found is None or found.until <= self._clock.now():
+    def get(self, source: SourceRepository) -> CachedChallenge | None:
+        found = self._challenges.get(source)
+        if found is None or found.expires_at <= self._clock.now():
             return None
         return found
 
-    def keep(self, place: Place, asked: Asked) -> Known:
-        known = self._places[place] = Known(asked, self._clock.now() + KEPT)
-        self._places.move_to_end(place)
-        while len(self._places) > MOST_PLACES:
-            self._places.popitem(last=False)
-        return known
+    def put(self, source: SourceRepository, challenge: AuthChallenge) -> CachedChallenge:
+        cached = self._challenges[source] = CachedChallenge(
+            challenge, self._clock.now() + CHALLENGE_TTL_SECONDS
+        )
+        self._challenges.move_to_end(source)
+        while len(self._challenges) > MAX_CACHED_CHALLENGES:
+            self._challenges.popitem(last=False)
+        return cached
 
-    def forget(self, place: Place) -> None:
-        self._places.pop(place, None)
+    def drop(self, source: SourceRepository) -> None:
+        self._challenges.pop(source, None)
 
 
-def read_challenge(
-    lines: Sequence[str],
-    place: Place,
+def choose_challenge(
+    header_values: Sequence[str],
+    source: SourceRepository,
     *,
     request_url: str,
-    loose: bool,
-    trusted: Sequence[str],
-    is_about_place: bool = True,
-) -> Asked:
-    """What the registry asks for, Bearer before Basic.
+    allow_plain_http: bool,
+    trusted_hosts: Sequence[str],
+    is_for_repository: bool = True,
+) -> AuthChallenge:
+    """Return the challenge to answer, Bearer before Basic.
 
-    A challenge that is not about the place (that of `/v2/`) names placeholders for scopes.
-    Raises RegistryDeniedError `auth.unsupported` for anything else, and EgressRefusedError for a
-    token server that we do not talk to.
+    `is_for_repository` is False for the challenge of `/v2/`, whose scopes are placeholders and are
+    not used. Raises RegistryDeniedError `auth.unsupported` for all other schemes, and
+    EgressRefusedError for a token server that is not allowed (registry-11.1 to registry-11.3).
     """
-    challenges = parse_challenges(lines)
+    challenges = parse_challenges(header_values)
     for challenge in challenges:
         if challenge.scheme == "bearer" and challenge.get("realm"):
-            realm = resolve_realm(challenge.get("realm"), request_url=request_url, loose=loose)
-            check_port(realm, request_url=request_url, trusted=trusted)
-            scopes = choose_scopes(
-                place.repository, challenge.get("scope") if is_about_place else ""
+            realm = resolve_realm(
+                challenge.get("realm"), request_url=request_url, allow_plain_http=allow_plain_http
             )
-            return Asked("bearer", realm, challenge.get("service"), scopes)
+            check_port(realm, request_url=request_url, trusted_hosts=trusted_hosts)
+            scopes = choose_scopes(
+                source.repository, challenge.get("scope") if is_for_repository else ""
+            )
+            return AuthChallenge("bearer", realm, challenge.get("service"), scopes)
     if any(challenge.scheme == "basic" for challenge in challenges):
-        return Asked("basic")
+        return AuthChallenge("basic")
     raise RegistryDeniedError(
-        f"the registry asks for a login that is not supported ({_schemes_of(challenges)})",
+        f"the registry requires an authentication scheme that is not supported "
+        f"({_schemes_of(challenges)})",
         code="auth.unsupported",
     )
 
 
-def prepare(
-    known: Known,
-    place: Place,
+def prepare_token_request(
+    cached: CachedChallenge,
+    source: SourceRepository,
     credential: Credential | None,
     *,
     request_url: str,
-    trusted: Sequence[str],
-    may_be_shown: Callable[[str], bool],
-) -> Prepared:
-    """The token request of `credential`, made once; without it where the server may not see it.
+    trusted_hosts: Sequence[str],
+    may_send_credentials: Callable[[str], bool],
+) -> PreparedTokenRequest:
+    """Return the token request for a credential, built once for each challenge and credential.
 
-    `may_be_shown` tells whether rights may travel to a URL at all (C4).
+    The credential is withheld where the token server may not receive it (registry-11.4,
+    registry-11.6). `may_send_credentials` says whether credentials may be sent to a URL at all
+    (registry-20.8).
     """
-    who = credential.id if credential is not None else ""
-    found = known.prepared.get(who)
+    credential_id = credential.id if credential is not None else ""
+    found = cached.prepared.get(credential_id)
     if found is not None:
         return found
-    asked, withheld = known.asked, ""
+    challenge, withheld = cached.challenge, ""
     if credential is not None:
-        if not may_have_credentials(
-            asked.realm, request_url=request_url, registry=place.registry, trusted=trusted
+        if not may_receive_credentials(
+            challenge.realm,
+            request_url=request_url,
+            registry=source.registry,
+            trusted_hosts=trusted_hosts,
         ):
-            withheld = UNTRUSTED
-        elif not may_be_shown(asked.realm):
-            withheld = PLAIN
+            withheld = UNTRUSTED_REALM
+        elif not may_send_credentials(challenge.realm):
+            withheld = PLAIN_HTTP_CREDENTIALS
     request = TokenRequest(
-        registry=place.registry,
-        origin=place.api_host,
-        realm=asked.realm,
-        service=asked.service,
-        scopes=asked.scopes,
+        registry=source.registry,
+        origin=source.api_host,
+        realm=challenge.realm,
+        service=challenge.service,
+        scopes=challenge.scopes,
         credential=None if withheld else credential,
     )
-    if len(known.prepared) >= _MOST_PREPARED:
-        known.prepared.clear()
-    made = known.prepared[who] = Prepared(request, withheld)
-    return made
+    if len(cached.prepared) >= _MAX_PREPARED_REQUESTS:
+        cached.prepared.clear()
+    prepared = cached.prepared[credential_id] = PreparedTokenRequest(request, withheld)
+    return prepared
 
 
-def withheld_error(code: str, place: Place, realm: str = "") -> EgressRefusedError:
-    """Why a credential was not shown, and what the operator can do."""
-    if code == PLAIN:
+def withheld_error(code: str, source: SourceRepository, realm: str = "") -> EgressRefusedError:
+    """Return the error for a withheld credential, with what the operator can do."""
+    if code == PLAIN_HTTP_CREDENTIALS:
         return EgressRefusedError(
-            f"credentials for {place.registry} are not sent over plain http; "
+            f"credentials for {source.registry} are not sent over plain http; "
             "the operator can allow it (TAGSTREAM_CREDENTIALS_OVER_HTTP)",
-            code=PLAIN,
+            code=PLAIN_HTTP_CREDENTIALS,
         )
     return EgressRefusedError(
-        f"the registry {place.registry} sends for tokens to {urlsplit(realm).netloc}, which may "
-        "not see its credentials; the operator can allow it (TAGSTREAM_TRUSTED_REALM_HOSTS)",
-        code=UNTRUSTED,
+        f"the registry {source.registry} names the token server {urlsplit(realm).netloc}, which "
+        "may not receive its credentials; the operator can allow it "
+        "(TAGSTREAM_TRUSTED_REALM_HOSTS)",
+        code=UNTRUSTED_REALM,
     )
 
 
-def fault_of(answer: Answer) -> str:
-    """What the registry finds wanting (RFC 6750 section 3.1): `invalid_token` and the like."""
-    challenges = parse_challenges(answer.headers.get_list("www-authenticate"))
+def bearer_error_of(response: RegistryResponse) -> str:
+    """Return the `error` of a Bearer challenge, e.g. `invalid_token` (RFC 6750 section 3.1)."""
+    challenges = parse_challenges(response.headers.get_list("www-authenticate"))
     return next((each.get("error") for each in challenges if each.get("error")), "")
 
 

@@ -1,7 +1,9 @@
-"""Pull secrets become the credentials for one repository (`registry.md` 3.6, `import.md` 2.6).
+"""Credentials: parsing of pull secrets, and the choice of candidates for a repository.
 
-Kubernetes' keyring rules with one tightening: a path matches at a boundary only, so a credential
-for `team/foo` is never offered to `team/foo-evil`. Programs that a secret names are never run.
+The rules are those of Kubernetes' keyring with one tightening: a path matches at a `/` only, so a
+credential for `team/foo` is never offered to `team/foo-evil` (registry-13.5, imports-2.23). Which
+secrets are used is in registry-13.1 and imports-2.22. Programs that a secret names are never run
+(registry-13.3).
 """
 
 from __future__ import annotations
@@ -11,31 +13,39 @@ import binascii
 import hashlib
 import json
 import re
-import secrets as dice
+import secrets as secure_random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
 
-from models.pull_secrets import covers, entries_of, hosts_of, split_key, split_port
+from models.pull_secrets import (
+    parse_docker_config_entries,
+    parse_host_port,
+    parse_keyring_key,
+    registry_host_aliases,
+    scope_covers,
+)
 from models.resources.meta import Secret
-from worker.registry.registry_types import Place
+from worker.registry.registry_types import SourceRepository
 
-MOST_CANDIDATES = 5
-_MOST_REMEMBERED = 1024
-_EMPTY = SecretStr("")
+MAX_CANDIDATES = 5
+_MAX_CACHED_CANDIDATES = 1024
+_EMPTY_SECRET = SecretStr("")
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
-# Names secrets that were never saved, for this process alone; the name tells nothing of them.
-_UNSAVED = dice.token_bytes(32)
+# Key of the ids of secrets that were never saved. It is random and known to this process only, so
+# that an id reveals nothing about the secret's content.
+_UNSAVED_SECRET_KEY = secure_random.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One right to read, for hosts that match `host` and repositories below `path`.
+    """One entry of a pull secret, for hosts that match `host` and repositories below `path`.
 
-    `id` names it in caches and logs: the secret's uid and version and the entry's key, never a
-    secret. `host` may hold globs within its labels; `port` and `path` are literal.
+    `id` identifies it in caches and logs: the secret's uid and resource version and the entry's
+    key, never a secret (registry-12.1). `host` may contain globs within its labels; `port` and
+    `path` are literal.
     """
 
     id: str
@@ -43,33 +53,33 @@ class Credential:
     port: str = ""
     path: str = ""
     username: str = ""
-    password: SecretStr = _EMPTY
-    identity_token: SecretStr = _EMPTY
-    registry_token: SecretStr = _EMPTY
+    password: SecretStr = _EMPTY_SECRET
+    identity_token: SecretStr = _EMPTY_SECRET
+    registry_token: SecretStr = _EMPTY_SECRET
 
     @property
-    def is_login(self) -> bool:
-        """Whether there are a user name and a password to show."""
+    def has_password(self) -> bool:
+        """Whether there are a user name and a password to send."""
         return bool(self.username and self.password.get_secret_value())
 
-    def basic(self) -> str:
-        """The value of a Basic Authorization header."""
+    def basic_authorization(self) -> str:
+        """Return the value of a Basic `Authorization` header."""
         pair = f"{self.username}:{self.password.get_secret_value()}"
         return "Basic " + base64.b64encode(pair.encode()).decode()
 
     def redact(self, text: str) -> str:
-        """`text` without this credential's secrets, should a server have echoed them."""
-        shown = [self.password, self.identity_token, self.registry_token]
-        secrets = [secret.get_secret_value() for secret in shown]
-        if self.is_login:
-            secrets.append(self.basic().removeprefix("Basic "))
+        """Return `text` with this credential's secrets redacted (registry-27.2)."""
+        secret_values = [self.password, self.identity_token, self.registry_token]
+        secrets = [secret.get_secret_value() for secret in secret_values]
+        if self.has_password:
+            secrets.append(self.basic_authorization().removeprefix("Basic "))
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
             text = text.replace(secret, "[redacted]")
         return text
 
     def matches(self, host: str, port: str, path: str) -> bool:
-        """Whether this credential may be shown to that repository."""
-        return covers((self.host, self.port, self.path), host, port, path)
+        """Return whether this credential may be sent for that repository (registry-13.5)."""
+        return scope_covers((self.host, self.port, self.path), host, port, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,72 +87,77 @@ class Keyring:
     """The credentials of one namespace, in the order in which they were declared."""
 
     credentials: tuple[Credential, ...] = field(default_factory=tuple)
-    _found: dict[Place, tuple[Credential, ...]] = field(
+    _cached_candidates: dict[SourceRepository, tuple[Credential, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     @classmethod
     def from_secrets(cls, secrets: Iterable[Secret]) -> Keyring:
-        """What the pull secrets hold. A secret or an entry that cannot be read is passed over."""
+        """Return the credentials of pull secrets; unreadable secrets and entries are skipped."""
         found: list[Credential] = []
         for secret in secrets:
-            origin = _origin_of(secret)
-            for key, entry in entries_of(secret).items():
-                credential = _read_entry(key, entry, origin)
+            secret_id = _secret_id_of(secret)
+            for key, entry in parse_docker_config_entries(secret).items():
+                credential = _parse_entry(key, entry, secret_id)
                 if credential is not None:
                     found.append(credential)
         return cls(tuple(found))
 
-    def candidates(self, place: Place) -> tuple[Credential, ...]:
-        """Who may be tried at `place`: longest path first, exact hosts before globs."""
+    def candidates(self, source: SourceRepository) -> tuple[Credential, ...]:
+        """Return the credentials to try, at most 5, longest path first, exact hosts before globs
+        (registry-13.6).
+        """
         if not self.credentials:
             return ()
-        found = self._found.get(place)
+        found = self._cached_candidates.get(source)
         if found is None:
-            if len(self._found) >= _MOST_REMEMBERED:
-                self._found.clear()
-            found = self._found[place] = self._look_up(place)
+            if len(self._cached_candidates) >= _MAX_CACHED_CANDIDATES:
+                self._cached_candidates.clear()
+            found = self._cached_candidates[source] = self._find_candidates(source)
         return found
 
-    def _look_up(self, place: Place) -> tuple[Credential, ...]:
-        hosts = hosts_of(place.registry)
-        fitting = [
+    def _find_candidates(self, source: SourceRepository) -> tuple[Credential, ...]:
+        hosts = registry_host_aliases(source.registry)
+        matching = [
             credential
             for credential in self.credentials
-            if any(credential.matches(*split_port(host), place.repository) for host in hosts)
+            if any(credential.matches(*parse_host_port(host), source.repository) for host in hosts)
         ]
-        fitting.sort(key=_rank)
-        return tuple(fitting[:MOST_CANDIDATES])
+        matching.sort(key=_candidate_order)
+        return tuple(matching[:MAX_CANDIDATES])
 
 
-def _rank(credential: Credential) -> tuple[int, bool, int]:
-    wild = sum(credential.host.count(mark) for mark in "*?[")
-    return -len(credential.path), bool(wild), wild - len(credential.host)
+def _candidate_order(credential: Credential) -> tuple[int, bool, int]:
+    wildcards = sum(credential.host.count(wildcard) for wildcard in "*?[")
+    return -len(credential.path), bool(wildcards), wildcards - len(credential.host)
 
 
-def _origin_of(secret: Secret) -> str:
+def _secret_id_of(secret: Secret) -> str:
     if secret.metadata.uid:
         return f"{secret.metadata.uid}/{secret.metadata.resource_version}"
     content = json.dumps([secret.metadata.namespace, secret.type, secret.data], sort_keys=True)
-    return "unsaved-" + hashlib.blake2b(content.encode(), key=_UNSAVED, digest_size=16).hexdigest()
+    return (
+        "unsaved-"
+        + hashlib.blake2b(content.encode(), key=_UNSAVED_SECRET_KEY, digest_size=16).hexdigest()
+    )
 
 
-def _read_entry(key: str, entry: Any, origin: str) -> Credential | None:
+def _parse_entry(key: str, entry: Any, secret_id: str) -> Credential | None:
     if not isinstance(entry, dict):
         return None
-    host, port, path = split_key(key)
-    username, password = _login_of(entry)
+    host, port, path = parse_keyring_key(key)
+    username, password = _username_and_password_of(entry)
     identity = _text(entry, "identitytoken")
     registry_token = _text(entry, "registrytoken")
     if username == "<token>" and password and not identity:
         identity, username, password = password, "", ""
     if registry_token and not _TOKEN.fullmatch(registry_token):
-        registry_token = ""  # a header could not carry it
-    login = username and password
-    if not host or "@" in key or not (login or identity or registry_token):
+        registry_token = ""  # a header cannot carry it
+    has_login = username and password
+    if not host or "@" in key or not (has_login or identity or registry_token):
         return None
     return Credential(
-        id=f"{origin}/{key}",
+        id=f"{secret_id}/{key}",
         host=host,
         port=port,
         path=path,
@@ -153,8 +168,11 @@ def _read_entry(key: str, entry: Any, origin: str) -> Credential | None:
     )
 
 
-def _login_of(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """`auth` wins over user name and password; the first colon separates them."""
+def _username_and_password_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the login of an entry.
+
+    `auth` wins over `username` and `password`; the first colon separates them (registry-13.2).
+    """
     encoded = re.sub(r"\s", "", _text(entry, "auth")).rstrip("=")
     if not encoded:
         return _text(entry, "username"), _text(entry, "password")

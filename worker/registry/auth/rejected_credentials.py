@@ -1,7 +1,7 @@
-"""Which credentials were taken or turned away of late, so that a bad one is not shown for long.
+"""Cache of rejected and accepted credentials, so that a bad credential is not sent repeatedly.
 
-Ten thousand tags must not become ten thousand failed logins: registries lock accounts for less
-(`registry.md` 3.5, C11).
+Ten thousand tags must not cause ten thousand failed logins: registries lock accounts for less
+(registry-12.3, registry-12.4).
 """
 
 from __future__ import annotations
@@ -18,91 +18,98 @@ from worker.registry.clock import Clock
 
 T = TypeVar("T")
 
-REFUSAL_KEPT = 120.0
-PROOF_KEPT = 3600.0
-MOST_KEPT = 10_000
+REJECTION_TTL_SECONDS = 120.0
+ACCEPTANCE_TTL_SECONDS = 3600.0
+MAX_CACHED_REJECTIONS = 10_000
 REJECTED = "auth.rejected"
 DENIED = "auth.denied_or_missing"
 REQUIRED = "auth.required"
-# What says: these rights do not reach so far. Anything else has nothing to do with rights.
-TURNED_AWAY = frozenset({REJECTED, DENIED, REQUIRED})
+# The errors that say that a credential does not suffice. All others have another cause.
+REJECTION_CODES = frozenset({REJECTED, DENIED, REQUIRED})
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """Who (a credential's id, or nobody) asks which server for what."""
+class CredentialUse:
+    """A use of a credential (its id, or empty for anonymous) at a server for a resource."""
 
-    who: str
+    credential_id: str
     server: str
-    wanted: str
+    resource: str
 
 
-class Logins:
-    """The memory of one process. A refusal is kept for two minutes.
+class RejectedCredentials:
+    """The cache of one process; a rejection expires after two minutes (registry-12.3).
 
-    `auth.rejected` speaks of the credential everywhere at that server, unless it was taken there
-    before: then, as for every other refusal, of what was wanted alone.
+    `auth.rejected` counts for everything at that server, unless the server accepted the credential
+    within the last hour: then it counts, like every other refusal, for the requested resource only.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._refused: OrderedDict[Login, tuple[float, RegistryError]] = OrderedDict()
-        self._proven: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._first: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._rejections: OrderedDict[CredentialUse, tuple[float, RegistryError]] = OrderedDict()
+        self._accepted_until: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._first_use_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = (
+            WeakValueDictionary()
+        )
 
-    def check(self, login: Login) -> None:
-        """Raises the refusal that is still fresh."""
-        for known in (login, _anywhere(login)):
-            found = self._refused.get(known)
+    def raise_if_rejected(self, use: CredentialUse) -> None:
+        """Raise the RegistryError of a rejection that has not expired."""
+        for key in (use, _any_resource(use)):
+            found = self._rejections.get(key)
             if found is not None and found[0] > self._clock.now():
-                raise found[1].about("")
+                raise found[1].with_reference("")
 
-    async def attempt(self, login: Login, act: Callable[[], Awaitable[T]]) -> T:
-        """What `act` comes to, which shows the credential and raises where it is turned away.
+    async def attempt(self, use: CredentialUse, send: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `send`, which sends the credential and raises if it is rejected.
 
-        Until a credential was taken once, one asks and the others wait for what they hear.
+        Until the server has accepted a credential once, one caller tries it and the others wait
+        for its result (registry-12.4).
         """
-        self.check(login)
-        if login.who and not self._is_proven(login):
-            lock = self._first.setdefault((login.who, login.server), asyncio.Lock())
+        self.raise_if_rejected(use)
+        if use.credential_id and not self._was_accepted(use):
+            lock = self._first_use_locks.setdefault((use.credential_id, use.server), asyncio.Lock())
             async with lock:
-                self.check(login)
-                if not self._is_proven(login):
-                    return await self._act(login, act)
-        return await self._act(login, act)
+                self.raise_if_rejected(use)
+                if not self._was_accepted(use):
+                    return await self._attempt(use, send)
+        return await self._attempt(use, send)
 
-    async def _act(self, login: Login, act: Callable[[], Awaitable[T]]) -> T:
+    async def _attempt(self, use: CredentialUse, send: Callable[[], Awaitable[T]]) -> T:
         try:
-            result = await act()
+            result = await send()
         except RegistryError as error:
-            if error.code in TURNED_AWAY:
-                self.refuse(login, error)
+            if error.code in REJECTION_CODES:
+                self.record_rejection(use, error)
             raise
-        if login.who:
-            _keep(self._proven, (login.who, login.server), self._clock.now() + PROOF_KEPT)
+        if use.credential_id:
+            _put(
+                self._accepted_until,
+                (use.credential_id, use.server),
+                self._clock.now() + ACCEPTANCE_TTL_SECONDS,
+            )
         return result
 
-    def refuse(self, login: Login, error: RegistryError) -> None:
-        """Note a refusal."""
-        if login.who and error.code == REJECTED and not self._is_proven(login):
-            login = _anywhere(login)
-        self._proven.pop((login.who, login.server), None)
-        _keep(self._refused, login, (self._clock.now() + REFUSAL_KEPT, error))
+    def record_rejection(self, use: CredentialUse, error: RegistryError) -> None:
+        """Cache a rejection."""
+        if use.credential_id and error.code == REJECTED and not self._was_accepted(use):
+            use = _any_resource(use)
+        self._accepted_until.pop((use.credential_id, use.server), None)
+        _put(self._rejections, use, (self._clock.now() + REJECTION_TTL_SECONDS, error))
 
-    def _is_proven(self, login: Login) -> bool:
-        return self._proven.get((login.who, login.server), 0.0) > self._clock.now()
+    def _was_accepted(self, use: CredentialUse) -> bool:
+        return self._accepted_until.get((use.credential_id, use.server), 0.0) > self._clock.now()
 
 
-def _anywhere(login: Login) -> Login:
-    return Login(login.who, login.server, "")
+def _any_resource(use: CredentialUse) -> CredentialUse:
+    return CredentialUse(use.credential_id, use.server, "")
 
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > MOST_KEPT:
-        kept.popitem(last=False)
+def _put(cache: OrderedDict[K, V], key: K, value: V) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    while len(cache) > MAX_CACHED_REJECTIONS:
+        cache.popitem(last=False)

@@ -1,7 +1,9 @@
-"""Bearer tokens: asked for once, kept as long as they last, never shared between rights.
+"""Bearer tokens: token requests, parsing of the response, and the token cache.
 
-Request and answer are `registry.md` 3.3, the cache 3.5. A key never names a host alone: the
-credential, the registry, the token server and the scopes are all part of it.
+A token is requested once, cached until shortly before it expires, and never shared between
+credentials. A cache key is never a host alone: the credential, the registry, the token server and
+the scopes are all part of it (registry-12.1). The request is in registry-10.1 to registry-10.3, the
+response in registry-10.4 to registry-10.7.
 """
 
 from __future__ import annotations
@@ -19,29 +21,35 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from models.errors import ContentError, ProtocolError, RegistryDeniedError, RegistryError
 from models.oci import media_type_of, strict_json
 from worker.registry.auth.credentials import Credential
-from worker.registry.auth.rejected_credentials import DENIED, REJECTED, REQUIRED, Login, Logins
+from worker.registry.auth.rejected_credentials import (
+    DENIED,
+    REJECTED,
+    REQUIRED,
+    CredentialUse,
+    RejectedCredentials,
+)
 from worker.registry.clock import SYSTEM_CLOCK, Clock
-from worker.registry.registry_types import Answer
+from worker.registry.registry_types import RegistryResponse
 from worker.registry.transport.error_responses import error_of
 
-SHORTEST_LIFE, LONGEST_LIFE = 60, 12 * 3600
-LONGEST_TOKEN = 16 * 1024
-MOST_TOKENS = 2_000
+MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS = 60, 12 * 3600
+MAX_TOKEN_LENGTH = 16 * 1024
+MAX_TOKENS = 2_000
 CLIENT_ID = "tagstream"
-BAD_PASSWORD = "incorrect username or password"  # noqa: S105 - what Docker Hub says of one
+BAD_PASSWORD_TEXT = "incorrect username or password"  # noqa: S105 - what Docker Hub says of one
 _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _FRACTION = re.compile(r"\.\d+")
-_JSON = {"Accept": "application/json"}
-_FORM = {**_JSON, "Content-Type": "application/x-www-form-urlencoded"}
+_JSON_HEADERS = {"Accept": "application/json"}
+_FORM_HEADERS = {**_JSON_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 
-Post = Callable[[str, str, dict[str, str], bytes | None], Awaitable[Answer]]
+SendTokenRequest = Callable[[str, str, dict[str, str], bytes | None], Awaitable[RegistryResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What one token is for. `credential` None asks anonymously.
+    """What one token is requested for; `credential` None requests it anonymously.
 
-    `key` holds everything that must be the same for a token to serve again.
+    `key` is the cache key: everything that must be equal for a token to be reused.
     """
 
     registry: str
@@ -53,165 +61,189 @@ class TokenRequest:
     key: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        who = self.credential.id if self.credential is not None else ""
+        credential_id = self.credential.id if self.credential is not None else ""
         scopes = tuple(sorted(self.scopes))
-        key = (who, self.registry, self.origin, self.realm, self.service, scopes)
+        key = (credential_id, self.registry, self.origin, self.realm, self.service, scopes)
         object.__setattr__(self, "key", key)
 
     @property
-    def login(self) -> Login:
-        """Who asks which server for what, as refusals are remembered."""
-        wanted = " ".join([self.service, *sorted(self.scopes)])
-        return Login(self.key[0], self.realm, wanted)
+    def credential_use(self) -> CredentialUse:
+        """The key under which a refusal of this request is cached."""
+        resource = " ".join([self.service, *sorted(self.scopes)])
+        return CredentialUse(self.key[0], self.realm, resource)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Token:
-    """A token's text, since when we have it and when it is to be replaced, by the steady clock."""
+class BearerToken:
+    """A token, when it was obtained and when it is to be replaced, in monotonic seconds."""
 
     text: str
-    made_at: float
+    obtained_at: float
     refresh_at: float
 
 
 class TokenCache:
-    """At most so many tokens of a process; `logins` remembers who was turned away."""
+    """The tokens of one process, at most `max_tokens`; `rejections` caches refused credentials."""
 
     def __init__(
         self,
         clock: Clock = SYSTEM_CLOCK,
         *,
-        logins: Logins | None = None,
-        most: int = MOST_TOKENS,
+        rejections: RejectedCredentials | None = None,
+        max_tokens: int = MAX_TOKENS,
     ) -> None:
         self._clock = clock
-        self._most = most
-        self._logins = logins or Logins(clock)
-        self._tokens: OrderedDict[tuple[Any, ...], Token] = OrderedDict()
-        self._flights: dict[tuple[Any, ...], asyncio.Future[Token]] = {}
+        self._max_tokens = max_tokens
+        self._rejections = rejections or RejectedCredentials(clock)
+        self._tokens: OrderedDict[tuple[Any, ...], BearerToken] = OrderedDict()
+        self._pending_fetches: dict[tuple[Any, ...], asyncio.Future[BearerToken]] = {}
 
     def peek(self, request: TokenRequest) -> str | None:
-        """A token that is at hand and fresh."""
+        """Return the cached token, or None if there is none or it is due to be replaced."""
         found = self._tokens.get(request.key)
         if found is None or found.refresh_at <= self._clock.now():
             return None
         return found.text
 
     def age(self, request: TokenRequest) -> float:
-        """For how many seconds a token has been at hand."""
+        """Return for how many seconds a token has been cached; 0 without a token."""
         found = self._tokens.get(request.key)
-        return self._clock.now() - found.made_at if found is not None else 0.0
+        return self._clock.now() - found.obtained_at if found is not None else 0.0
 
     def drop(self, request: TokenRequest, text: str) -> None:
-        """Forget a token that a registry no longer takes, unless it was replaced already."""
+        """Drop a token that a registry no longer accepts, unless it was already replaced."""
         found = self._tokens.get(request.key)
         if found is not None and found.text == text:
             del self._tokens[request.key]
 
-    async def get(self, request: TokenRequest, post: Post) -> str:
-        """A token, asked for by one of all who wait for it.
+    async def get(self, request: TokenRequest, send: SendTokenRequest) -> str:
+        """Return a token, fetched by one request for all callers that wait (registry-12.2).
 
-        `post` sends (method, url, headers, body) to the token server. RegistryDeniedError where
-        the credential was refused, also for a while after (C11).
+        `send` sends (method, url, headers, body) to the token server. Raises RegistryDeniedError
+        where the credential was refused, also from the cache of refusals (registry-12.3).
         """
         found = self.peek(request)
         if found is not None:
             return found
-        flight = self._flights.get(request.key)
-        if flight is None:
-            flight = asyncio.ensure_future(self._fetch(request, post))
-            self._flights[request.key] = flight
-            flight.add_done_callback(lambda done: self._land(request.key, done))
-        return (await asyncio.shield(flight)).text
+        pending = self._pending_fetches.get(request.key)
+        if pending is None:
+            pending = asyncio.ensure_future(self._fetch(request, send))
+            self._pending_fetches[request.key] = pending
+            pending.add_done_callback(lambda done: self._finish_fetch(request.key, done))
+        return (await asyncio.shield(pending)).text
 
-    def _land(self, key: tuple[Any, ...], done: asyncio.Future[Token]) -> None:
-        self._flights.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # all who waited may have left
+    def _finish_fetch(self, key: tuple[Any, ...], future: asyncio.Future[BearerToken]) -> None:
+        self._pending_fetches.pop(key, None)
+        if not future.cancelled():
+            future.exception()  # mark as retrieved: all waiting callers may be cancelled
 
-    async def _fetch(self, request: TokenRequest, post: Post) -> Token:
-        async def ask() -> Token:
-            return await fetch_token(request, post, clock=self._clock)
+    async def _fetch(self, request: TokenRequest, send: SendTokenRequest) -> BearerToken:
+        async def fetch() -> BearerToken:
+            return await fetch_token(request, send, clock=self._clock)
 
-        token = await self._logins.attempt(request.login, ask)
+        token = await self._rejections.attempt(request.credential_use, fetch)
         self._tokens[request.key] = token
         self._tokens.move_to_end(request.key)
-        while len(self._tokens) > self._most:
+        while len(self._tokens) > self._max_tokens:
             self._tokens.popitem(last=False)
         return token
 
 
 async def fetch_token(
-    request: TokenRequest, post: Post, *, clock: Clock, dice: Callable[[], float] = random.random
-) -> Token:
-    """Ask the token server, in the form that the credential needs.
+    request: TokenRequest,
+    send: SendTokenRequest,
+    *,
+    clock: Clock,
+    random_fraction: Callable[[], float] = random.random,
+) -> BearerToken:
+    """Fetch a token from the token server, in the form that the credential needs.
 
-    Some servers deny everything where one of several scopes is not theirs to grant: the first
-    scope, the registry's own wish, is then asked for alone.
+    Some servers deny the whole request where they cannot grant one of several scopes: then the
+    first scope, which is the registry's own, is requested alone (registry-9.5). Raises
+    RegistryDeniedError, TransientRegistryError and ProtocolError (registry-10.4, registry-10.7).
     """
-    answer = await _ask(request, request.scopes, post)
-    if 400 <= answer.status < 500 and answer.status != 429 and len(request.scopes) > 1:
-        answer = await _ask(request, request.scopes[:1], post)
-    if answer.status != 200:
-        raise _refusal(answer, request.credential)
-    document = _read(answer)
+    response = await _request_token(request, request.scopes, send)
+    if 400 <= response.status < 500 and response.status != 429 and len(request.scopes) > 1:
+        response = await _request_token(request, request.scopes[:1], send)
+    if response.status != 200:
+        raise _token_error_of(response, request.credential)
+    document = _parse_token_response(response)
     text = document.get("access_token") or document.get("token")
     if not text:
-        raise _bad("authorization server did not include a token in the response")
-    if not isinstance(text, str) or len(text) > LONGEST_TOKEN or not _TOKEN.fullmatch(text):
-        raise _bad("the authorization server's token cannot be used")
+        raise _bad_token_error("authorization server did not include a token in the response")
+    if not isinstance(text, str) or len(text) > MAX_TOKEN_LENGTH or not _TOKEN.fullmatch(text):
+        raise _bad_token_error("the authorization server's token cannot be used")
     now = clock.now()
-    return Token(text, now, now + _life(document, wall=clock.wall(), dice=dice))
+    return BearerToken(
+        text,
+        now,
+        now
+        + _seconds_until_refresh(document, unix_time=clock.wall(), random_fraction=random_fraction),
+    )
 
 
-async def _ask(request: TokenRequest, scopes: tuple[str, ...], post: Post) -> Answer:
-    """GET, unless there is a refresh token to POST; a server that knows only one gets the other."""
+async def _request_token(
+    request: TokenRequest, scopes: tuple[str, ...], send: SendTokenRequest
+) -> RegistryResponse:
+    """Request a token by GET, or by POST if there is a refresh token.
+
+    A server that supports only one of the two (404 or 405) gets the other (registry-10.2,
+    registry-10.3).
+    """
     credential = request.credential
-    refresh = credential.identity_token.get_secret_value() if credential is not None else ""
-    if refresh:
-        form = {"grant_type": "refresh_token", "refresh_token": refresh}
-        answer = await _post_form(request, scopes, form, post)
-        if answer.status not in {404, 405}:
-            return answer
-    answer = await _get(request, scopes, post)
-    if answer.status in {404, 405} and credential is not None and credential.is_login:
+    refresh_token = credential.identity_token.get_secret_value() if credential is not None else ""
+    if refresh_token:
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        response = await _send_form(request, scopes, form, send)
+        if response.status not in {404, 405}:
+            return response
+    response = await _send_get(request, scopes, send)
+    if response.status in {404, 405} and credential is not None and credential.has_password:
         form = {
             "grant_type": "password",
             "username": credential.username,
             "password": credential.password.get_secret_value(),
             "access_type": "offline",
         }
-        answer = await _post_form(request, scopes, form, post)
-    return answer
+        response = await _send_form(request, scopes, form, send)
+    return response
 
 
-async def _get(request: TokenRequest, scopes: tuple[str, ...], post: Post) -> Answer:
+async def _send_get(
+    request: TokenRequest, scopes: tuple[str, ...], send: SendTokenRequest
+) -> RegistryResponse:
     parts = urlsplit(request.realm)
     query = [("service", request.service)] if request.service else []
     query.extend(("scope", scope) for scope in scopes)
-    headers = dict(_JSON)
-    if request.credential is not None and request.credential.is_login:
+    headers = dict(_JSON_HEADERS)
+    if request.credential is not None and request.credential.has_password:
         query.append(("account", request.credential.username))
-        headers["Authorization"] = request.credential.basic()
-    added = urlencode(query, safe=":/,")
-    full = f"{parts.query}&{added}" if parts.query else added
-    url = urlunsplit((parts.scheme, parts.netloc, parts.path, full, ""))
-    return await post("GET", url, headers, None)
+        headers["Authorization"] = request.credential.basic_authorization()
+    token_query = urlencode(query, safe=":/,")
+    full_query = f"{parts.query}&{token_query}" if parts.query else token_query
+    url = urlunsplit((parts.scheme, parts.netloc, parts.path, full_query, ""))
+    return await send("GET", url, headers, None)
 
 
-async def _post_form(
-    request: TokenRequest, scopes: tuple[str, ...], grant: dict[str, str], post: Post
-) -> Answer:
-    form = {**grant, "scope": " ".join(scopes), "client_id": CLIENT_ID}
+async def _send_form(
+    request: TokenRequest,
+    scopes: tuple[str, ...],
+    grant_fields: dict[str, str],
+    send: SendTokenRequest,
+) -> RegistryResponse:
+    form = {**grant_fields, "scope": " ".join(scopes), "client_id": CLIENT_ID}
     if request.service:
         form["service"] = request.service
-    return await post("POST", request.realm, dict(_FORM), urlencode(form).encode())
+    return await send("POST", request.realm, dict(_FORM_HEADERS), urlencode(form).encode())
 
 
-def _read(answer: Answer) -> dict[str, Any]:
-    """The answer's JSON object. What was in it stays out of every error, causes included."""
-    kind = media_type_of(answer.headers.get("content-type", ""))
-    if "html" in kind or answer.content.lstrip()[:1] == b"<":
+def _parse_token_response(response: RegistryResponse) -> dict[str, Any]:
+    """Return the JSON object of a token response.
+
+    No error, causes included, contains any of its content, as it may hold a token (registry-27.2).
+    """
+    media_type = media_type_of(response.headers.get("content-type", ""))
+    if "html" in media_type or response.content.lstrip()[:1] == b"<":
         raise ProtocolError(
             "the authorization server answered with a web page instead of a token",
             code="protocol.unexpected_type",
@@ -219,51 +251,61 @@ def _read(answer: Answer) -> dict[str, Any]:
     document = None
     problem = "it is no object"
     try:
-        document = strict_json(answer.content)
+        document = strict_json(response.content)
     except ContentError as error:
         problem = error.text
     if not isinstance(document, dict):
-        raise _bad(f"the authorization server's answer is not usable JSON: {problem}")
+        raise _bad_token_error(f"the authorization server's answer is not usable JSON: {problem}")
     return document
 
 
-def _bad(text: str) -> ProtocolError:
+def _bad_token_error(text: str) -> ProtocolError:
     return ProtocolError(text, code="auth.bad_token")
 
 
-def _life(document: dict[str, Any], *, wall: float, dice: Callable[[], float]) -> float:
-    """Seconds until the token is to be replaced: before it expires, and not all at once."""
-    said = document.get("expires_in")
-    whole = said if type(said) is int else SHORTEST_LIFE
-    whole = min(max(whole, SHORTEST_LIFE), LONGEST_LIFE)
-    age = wall - _moment(document.get("issued_at"), default=wall)
-    if not 0 <= age < whole:
-        age = 0.0  # one of the two clocks is wrong
-    margin = max(10.0, 0.1 * whole) * (1.0 + 0.2 * dice())
-    return max(whole - age - margin, 1.0)
+def _seconds_until_refresh(
+    document: dict[str, Any], *, unix_time: float, random_fraction: Callable[[], float]
+) -> float:
+    """Return the seconds until the token is to be replaced.
+
+    That is max(10 s, 10 %) of its lifetime before it expires, and up to a fifth of that more at
+    random, so that the tokens of all workers are not replaced at once (registry-10.5,
+    registry-10.6). Example: `expires_in` 300 gives a margin of 30 to 36 s, hence 264 to 270 s.
+    """
+    expires_in = document.get("expires_in")
+    lifetime = expires_in if type(expires_in) is int else MIN_LIFETIME_SECONDS
+    lifetime = min(max(lifetime, MIN_LIFETIME_SECONDS), MAX_LIFETIME_SECONDS)
+    age = unix_time - _parse_issued_at(document.get("issued_at"), default=unix_time)
+    if not 0 <= age < lifetime:
+        age = 0.0  # the clock of the server or ours is wrong
+    margin = max(10.0, 0.1 * lifetime) * (1.0 + 0.2 * random_fraction())
+    return max(lifetime - age - margin, 1.0)
 
 
-def _moment(issued_at: Any, *, default: float) -> float:
-    """RFC 3339 as Unix time."""
+def _parse_issued_at(issued_at: Any, *, default: float) -> float:
+    """Return an RFC 3339 time as Unix time, or `default` if it cannot be parsed."""
     if not isinstance(issued_at, str) or len(issued_at) > 64:
         return default
     try:
-        moment = datetime.fromisoformat(_FRACTION.sub("", issued_at))
-        return moment.astimezone(UTC).timestamp() if moment.tzinfo is not None else default
+        issued = datetime.fromisoformat(_FRACTION.sub("", issued_at))
+        return issued.astimezone(UTC).timestamp() if issued.tzinfo is not None else default
     except (ValueError, OverflowError):
         return default
 
 
-def _refusal(answer: Answer, credential: Credential | None) -> RegistryError:
-    """Why there is no token; 401 and 403 speak of the credential (Q17), at Google 400 too."""
-    error = error_of(answer)
+def _token_error_of(response: RegistryResponse, credential: Credential | None) -> RegistryError:
+    """Return the error for a refused token request (registry-10.7, imports-4.4).
+
+    401 and 403 are about the credential; so is 400 with a credential, as Google answers.
+    """
+    error = error_of(response)
     text = credential.redact(error.text) if credential is not None else error.text
-    if answer.status in {401, 403} or (answer.status == 400 and credential is not None):
-        code = DENIED if answer.status == 403 else REJECTED
+    if response.status in {401, 403} or (response.status == 400 and credential is not None):
+        code = DENIED if response.status == 403 else REJECTED
         return RegistryDeniedError(
             text,
             code=REQUIRED if credential is None else code,
-            bad_password=text.endswith(BAD_PASSWORD),
+            bad_password=text.endswith(BAD_PASSWORD_TEXT),
         )
     if error.transient:
         error.text, error.args = text, (text,)

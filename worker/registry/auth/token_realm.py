@@ -1,7 +1,8 @@
-"""Where we may be sent for a token, and which credentials may go there (`registry.md` 3.4).
+"""Token servers (realms): whether one may be contacted, and whether it may receive credentials.
 
-The registry names its token server, so an attacker may have named it. Two gates: whether we talk
-to it at all, and whether it may see the credentials that are meant for the registry.
+The registry names its token server, so an attacker may have named it. There are two separate
+checks: whether we contact it at all (registry-11.1 to registry-11.3), and whether it may receive
+the credentials that are meant for the registry (registry-11.4).
 """
 
 from __future__ import annotations
@@ -12,92 +13,98 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from models.reference import DOCKER_HUB
-from worker.registry.transport.egress_policy import check_url, origin_of, parse_address, refused
+from worker.registry.transport.egress_policy import (
+    check_url,
+    egress_refused_error,
+    origin_of,
+    parse_address,
+)
 
 _HTTPS_PORT = 443
-# Known without the list of public suffixes, which takes its time to load.
-_OWN_SERVERS = {DOCKER_HUB: "auth.docker.io"}
-# Names of a network, not of an owner: a shared ending says nothing.
-_NOBODYS = frozenset({"internal", "local", "localdomain", "localhost", "svc"})
+# Known without the Public Suffix List, which is slow to load.
+_KNOWN_TOKEN_SERVERS = {DOCKER_HUB: "auth.docker.io"}
+# Suffixes of networks, not of owners: two names that share one may belong to different owners.
+_INTERNAL_SUFFIXES = frozenset({"internal", "local", "localdomain", "localhost", "svc"})
 
 
-def resolve_realm(realm: str, *, request_url: str, loose: bool) -> str:
-    """The token server's URL, absolute and without tricks. Raises EgressRefusedError.
+def resolve_realm(realm: str, *, request_url: str, allow_plain_http: bool) -> str:
+    """Return the absolute, checked URL of the token server. Raises EgressRefusedError.
 
-    A registry behind a TLS proxy that announces `http://` for its own host means https. `loose`
-    admits plain http, as it was admitted for the registry itself.
+    A registry behind a TLS proxy may announce `http://` for its own host; https is used then
+    (registry-11.2). `allow_plain_http` admits plain http, as it was admitted for the registry.
     """
     try:
         if urlsplit(realm).scheme and not urlsplit(realm).netloc:
-            raise refused("policy.realm")
+            raise egress_refused_error("policy.realm")
         url = urljoin(request_url, realm)
     except ValueError as error:
-        raise refused("policy.realm") from error
+        raise egress_refused_error("policy.realm") from error
     parts = check_url(url)
     if "#" in url:
-        raise refused("policy.realm")
+        raise egress_refused_error("policy.realm")
     registry = urlsplit(request_url)
     if parts.scheme == "http" and registry.scheme == "https":
         if parts.hostname != registry.hostname:
-            raise refused("policy.realm")
+            raise egress_refused_error("policy.realm")
         return "https" + url[4:]
-    if parts.scheme == "http" and not loose:
-        raise refused("policy.realm")
+    if parts.scheme == "http" and not allow_plain_http:
+        raise egress_refused_error("policy.realm")
     return url
 
 
-def check_port(url: str, *, request_url: str, trusted: Collection[str]) -> None:
-    """Refuse a port that is neither https's nor the registry's own, nor the operator's wish (S10).
+def check_port(url: str, *, request_url: str, trusted_hosts: Collection[str]) -> None:
+    """Raise EgressRefusedError for a port that is not allowed (registry-11.3).
 
-    Raises EgressRefusedError.
+    Allowed are 443, the registry's own port, and what the operator lists.
     """
-    port, own = origin_of(urlsplit(url))[2], origin_of(urlsplit(request_url))[2]
-    if port not in {_HTTPS_PORT, own} and not _is_listed(url, trusted):
-        raise refused("policy.realm")
+    port, registry_port = origin_of(urlsplit(url))[2], origin_of(urlsplit(request_url))[2]
+    if port not in {_HTTPS_PORT, registry_port} and not _is_trusted(url, trusted_hosts):
+        raise egress_refused_error("policy.realm")
 
 
-def trusted_servers(
-    trusted: Mapping[str, Collection[str]], *, registry: str, api_host: str
+def trusted_token_servers(
+    trusted_hosts: Mapping[str, Collection[str]], *, registry: str, api_host: str
 ) -> Sequence[str]:
-    """The token servers, host or host:port, that the operator listed for this registry."""
-    if not trusted:
+    """Return the token servers, host or host:port, that the operator lists for this registry."""
+    if not trusted_hosts:
         return ()
-    return [entry for name in {registry, api_host} for entry in trusted.get(name, ())]
+    return [entry for name in {registry, api_host} for entry in trusted_hosts.get(name, ())]
 
 
-def may_have_credentials(
-    realm: str, *, request_url: str, registry: str, trusted: Collection[str]
+def may_receive_credentials(
+    realm: str, *, request_url: str, registry: str, trusted_hosts: Collection[str]
 ) -> bool:
-    """Whether this registry's credentials may be shown to that token server."""
+    """Return whether a token server may receive this registry's credentials (registry-11.4)."""
     if urlsplit(realm).netloc.lower() == urlsplit(request_url).netloc.lower():
         return True
-    if _is_listed(realm, trusted):
+    if _is_trusted(realm, trusted_hosts):
         return True
     _, host, port = origin_of(urlsplit(realm))
-    _, own_host, own_port = origin_of(urlsplit(request_url))
-    if port not in {_HTTPS_PORT, own_port}:
+    _, registry_host, registry_port = origin_of(urlsplit(request_url))
+    if port not in {_HTTPS_PORT, registry_port}:
         return False
-    if host in {own_host, _OWN_SERVERS.get(registry)}:
+    if host in {registry_host, _KNOWN_TOKEN_SERVERS.get(registry)}:
         return True
     domain = registrable_domain(host)
-    return bool(domain) and domain == registrable_domain(own_host)
+    return bool(domain) and domain == registrable_domain(registry_host)
 
 
-def _is_listed(url: str, trusted: Collection[str]) -> bool:
-    """An entry without a port stands for the one of the URL's scheme."""
+def _is_trusted(url: str, trusted_hosts: Collection[str]) -> bool:
+    """Return whether the operator lists a server; an entry without port has the default one."""
     parts = urlsplit(url)
     names = {parts.netloc.lower()}
     scheme, host, port = origin_of(parts)
     if port == {"https": _HTTPS_PORT, "http": 80}[scheme]:
         names |= {host, f"{host}:{port}"}
-    return any(entry.lower() in names for entry in trusted)
+    return any(entry.lower() in names for entry in trusted_hosts)
 
 
 @lru_cache(maxsize=1024)
 def registrable_domain(host: str) -> str:
-    """The name that somebody registered (eTLD+1, private suffixes included); empty for none.
+    """Return the registrable domain (eTLD+1, private suffixes included), or an empty text.
 
-    Where the list knows no suffix, the last label is one: `gitlab.team.corp` is `team.corp`'s.
+    Under an unknown suffix it is the last two labels: `gitlab.team.corp` belongs to `team.corp`
+    (registry-11.5).
     """
     labels = host.split(".")
     if parse_address(host.strip("[]")) is not None or len(labels) < 2:
@@ -105,14 +112,14 @@ def registrable_domain(host: str) -> str:
     found = _suffixes()(host)
     if found.suffix:
         return f"{found.domain}.{found.suffix}" if found.domain else ""
-    if labels[-1] in _NOBODYS or host.endswith(".cluster.local"):
+    if labels[-1] in _INTERNAL_SUFFIXES or host.endswith(".cluster.local"):
         return ""
     return ".".join(labels[-2:])
 
 
 @cache
 def _suffixes() -> Any:
-    import tldextract  # noqa: PLC0415 - a large list, needed for foreign token servers only
+    import tldextract  # noqa: PLC0415 - a large list, needed for token servers elsewhere only
 
     return tldextract.TLDExtract(
         cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True

@@ -1,3 +1,3 @@
 """Limits per registry host: concurrency, fair queueing, rate limits, quota, circuit breaker,
-cooldown. Knows no HTTP and no credentials' contents.
+cooldown. Must not know HTTP or the content of credentials.
 """

@@ -1,110 +1,117 @@
-"""When to leave a registry alone because it is down, and how often to try again anyway.
+"""Circuit breaker of a registry: opens when the registry fails, and probes whether it is back.
 
-`registry.md` 4.4: only transient failures count. Refusals, missing images and broken content are
-answers, and an answer shows that the registry is there.
+Only transient failures count. Refusals, missing images and invalid content are responses, and a
+response shows that the registry is available (registry-15.4, registry-15.5).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 FAILURES_TO_OPEN = 8
-LEAST_OUTCOMES = 20
-FIRST_REST = 30.0
-LONGEST_REST = 900.0
-WINDOW = 60.0
-_PARTS = 12
+MIN_OUTCOMES = 20
+INITIAL_OPEN_SECONDS = 30.0
+MAX_OPEN_SECONDS = 900.0
+WINDOW_SECONDS = 60.0
+_BUCKETS = 12
 
 
-class Tally:
-    """Two counts over the last minute, in steps of five seconds: all, and some of them."""
+@dataclass(slots=True)
+class RollingCounts:
+    """Two counts over the last minute, in buckets of five seconds: all, and a subset of them."""
 
-    __slots__ = ("_all", "_some", "_step")
+    _totals: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
+    _subset: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
+    _bucket: int = 0
 
-    def __init__(self) -> None:
-        self._all = [0] * _PARTS
-        self._some = [0] * _PARTS
-        self._step = 0
-
-    def add(self, now: float, *, some: bool = False, every: bool = True) -> None:
-        step = int(now * _PARTS / WINDOW)
-        if step != self._step:
-            self._forget(step)
-        self._all[step % _PARTS] += every
-        self._some[step % _PARTS] += some
+    def add(self, now: float, *, in_subset: bool = False, in_total: bool = True) -> None:
+        bucket = int(now * _BUCKETS / WINDOW_SECONDS)
+        if bucket != self._bucket:
+            self._drop_old_buckets(bucket)
+        self._totals[bucket % _BUCKETS] += in_total
+        self._subset[bucket % _BUCKETS] += in_subset
 
     def totals(self, now: float) -> tuple[int, int]:
-        """Everything that was added within the last minute, and the part of it."""
-        self._forget(int(now * _PARTS / WINDOW))
-        return sum(self._all), sum(self._some)
+        """Return the total and the subset of what was added within the last minute."""
+        self._drop_old_buckets(int(now * _BUCKETS / WINDOW_SECONDS))
+        return sum(self._totals), sum(self._subset)
 
     def clear(self) -> None:
-        self._all = [0] * _PARTS
-        self._some = [0] * _PARTS
+        self._totals = [0] * _BUCKETS
+        self._subset = [0] * _BUCKETS
 
-    def _forget(self, step: int) -> None:
-        for old in range(self._step + 1, min(step, self._step + _PARTS) + 1):
-            self._all[old % _PARTS] = 0
-            self._some[old % _PARTS] = 0
-        self._step = step
+    def _drop_old_buckets(self, bucket: int) -> None:
+        for old_bucket in range(self._bucket + 1, min(bucket, self._bucket + _BUCKETS) + 1):
+            self._totals[old_bucket % _BUCKETS] = 0
+            self._subset[old_bucket % _BUCKETS] = 0
+        self._bucket = bucket
 
 
-class Breaker:
-    """Closed, open until a moment, or half-open with one probe on its way."""
+@dataclass(slots=True)
+class CircuitBreaker:
+    """A circuit breaker: closed, open until a time, or half-open with one probe in flight.
 
-    __slots__ = ("_failures", "_probing", "_rest", "_tally", "until")
+    `open_until` is None while it is closed. When it has passed, the next request is the probe:
+    its success closes the breaker, its failure opens it for twice as long.
+    """
 
-    def __init__(self) -> None:
-        self.until: float | None = None
-        self._failures = 0
-        self._probing = False
-        self._rest = FIRST_REST
-        self._tally = Tally()
+    open_until: float | None = None
+    _failures: int = 0
+    _probing: bool = False
+    _open_seconds: float = INITIAL_OPEN_SECONDS
+    _outcomes: RollingCounts = field(default_factory=RollingCounts)
 
     def refuses(self, now: float) -> bool:
-        """Whether a request may not go out now."""
-        return self.until is not None and (self._probing or now < self.until)
+        """Return whether a request may not be sent now."""
+        return self.open_until is not None and (self._probing or now < self.open_until)
 
-    def begin(self) -> bool:
-        """Whether the request that goes out now, where none is refused, is the probe."""
-        self._probing = self.until is not None
+    def start_probe(self) -> bool:
+        """Return whether the request that is sent now is the probe, and note that it is."""
+        self._probing = self.open_until is not None
         return self._probing
 
-    def abandon(self) -> None:
-        """The probe ended without a word about the registry: the next request probes."""
+    def abandon_probe(self) -> None:
+        """End a probe that showed nothing about the registry: the next request is the probe."""
         self._probing = False
 
-    def answered(self, now: float) -> bool:
-        """The registry is there. True where that closed the breaker."""
-        if self.until is None:
+    def record_response(self, now: float) -> bool:
+        """Record that the registry responded; return whether that closed the breaker."""
+        if self.open_until is None:
             self._failures = 0
-            self._tally.add(now)
+            self._outcomes.add(now)
             return False
-        if not self._probing and now < self.until:
-            return False  # an answer to a question from before
-        self.until, self._failures, self._rest, self._probing = None, 0, FIRST_REST, False
-        self._tally.clear()
+        if not self._probing and now < self.open_until:
+            return False  # the response to a request from before the breaker opened
+        self.open_until, self._failures, self._open_seconds, self._probing = (
+            None,
+            0,
+            INITIAL_OPEN_SECONDS,
+            False,
+        )
+        self._outcomes.clear()
         return True
 
-    def failed(self, now: float) -> bool:
-        """A transient failure. True where that opened the breaker, or opened it again."""
-        if self.until is not None:
+    def record_failure(self, now: float) -> bool:
+        """Record a transient failure; return whether that opened the breaker (again)."""
+        if self.open_until is not None:
             if not self._probing:
                 return False
-            self._rest = min(self._rest * 2, LONGEST_REST)
-            self._open(now + self._rest)
+            self._open_seconds = min(self._open_seconds * 2, MAX_OPEN_SECONDS)
+            self._open(now + self._open_seconds)
             return True
         self._failures += 1
-        self._tally.add(now, some=True)
-        outcomes, bad = self._tally.totals(now)
-        many = outcomes >= LEAST_OUTCOMES and bad * 2 >= outcomes
-        if self._failures < FAILURES_TO_OPEN and not many:
+        self._outcomes.add(now, in_subset=True)
+        outcomes, failures = self._outcomes.totals(now)
+        is_failing = outcomes >= MIN_OUTCOMES and failures * 2 >= outcomes
+        if self._failures < FAILURES_TO_OPEN and not is_failing:
             return False
-        self._open(now + self._rest)
+        self._open(now + self._open_seconds)
         return True
 
-    def adopt(self, until: float) -> None:
-        """Another process found the registry down."""
-        if self.until is None or (not self._probing and self.until < until):
-            self._open(until)
+    def adopt_open(self, open_until: float) -> None:
+        """Open the breaker because another process found the registry down."""
+        if self.open_until is None or (not self._probing and self.open_until < open_until):
+            self._open(open_until)
 
-    def _open(self, until: float) -> None:
-        self.until, self._probing = until, False
+    def _open(self, open_until: float) -> None:
+        self.open_until, self._probing = open_until, False

@@ -1,8 +1,9 @@
-"""How many requests this process may have in flight at a registry: alone, or beside others.
+"""Concurrency limits: how many requests this process may have in flight at a registry.
 
-The budget adapts (`registry.md` 4.4): it starts low, grows by one with fifty clean answers, and
-halves when the registry is in pain. `LocalSlots` keeps it for one process, `shares.RedisSlots`
-shares it among processes.
+The limit adapts (registry-18.1): it starts low, grows by one with every fifty responses, and halves
+when the registry is overloaded. A sixteenth is reserved for interactive requests (registry-18.3).
+`LocalConcurrencyLimit` is for one process, `RedisConcurrencyLimit` in `shared_concurrency` shares a
+limit among processes.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.registry.clock import SYSTEM_CLOCK, Clock
-from worker.registry.limits.quota_store import LocalShelf, Shelf
+from worker.registry.limits.quotas.quota_store import LocalQuotaStore, QuotaStore
 
-CLEAN_TO_GROW = 50
-RESERVE_PART = 16
-START = 8
-MOST = 16
+SUCCESSES_TO_GROW = 50
+RESERVE_DIVISOR = 16
+DEFAULT_INITIAL_CONCURRENCY = 8
+DEFAULT_MAX_CONCURRENCY = 16
 
 
-class Load(Protocol):
-    """What a share has to know of its registry."""
+class HostLoad(Protocol):
+    """The load of a registry host, as a concurrency limit sees it, and what it reports back."""
 
     @property
     def in_flight(self) -> int: ...
@@ -31,160 +32,172 @@ class Load(Protocol):
 
     @property
     def started(self) -> int:
-        """How many requests there have been."""
+        """How many requests have been started."""
 
     @property
-    def persons(self) -> int:
-        """For how many of those in flight and waiting a person waits."""
+    def interactive_count(self) -> int:
+        """How many of the requests in flight and waiting are interactive."""
 
     @property
-    def hurries(self) -> bool:
-        """Whether people wait, and none of them has a slot."""
+    def is_interactive_starved(self) -> bool:
+        """Whether interactive requests wait while none of them is in flight."""
 
     def admit(self) -> None:
-        """There may be room now."""
+        """Admit waiting requests: the limit may have grown."""
 
-    def rest(self, seconds: float, text: str) -> None:
-        """Another process found the registry down; ask nothing for so long."""
+    def adopt_open_breaker(self, seconds: float, text: str) -> None:
+        """Open the circuit breaker for `seconds`: another process found the registry down."""
 
-    def heed(self, note: str, seconds: float) -> None:
-        """Another process learnt of a limit; see `notices`."""
+    def apply_limit(self, limit_key: str, seconds: float) -> None:
+        """Apply a limit that another process published; see `redis_pubsub`."""
 
-    def notes(self) -> Mapping[str, float]:
-        """What others should know, and for how many seconds."""
+    def active_limits(self) -> Mapping[str, float]:
+        """Return the limits that other processes should know, and the seconds each lasts."""
 
 
-class Share(Protocol):
-    """This process's part of one registry's budget. Reading it costs nothing.
+class ConcurrencyLimit(Protocol):
+    """This process's part of one registry's concurrency limit. Reading it costs no I/O.
 
-    `allowed` may be in flight, of which what nobody waits for leaves `reserve` alone; `part` is
-    ours of the rate, and `members` is with how many we share.
+    `limit` requests may be in flight, of which `interactive_reserve` are for interactive requests
+    only. `rate_fraction` is our part of the registry's rate, and `member_count` the number of
+    processes that share the registry.
     """
 
-    allowed: int
-    members: int
+    limit: int
+    member_count: int
 
     @property
-    def reserve(self) -> int: ...
+    def interactive_reserve(self) -> int: ...
 
     @property
-    def part(self) -> float: ...
+    def rate_fraction(self) -> float: ...
 
-    def resize(self, budget: Budget) -> None:
-        """The operator has changed the budget."""
+    def resize(self, budget: ConcurrencyBudget) -> None:
+        """Apply a budget that the operator has changed."""
 
-    def tell(self, note: str, seconds: float) -> None:
-        """Let all who share the registry know."""
+    def publish_limit(self, limit_key: str, seconds: float) -> None:
+        """Publish a limit to all processes that share the registry."""
 
-    def clean(self) -> None:
-        """An answer without complaint."""
+    def record_success(self) -> None:
+        """Record a response that shows no overload."""
 
-    def overloaded(self) -> None:
-        """429, 503 or a timeout: the registry wants less of us."""
+    def record_overload(self) -> None:
+        """Record an overload: 408, 429, 503, 504 or a timeout."""
 
-    def press(self) -> None:
-        """Somebody waits because `allowed` is used up."""
+    def request_more(self) -> None:
+        """Request a higher limit: requests wait because it is used up."""
 
-    def opened(self, seconds: float, text: str) -> None:
-        """The registry is down; whoever shares it need not find out by themselves."""
+    def breaker_opened(self, seconds: float, text: str) -> None:
+        """Publish that the registry is down, so that other processes need not find out."""
 
-    def closed(self) -> None:
-        """It is back."""
+    def breaker_closed(self) -> None:
+        """Publish that the registry is available again."""
 
 
-class Slots(Protocol):
-    """Where shares and quotas come from."""
+class LimitBackend(Protocol):
+    """The source of concurrency limits and quotas: this process alone, or Redis."""
 
-    shelf: Shelf
+    quota_store: QuotaStore
 
-    def share(self, host: str, budget: Budget, load: Load) -> Share:
-        """This process's share of the budget of `host`."""
+    def build_concurrency_limit(
+        self, host: str, budget: ConcurrencyBudget, load: HostLoad
+    ) -> ConcurrencyLimit:
+        """Return this process's part of the concurrency limit of `host`."""
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Release every lease."""
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """Requests in flight at one registry: at first, and at most."""
+class ConcurrencyBudget:
+    """Requests in flight at one registry: the initial limit, and the maximum."""
 
-    start: int = START
-    most: int = MOST
+    initial: int = DEFAULT_INITIAL_CONCURRENCY
+    maximum: int = DEFAULT_MAX_CONCURRENCY
 
     @property
-    def first(self) -> int:
-        return max(1, min(self.start, self.most))
+    def initial_limit(self) -> int:
+        return max(1, min(self.initial, self.maximum))
 
 
-def reserve_of(limit: int) -> int:
-    """How many of the requests in flight are kept for people."""
-    return max(1, limit // RESERVE_PART) if limit > 1 else 0
+def interactive_reserve_of(limit: int) -> int:
+    """Return how many permits of a limit are reserved for interactive requests."""
+    return max(1, limit // RESERVE_DIVISOR) if limit > 1 else 0
 
 
-class LocalShare:
-    """One process has the whole budget."""
+class LocalConcurrencyLimit:
+    """The concurrency limit of a process that shares its registries with no other."""
 
-    part = 1.0
+    rate_fraction = 1.0
 
-    def __init__(self, budget: Budget, load: Load) -> None:
-        self.allowed = budget.first
-        self.members = 1
+    def __init__(self, budget: ConcurrencyBudget, load: HostLoad) -> None:
+        self.limit = budget.initial_limit
+        self.member_count = 1
         self._budget = budget
         self._load = load
-        self._clean = 0
-        self._excused = 0
+        self._successes = 0
+        self._overloads_to_ignore = 0
 
     @property
-    def reserve(self) -> int:
-        return reserve_of(self.allowed)
+    def interactive_reserve(self) -> int:
+        return interactive_reserve_of(self.limit)
 
-    def resize(self, budget: Budget) -> None:
-        if budget.first != self._budget.first:
-            self.allowed = budget.first
-        self.allowed = min(self.allowed, budget.most)
+    def resize(self, budget: ConcurrencyBudget) -> None:
+        if budget.initial_limit != self._budget.initial_limit:
+            self.limit = budget.initial_limit
+        self.limit = min(self.limit, budget.maximum)
         self._budget = budget
         self._load.admit()
 
-    def tell(self, note: str, seconds: float) -> None:
-        """There is nobody to tell."""
+    def publish_limit(self, limit_key: str, seconds: float) -> None:
+        """Do nothing: no other process shares the registry."""
 
-    def clean(self) -> None:
-        if self._excused:
-            self._excused -= 1
-        self._clean += 1
-        if self._clean >= CLEAN_TO_GROW:
-            self._clean = 0
-            if self.allowed < self._budget.most:
-                self.allowed += 1
+    def record_success(self) -> None:
+        if self._overloads_to_ignore:
+            self._overloads_to_ignore -= 1
+        self._successes += 1
+        if self._successes >= SUCCESSES_TO_GROW:
+            self._successes = 0
+            if self.limit < self._budget.maximum:
+                self.limit += 1
                 self._load.admit()
 
-    def overloaded(self) -> None:
-        """Halve, once for everything that was in flight: a burst of complaints is one complaint."""
-        self._clean = 0
-        if min(self._excused, self._load.in_flight):
-            self._excused -= 1
+    def record_overload(self) -> None:
+        """Halve the limit, once for all requests in flight: a burst of overloads counts once.
+
+        Example: with 8 in flight, the first 429 halves the limit, and the responses to the other 7,
+        which were sent under the old limit, are not counted as overloads.
+        """
+        self._successes = 0
+        if min(self._overloads_to_ignore, self._load.in_flight):
+            self._overloads_to_ignore -= 1
             return
-        self.allowed = max(1, self.allowed // 2)
-        self._excused = max(0, self._load.in_flight - 1)
+        self.limit = max(1, self.limit // 2)
+        self._overloads_to_ignore = max(0, self._load.in_flight - 1)
 
-    def press(self) -> None:
-        """There is nobody to ask for more."""
+    def request_more(self) -> None:
+        """Do nothing: the whole limit is already ours."""
 
-    def opened(self, seconds: float, text: str) -> None:
-        """There is nobody to tell."""
+    def breaker_opened(self, seconds: float, text: str) -> None:
+        """Do nothing: no other process shares the registry."""
 
-    def closed(self) -> None:
-        """There is nobody to tell."""
+    def breaker_closed(self) -> None:
+        """Do nothing: no other process shares the registry."""
 
 
-class LocalSlots:
-    """Budgets of a process that shares its registries with nobody."""
+class LocalLimitBackend:
+    """Limits of a process that shares its registries with no other."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.shelf: Shelf = LocalShelf(clock)
+        self.quota_store: QuotaStore = LocalQuotaStore(clock)
 
-    def share(self, host: str, budget: Budget, load: Load) -> LocalShare:  # noqa: ARG002
-        return LocalShare(budget, load)
+    def build_concurrency_limit(
+        self,
+        host: str,  # noqa: ARG002 - the shared backend needs it
+        budget: ConcurrencyBudget,
+        load: HostLoad,
+    ) -> LocalConcurrencyLimit:
+        return LocalConcurrencyLimit(budget, load)
 
     async def close(self) -> None:
-        """Nothing was leased."""
+        """Do nothing: nothing was leased."""

@@ -1,7 +1,7 @@
-"""Which rights a registry has sent away, and until when (`registry.md` 4.4).
+"""Cooldowns: which credential scopes wait after a 429 with `Retry-After` (registry-15.8).
 
-A 429 closes a gate for the rights that were used, and for those alone. Others hear of it, but what
-this process knows it keeps, whatever becomes of Redis.
+A 429 starts a cooldown for the credential that was used, and for no other. Other processes are
+informed through Redis, but each process keeps what it knows, whatever happens to Redis.
 """
 
 from __future__ import annotations
@@ -11,62 +11,71 @@ from dataclasses import dataclass
 from models.errors import RateLimitedError
 from worker.registry.clock import Clock
 
-_MOST = 256
+_MAX_COOLDOWNS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """Closed until a moment, for a reason."""
+class Cooldown:
+    """The end of a cooldown in monotonic seconds, and its reason."""
 
     until: float
     text: str = ""
 
 
-_OPEN = Gate(0.0)
+_NO_COOLDOWN = Cooldown(0.0)
 
 
-class Gates:
-    """The gates of one registry; false where none is closed."""
+class Cooldowns:
+    """The cooldowns of one registry by credential scope; false where there is none."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._gates: dict[str, Gate] = {}
+        self._cooldowns: dict[str, Cooldown] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._gates)
+        return bool(self._cooldowns)
 
-    def close(self, scope: str, seconds: float, text: str) -> bool:
-        """Close it for so long at least; whether that is news."""
+    def start(self, scope: str, seconds: float, text: str) -> bool:
+        """Start or extend a cooldown; return whether it ends more than 1 s later than known.
+
+        Only such a cooldown is published, so that a burst of 429 causes one message.
+        """
         until = self._clock.now() + seconds
-        known = self._gates.get(scope, _OPEN).until
-        if until <= known:
+        known_until = self._cooldowns.get(scope, _NO_COOLDOWN).until
+        if until <= known_until:
             return False
-        self._gates[scope] = Gate(until, text)
-        if len(self._gates) > _MOST:
-            self.forget()
-        return until > known + 1.0
+        self._cooldowns[scope] = Cooldown(until, text)
+        if len(self._cooldowns) > _MAX_COOLDOWNS:
+            self.drop_expired()
+        return until > known_until + 1.0
 
-    def left(self, scope: str | None) -> float:
-        """For how long it stays closed."""
-        gate = self._gates.get(scope) if scope is not None else None
-        if gate is None or scope is None:
+    def remaining_seconds(self, scope: str | None) -> float:
+        """Return the seconds until the cooldown of `scope` ends, 0 without one."""
+        cooldown = self._cooldowns.get(scope) if scope is not None else None
+        if cooldown is None or scope is None:
             return 0.0
-        left = gate.until - self._clock.now()
-        if left <= 0:
-            del self._gates[scope]
-        return max(0.0, left)
+        seconds = cooldown.until - self._clock.now()
+        if seconds <= 0:
+            del self._cooldowns[scope]
+        return max(0.0, seconds)
 
-    def refusal(self, scope: str, left: float) -> RateLimitedError:
-        """What to tell those who would have to wait for so long."""
-        text = self._gates.get(scope, _OPEN).text or "toomanyrequests"
-        return RateLimitedError(text, code="ratelimit.quota", retry_after=left)
+    def rate_limited_error(self, scope: str, seconds: float) -> RateLimitedError:
+        """Return the error for requests that would have to wait for `seconds`."""
+        text = self._cooldowns.get(scope, _NO_COOLDOWN).text or "toomanyrequests"
+        return RateLimitedError(text, code="ratelimit.quota", retry_after=seconds)
 
-    def closed(self) -> dict[str, float]:
-        """The rights that are kept away, and for how many seconds."""
+    def active(self) -> dict[str, float]:
+        """Return the scopes in cooldown, and the seconds until each ends."""
         now = self._clock.now()
-        return {scope: gate.until - now for scope, gate in self._gates.items() if gate.until > now}
+        return {
+            scope: cooldown.until - now
+            for scope, cooldown in self._cooldowns.items()
+            if cooldown.until > now
+        }
 
-    def forget(self) -> None:
-        """Open what has waited long enough."""
+    def drop_expired(self) -> None:
+        """Drop the cooldowns that have ended."""
         now = self._clock.now()
-        self._gates = {scope: gate for scope, gate in self._gates.items() if gate.until > now}
+        self._cooldowns = {
+            scope: cooldown for scope, cooldown in self._cooldowns.items() if cooldown.until > now
+        }

@@ -1,175 +1,195 @@
-"""What a registry grants to each right that is used there: gates that are closed, quotas.
+"""Limits per credential scope of one registry: cooldowns and quotas (registry-15.8, registry-17.1).
 
-`registry.md` 4.1 and 4.4. False as long as there is nothing to know: then nothing is asked.
+The object is false as long as the registry has shown no limit, so that requests skip all checks.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Protocol
 
 from worker.registry.clock import Clock
-from worker.registry.limits.concurrency import Share
-from worker.registry.limits.cooldown import Gates
-from worker.registry.limits.quota_limiter import Book, patience_of
-from worker.registry.limits.quota_store import Shelf
-from worker.registry.limits.rate_limit_headers import Allowed, Said
-from worker.registry.limits.redis_pubsub import GATE, QUOTA
-from worker.registry.registry_types import KNOCK
-from worker.registry.request_context import Access
+from worker.registry.limits.concurrency import ConcurrencyLimit
+from worker.registry.limits.cooldown import Cooldowns
+from worker.registry.limits.host_permit import HostPermit
+from worker.registry.limits.quotas.quota_limiter import QuotaLimiter, max_wait_of
+from worker.registry.limits.quotas.quota_store import QuotaStore
+from worker.registry.limits.rate_limit_headers import LimitHeaders, ReportedQuota
+from worker.registry.limits.redis_pubsub import COOLDOWN_PREFIX, QUOTA_PREFIX
+from worker.registry.registry_types import CHALLENGE_PROBE
 
-_MOST_BOOKS = 1024
-_PLAIN = frozenset({200, 206, 304, 404})  # answers that say what they cost, if anything does
-_LONGER = 60.0
-
-
-class Turn(Protocol):
-    """What a request's slot holds.
-
-    `sent` is the moment for which the request stands in its quota's book; `is_free` says that it
-    need not stand there, `is_told` that the book has heard how it ended.
-    """
-
-    began: float
-    access: Access
-    scope: str | None
-    kind: str
-    sent: float | None
-    is_free: bool
-    is_told: bool
+_MAX_QUOTA_LIMITERS = 1024
+# Responses that have quota headers if the registry has a quota at all (registry-16.3).
+_QUOTA_REPORTING_STATUSES = frozenset({200, 206, 304, 404})
+_EXTRA_TTL_SECONDS = 60.0
 
 
-class Rights:
-    """Gates and quotas of one registry."""
+class CredentialLimits:
+    """The cooldowns and quotas of one registry."""
 
-    def __init__(self, host: str, *, share: Share, shelf: Shelf, clock: Clock) -> None:
+    def __init__(
+        self, host: str, *, concurrency: ConcurrencyLimit, quota_store: QuotaStore, clock: Clock
+    ) -> None:
         self._host = host
-        self._share = share
-        self._shelf = shelf
+        self._concurrency = concurrency
+        self._quota_store = quota_store
         self._clock = clock
-        self._gates = Gates(clock)
-        self._books: dict[str, Book] = {}
+        self._cooldowns = Cooldowns(clock)
+        self._quota_limiters: dict[str, QuotaLimiter] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._gates or self._books)
+        return bool(self._cooldowns or self._quota_limiters)
 
-    async def enter(self, turn: Turn, scope: str, began: float) -> int:
-        """Through the gate and past the quota of these rights; what the turn costs."""
-        lane, patience = turn.access.lane, patience_of(turn.access.lane)
-        while left := self._gates.left(scope):
-            if self._clock.now() - began + left > patience:
-                raise self._gates.refusal(scope, left)
-            await self._clock.sleep(left)
-        if turn.kind == "token":
+    async def acquire(self, permit: HostPermit, scope: str, started_at: float) -> int:
+        """Wait for the cooldown and the quota of a scope; return the cost of the permit.
+
+        The cost counts against the registry's rate. Raises RateLimitedError `ratelimit.quota` where
+        the wait would exceed that of the request's priority (registry-17.6).
+        """
+        priority, max_wait = (
+            permit.request_context.priority,
+            max_wait_of(permit.request_context.priority),
+        )
+        while seconds := self._cooldowns.remaining_seconds(scope):
+            if self._clock.now() - started_at + seconds > max_wait:
+                raise self._cooldowns.rate_limited_error(scope, seconds)
+            await self._clock.sleep(seconds)
+        if permit.kind == "token":
             return 0
-        book = self._books.get(scope)
-        if book is None:
+        limiter = self._quota_limiters.get(scope)
+        if limiter is None:
             return 1
-        if turn.sent is None and not turn.is_free:
-            turn.sent = await book.enter(turn.kind, lane)
-            turn.is_free = turn.sent is None
-        if turn.is_free and turn.kind == "head":
-            quota = book.quota  # the rest goes on at half rate (4.1)
-            return 2 if quota.limit and quota.left(book.now()) <= quota.low else 1
+        if permit.send_time is None and not permit.is_uncounted:
+            permit.send_time = await limiter.acquire(permit.kind, priority)
+            permit.is_uncounted = permit.send_time is None
+        if permit.is_uncounted and permit.kind == "head":
+            quota = limiter.quota  # free HEADs go on at half rate (registry-17.4)
+            return 2 if quota.limit and quota.remaining(limiter.now()) <= quota.low_watermark else 1
         return 1
 
-    def must_go_back(self, turn: Turn) -> bool:
-        """Whether a gate has closed, or a quota has appeared, since the turn came in."""
-        if turn.scope is None:
+    def must_reacquire(self, permit: HostPermit) -> bool:
+        """Return whether a cooldown has started, or a quota appeared, while the request waited."""
+        if permit.scope is None:
             return False
-        is_new = turn.sent is None and not turn.is_free and turn.kind != "token"
-        return self._gates.left(turn.scope) > 0 or (is_new and turn.scope in self._books)
+        is_new = permit.send_time is None and not permit.is_uncounted and permit.kind != "token"
+        return self._cooldowns.remaining_seconds(permit.scope) > 0 or (
+            is_new and permit.scope in self._quota_limiters
+        )
 
-    def abandon(self, turn: Turn) -> None:
-        """It was never sent."""
-        if turn.sent is not None:
-            self._book(turn.scope or "").give_back(turn.sent)
-            turn.sent = None
+    def cancel(self, permit: HostPermit) -> None:
+        """Remove a request that was never sent from its quota."""
+        if permit.send_time is not None:
+            self._quota_limiter(permit.scope or "").cancel(permit.send_time)
+            permit.send_time = None
 
-    def settle(self, turn: Turn) -> None:
-        """It ended without an answer."""
-        if turn.sent is not None:
-            self._book(turn.scope or "").settle(turn.sent)
+    def complete(self, permit: HostPermit) -> None:
+        """Record in the quota that a request ended without a response."""
+        if permit.send_time is not None:
+            self._quota_limiter(permit.scope or "").complete(permit.send_time)
 
-    def close(self, scope: str, seconds: float, text: str) -> None:
-        """Keep these rights away for so long."""
-        if self._gates.close(scope, seconds, text):
-            self._share.tell(GATE + scope, seconds)
+    def start_cooldown(self, scope: str, seconds: float, text: str) -> None:
+        """Start a cooldown of `seconds` for a scope, and publish it."""
+        if self._cooldowns.start(scope, seconds, text):
+            self._concurrency.publish_limit(COOLDOWN_PREFIX + scope, seconds)
 
-    def hear(
-        self, status: int, said: Said | None, scope: str, turn: Turn | None, *, more: int
-    ) -> Allowed | None:
-        """What an answer says of the quota; `more` requests are on their way meanwhile."""
-        allowed = said.allowed if said is not None else None
-        is_known = scope in self._books
-        if scope == KNOCK or not (is_known or allowed is not None):
+    def observe_response(
+        self,
+        status: int,
+        limit_headers: LimitHeaders | None,
+        scope: str,
+        permit: HostPermit | None,
+        *,
+        uncounted: int,
+    ) -> ReportedQuota | None:
+        """Record what a response reports of the quota, and return it.
+
+        `uncounted` is the number of other requests in flight; they were sent before the quota was
+        known.
+        """
+        reported = limit_headers.quota if limit_headers is not None else None
+        is_known = scope in self._quota_limiters
+        if scope == CHALLENGE_PROBE or not (is_known or reported is not None):
             return None
-        kind, sent = ("other", None) if turn is None else (turn.kind, turn.sent)
+        kind, send_time = ("other", None) if permit is None else (permit.kind, permit.send_time)
         if kind == "token":
             return None
-        book = self._book(scope)
-        if not is_known and allowed is not None:
-            self._share.tell(QUOTA + scope, max(allowed.period, allowed.window) + _LONGER)
-        if turn is not None:
-            turn.is_told = True
-        if status == HTTPStatus.UNAUTHORIZED and allowed is None:
-            if sent is not None:
-                book.give_back(sent)  # a challenge: nothing was asked for yet
+        limiter = self._quota_limiter(scope)
+        if not is_known and reported is not None:
+            self._concurrency.publish_limit(
+                QUOTA_PREFIX + scope, max(reported.period, reported.window) + _EXTRA_TTL_SECONDS
+            )
+        if permit is not None:
+            permit.is_completed = True
+        if status == HTTPStatus.UNAUTHORIZED and reported is None:
+            if send_time is not None:
+                limiter.cancel(send_time)  # a challenge: it is not counted (registry-17.5)
             return None
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            book.refuse(said.retry_after if said is not None else None)
-        took = 0.0 if turn is None else self._clock.now() - turn.began
-        book.hear(allowed, kind, sent=sent, took=took, is_plain=status in _PLAIN, more=more)
-        return allowed
+            limiter.mark_exhausted(limit_headers.retry_after if limit_headers is not None else None)
+        duration = 0.0 if permit is None else self._clock.now() - permit.started_at
+        limiter.observe_response(
+            reported,
+            kind,
+            send_time=send_time,
+            duration=duration,
+            reports_quota=status in _QUOTA_REPORTING_STATUSES,
+            uncounted=uncounted,
+        )
+        return reported
 
-    def heed(self, note: str, seconds: float) -> None:
-        """Another process learnt of a limit."""
-        if note.startswith(GATE):
-            self._gates.close(note.removeprefix(GATE), seconds, "toomanyrequests")
-        elif note.startswith(QUOTA):
-            self._book(note.removeprefix(QUOTA))
+    def apply_limit(self, limit_key: str, seconds: float) -> None:
+        """Apply a limit that another process published."""
+        if limit_key.startswith(COOLDOWN_PREFIX):
+            self._cooldowns.start(
+                limit_key.removeprefix(COOLDOWN_PREFIX), seconds, "toomanyrequests"
+            )
+        elif limit_key.startswith(QUOTA_PREFIX):
+            self._quota_limiter(limit_key.removeprefix(QUOTA_PREFIX))
 
-    def notes(self, *, busy: bool) -> dict[str, float]:
-        """What others should know, and for how many seconds; what is history is put away."""
-        self._gates.forget()
-        notes = {GATE + scope: left for scope, left in self._gates.closed().items()}
-        for scope, book in list(self._books.items()):
-            quota = book.quota
-            left = max(quota.at + quota.span, quota.reset) - book.now()
-            if quota.limit and left > 0:
-                notes[QUOTA + scope] = left + _LONGER
-            elif quota.limit and not busy and not book.is_busy:
-                del self._books[scope]
-        return notes
+    def active_limits(self, *, is_busy: bool) -> dict[str, float]:
+        """Return the limits to publish and the seconds each lasts; drop those that have expired."""
+        self._cooldowns.drop_expired()
+        limits = {
+            COOLDOWN_PREFIX + scope: seconds for scope, seconds in self._cooldowns.active().items()
+        }
+        for scope, limiter in list(self._quota_limiters.items()):
+            quota = limiter.quota
+            remaining_seconds = max(quota.reported_at + quota.span, quota.reset_at) - limiter.now()
+            if quota.limit and remaining_seconds > 0:
+                limits[QUOTA_PREFIX + scope] = remaining_seconds + _EXTRA_TTL_SECONDS
+            elif quota.limit and not is_busy and not limiter.is_busy:
+                del self._quota_limiters[scope]
+        return limits
 
-    def closed(self) -> tuple[tuple[str, float], ...]:
-        """Which rights are kept away, and for how many seconds."""
-        return tuple(self._gates.closed().items())
+    def cooldowns(self) -> tuple[tuple[str, float], ...]:
+        """Return the scopes in cooldown, and the seconds until each ends."""
+        return tuple(self._cooldowns.active().items())
 
     def quotas(self) -> tuple[tuple[str, int, int, float], ...]:
-        """Scope, limit, what is left, and the seconds until there is all of it."""
+        """Return (scope, limit, remaining, seconds until the window ends) of each quota."""
         found = []
-        for scope, book in self._books.items():
-            quota, now = book.quota, book.now()
-            if not quota.is_over(now):
-                ends = quota.reset if quota.reset > now else quota.at + quota.window
-                found.append((scope, quota.limit, quota.left(now), max(0.0, ends - now)))
+        for scope, limiter in self._quota_limiters.items():
+            quota, now = limiter.quota, limiter.now()
+            if not quota.is_expired(now):
+                window_end = (
+                    quota.reset_at if quota.reset_at > now else quota.reported_at + quota.window
+                )
+                found.append((scope, quota.limit, quota.remaining(now), max(0.0, window_end - now)))
         return tuple(found)
 
     async def flush(self) -> None:
-        """Write down what the books have not been told."""
-        for book in self._books.values():
-            await book.close()
+        """Write pending updates of all quotas."""
+        for limiter in self._quota_limiters.values():
+            await limiter.close()
 
-    def _book(self, scope: str) -> Book:
-        found = self._books.get(scope)
+    def _quota_limiter(self, scope: str) -> QuotaLimiter:
+        found = self._quota_limiters.get(scope)
         if found is None:
-            if len(self._books) >= _MOST_BOOKS:
-                self.notes(busy=False)
-            found = self._books[scope] = Book(
+            if len(self._quota_limiters) >= _MAX_QUOTA_LIMITERS:
+                self.active_limits(is_busy=False)
+            found = self._quota_limiters[scope] = QuotaLimiter(
                 f"{self._host} {scope}",
-                shelf=self._shelf,
+                store=self._quota_store,
                 clock=self._clock,
-                members=lambda: self._share.members,
+                member_count=lambda: self._concurrency.member_count,
             )
         return found

@@ -1,11 +1,12 @@
-"""Whose turn it is at a registry: fairly by lane and tenant, within what may be in flight.
+"""Fair queue of one registry host: the order in which waiting requests are admitted.
 
-`registry.md` 4.4. People who wait (interactive) come before the calendar (scheduled) before what
-runs in the background (bulk), but a lane that was passed over often enough has its turn. Within a
-lane tenants take turns. While others wait, a tenant that holds a quarter of the budget or more is
-served after those who hold less. The background leaves a slot to people; beyond that, what nobody
-else wants is never kept idle. Checks of the calendar wait for seconds at most: who would stand in
-line for longer is sent home at once, and told when to come back.
+Requests of priority interactive come before scheduled before bulk, but a priority that was passed
+over 8 times goes next (registry-18.3). Within a priority, tenants alternate. While others wait, a
+tenant that holds a quarter of the limit or more is served after those that hold less
+(registry-18.4). Scheduled and bulk requests leave a reserve to interactive ones; apart from that no
+permit stays unused while a request waits. The operator's rate slows scheduled and bulk requests
+(registry-18.5). A scheduled check waits at most 5 s: one that would wait longer is refused at once,
+with a time at which to try again (registry-18.6).
 """
 
 from __future__ import annotations
@@ -16,281 +17,318 @@ from collections.abc import Callable
 
 from models.errors import RateLimitedError
 from worker.registry.clock import Clock
-from worker.registry.limits.concurrency import Share
+from worker.registry.limits.concurrency import ConcurrencyLimit
 
-LANES = {"interactive": 0, "scheduled": 1, "bulk": 2}
-PERSON, CALENDAR = 0, 1
-LONGEST_LINE = 5.0  # seconds that a check waits; the calendar can bring it back
-PATIENCE = 8
-LONGEST_PROMISE = 60.0
-TENANT_PART = 4
-MOST_SOCKETS = 64
-_BURST = 0.1
+PRIORITY_LEVELS = {"interactive": 0, "scheduled": 1, "bulk": 2}
+INTERACTIVE_LEVEL, SCHEDULED_LEVEL = 0, 1
+MAX_SCHEDULED_WAIT_SECONDS = 5.0  # the schedule repeats a check that is refused
+MAX_TIMES_PASSED_OVER = 8
+MAX_SUGGESTED_RETRY_SECONDS = 60.0
+TENANT_LIMIT_DIVISOR = 4
+MAX_PROCESS_CONCURRENCY = 64
+_BURST_SECONDS = 0.1
 
-Turn = asyncio.Future[None]
-_Queue = OrderedDict[Turn, int]
+PermitFuture = asyncio.Future[None]
+_TenantQueue = OrderedDict[PermitFuture, int]
 
 
-class Sockets:
-    """How many requests this process may have in flight altogether, shared by all registries."""
+class ProcessConcurrency:
+    """How many requests this process may have in flight in all; shared by all registries."""
 
-    def __init__(self, most: int = MOST_SOCKETS) -> None:
-        self.free = most
-        self._waiting: OrderedDict[Turns, None] = OrderedDict()
+    def __init__(self, maximum: int = MAX_PROCESS_CONCURRENCY) -> None:
+        self.free = maximum
+        self._waiting_queues: OrderedDict[FairQueue, None] = OrderedDict()
 
-    def wait(self, turns: Turns) -> None:
-        """Admit at `turns` when there is room again."""
-        self._waiting[turns] = None
+    def admit_when_free(self, queue: FairQueue) -> None:
+        """Admit the requests of `queue` when a permit is free again."""
+        self._waiting_queues[queue] = None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         self.free += 1
-        while self.free and self._waiting:
-            turns, _ = self._waiting.popitem(last=False)
-            turns.admit()
+        while self.free and self._waiting_queues:
+            queue, _ = self._waiting_queues.popitem(last=False)
+            queue.admit()
 
 
-class Pace:
-    """So many a second for lanes in which nobody waits: always for the calendar, in the background
-    once the registry has shown that it has limits (`active`).
+class RequestRateLimiter:
+    """The rate of requests that are not interactive (registry-18.5).
+
+    It applies to scheduled requests always, and to bulk requests once the registry has shown that
+    it has limits (`limits_bulk`).
     """
 
     def __init__(self, rate: float) -> None:
-        self.active = False
-        self.gap = 0.0
-        self._next = 0.0
-        self.set(rate)
+        self.limits_bulk = False
+        self.interval = 0.0
+        self._next_time = 0.0
+        self.set_rate(rate)
 
-    def set(self, rate: float) -> None:
-        """So many a second from now on; 0: no limit."""
-        self.gap = 1.0 / rate if rate > 0 else 0.0
+    def set_rate(self, rate: float) -> None:
+        """Set the rate in requests a second; 0 means no limit."""
+        self.interval = 1.0 / rate if rate > 0 else 0.0
 
-    def holds(self, lane: int) -> bool:
-        return lane == CALENDAR or (lane > CALENDAR and self.active)
+    def applies_to(self, priority: int) -> bool:
+        return priority == SCHEDULED_LEVEL or (priority > SCHEDULED_LEVEL and self.limits_bulk)
 
     def delay(self, now: float) -> float:
-        """How long the next one has to wait."""
-        return max(0.0, self._next - now) if self.gap else 0.0
+        """Return the seconds that the next request has to wait."""
+        return max(0.0, self._next_time - now) if self.interval else 0.0
 
     def take(self, now: float, cost: int) -> None:
-        self._next = max(self._next, now - _BURST) + cost * self.gap
+        self._next_time = max(self._next_time, now - _BURST_SECONDS) + cost * self.interval
 
 
-class Turns:
-    """The line in front of one registry."""
+class FairQueue:
+    """The requests that wait for one registry host, and those in flight."""
 
-    share: Share
+    concurrency: ConcurrencyLimit
 
-    def __init__(self, *, sockets: Sockets, rate: float, clock: Clock) -> None:
-        self.pace = Pace(rate)
+    def __init__(
+        self, *, process_concurrency: ProcessConcurrency, rate: float, clock: Clock
+    ) -> None:
+        self.rate_limiter = RequestRateLimiter(rate)
         self.in_flight = 0
         self.waiting = 0
         self.started = 0
-        self._sockets = sockets
+        self._process_concurrency = process_concurrency
         self._clock = clock
-        self._lanes: tuple[OrderedDict[str, _Queue], ...] = tuple(OrderedDict() for _ in LANES)
-        self._passed = [0] * len(LANES)
-        self._busy = [0] * len(LANES)
-        self._held: dict[str, int] = {}
-        self._alarm = False
-        self._standing: deque[tuple[float, Turn, str]] = deque()
-        self._watching = False
-        self._promised = 0.0
+        self._queues: tuple[OrderedDict[str, _TenantQueue], ...] = tuple(
+            OrderedDict() for _ in PRIORITY_LEVELS
+        )
+        self._times_passed_over = [0] * len(PRIORITY_LEVELS)
+        self._in_flight_by_priority = [0] * len(PRIORITY_LEVELS)
+        self._in_flight_by_tenant: dict[str, int] = {}
+        self._is_admit_scheduled = False
+        self._wait_deadlines: deque[tuple[float, PermitFuture, str]] = deque()
+        self._is_expiry_scheduled = False
+        self._last_retry_time = 0.0
 
     @property
-    def persons(self) -> int:
-        """How many people are served or wait."""
-        return self._busy[PERSON] + sum(len(queue) for queue in self._lanes[PERSON].values())
+    def interactive_count(self) -> int:
+        """How many interactive requests are in flight or wait."""
+        return self._in_flight_by_priority[INTERACTIVE_LEVEL] + sum(
+            len(queue) for queue in self._queues[INTERACTIVE_LEVEL].values()
+        )
 
     @property
-    def hurries(self) -> bool:
-        """Whether people wait, and none of them is served."""
-        return bool(self._lanes[PERSON]) and not self._busy[PERSON]
+    def is_interactive_starved(self) -> bool:
+        """Whether interactive requests wait while none of them is in flight."""
+        return (
+            bool(self._queues[INTERACTIVE_LEVEL])
+            and not self._in_flight_by_priority[INTERACTIVE_LEVEL]
+        )
 
-    def enter(self, lane: int, tenant: str, cost: int) -> bool:
-        """Take a turn at once, where nobody waits and there is room.
+    def try_acquire(self, priority: int, tenant: str, cost: int) -> bool:
+        """Take a permit at once, if no request waits and one is free; return whether it was taken.
 
-        What costs nothing belongs to a check that had its turn, and does not stand in line again.
+        A request of cost 0 (a token request) belongs to a check that was already admitted, so it
+        does not wait behind others again.
         """
         if self.waiting and cost:
             return False
-        if self.in_flight >= self.share.allowed or not self._sockets.free:
+        if self.in_flight >= self.concurrency.limit or not self._process_concurrency.free:
             return False
-        if lane:
+        if priority:
             if self._is_full_for_background():
                 return False
-            if cost and self.pace.gap and self.pace.holds(lane):
+            if cost and self.rate_limiter.interval and self.rate_limiter.applies_to(priority):
                 now = self._clock.now()
-                if self.pace.delay(now):
+                if self.rate_limiter.delay(now):
                     return False
-                self.pace.take(now, cost)
-        self._start(lane, tenant)
+                self.rate_limiter.take(now, cost)
+        self._count_started(priority, tenant)
         return True
 
-    async def wait(self, lane: int, tenant: str, cost: int) -> None:
-        """Stand in line until it is our turn; raises what `refuse` was given.
+    async def acquire(self, priority: int, tenant: str, cost: int) -> None:
+        """Wait for a permit. Raises the error that `reject_all` makes.
 
-        Raises RateLimitedError `ratelimit.budget` for checks of the calendar that would stand
-        there for long.
+        Raises RateLimitedError `ratelimit.budget` for a scheduled check that would wait for more
+        than 5 s, or has waited so long (registry-18.6).
         """
-        if lane == CALENDAR and cost:
-            self._send_home(tenant)
-        turn: Turn = asyncio.get_running_loop().create_future()
-        self._lanes[lane].setdefault(tenant, OrderedDict())[turn] = cost
+        if priority == SCHEDULED_LEVEL and cost:
+            self._reject_if_wait_too_long(tenant)
+        permit: PermitFuture = asyncio.get_running_loop().create_future()
+        self._queues[priority].setdefault(tenant, OrderedDict())[permit] = cost
         self.waiting += 1
-        if lane == CALENDAR:
-            self._standing.append((self._clock.now() + LONGEST_LINE, turn, tenant))
-            self._watch()
+        if priority == SCHEDULED_LEVEL:
+            self._wait_deadlines.append(
+                (self._clock.now() + MAX_SCHEDULED_WAIT_SECONDS, permit, tenant)
+            )
+            self._schedule_expiry()
         self.admit()
-        if self.in_flight >= self.share.allowed or not lane:
-            self.share.press()
+        if self.in_flight >= self.concurrency.limit or not priority:
+            self.concurrency.request_more()
         try:
-            await turn
+            await permit
         except asyncio.CancelledError:
-            self._withdraw(turn, lane, tenant)
+            self._withdraw(permit, priority, tenant)
             raise
 
-    def leave(self, lane: int, tenant: str) -> None:
-        """A turn is over."""
+    def release(self, priority: int, tenant: str) -> None:
+        """Return a permit and admit the next request."""
         self.in_flight -= 1
-        self._busy[lane] -= 1
-        held = self._held[tenant] - 1
-        if held:
-            self._held[tenant] = held
+        self._in_flight_by_priority[priority] -= 1
+        tenant_in_flight = self._in_flight_by_tenant[tenant] - 1
+        if tenant_in_flight:
+            self._in_flight_by_tenant[tenant] = tenant_in_flight
         else:
-            del self._held[tenant]
-        self._sockets.give_back()
+            del self._in_flight_by_tenant[tenant]
+        self._process_concurrency.release()
         if self.waiting:
             self.admit()
 
     def admit(self) -> None:
-        """Let in whoever waits and now fits."""
-        while self.waiting and self.in_flight < self.share.allowed:
-            if not self._sockets.free:
-                self._sockets.wait(self)
+        """Admit waiting requests as long as permits are free."""
+        while self.waiting and self.in_flight < self.concurrency.limit:
+            if not self._process_concurrency.free:
+                self._process_concurrency.admit_when_free(self)
                 return
             if not self._admit_next():
                 return
 
-    def refuse(self, error: Callable[[str], Exception]) -> None:
-        """Send everybody home who waits, each tenant with an error of its own."""
-        for lane in self._lanes:
-            for tenant, queue in lane.items():
-                for turn in queue:
-                    if not turn.done():
-                        turn.set_exception(error(tenant))
-            lane.clear()
+    def reject_all(self, error_for: Callable[[str], Exception]) -> None:
+        """Fail all waiting requests, each tenant's with an error of its own."""
+        for tenants in self._queues:
+            for tenant, queue in tenants.items():
+                for permit in queue:
+                    if not permit.done():
+                        permit.set_exception(error_for(tenant))
+            tenants.clear()
         self.waiting = 0
 
     def _is_full_for_background(self) -> bool:
-        return self.in_flight - self._busy[PERSON] >= self.share.allowed - self.share.reserve
+        return (
+            self.in_flight - self._in_flight_by_priority[INTERACTIVE_LEVEL]
+            >= self.concurrency.limit - self.concurrency.interactive_reserve
+        )
 
-    def _start(self, lane: int, tenant: str) -> None:
+    def _count_started(self, priority: int, tenant: str) -> None:
         self.in_flight += 1
-        self._busy[lane] += 1
+        self._in_flight_by_priority[priority] += 1
         self.started += 1
-        self._held[tenant] = self._held.get(tenant, 0) + 1
-        self._sockets.free -= 1
+        self._in_flight_by_tenant[tenant] = self._in_flight_by_tenant.get(tenant, 0) + 1
+        self._process_concurrency.free -= 1
 
     def _admit_next(self) -> bool:
-        delay = self.pace.delay(self._clock.now())
-        if delay and any(self._lanes[lane] and self.pace.holds(lane) for lane in (1, 2)):
-            self._set_alarm(delay)
-        lanes = self._order(paused=delay > 0)
-        fair = max(1, self.share.allowed // TENANT_PART)
-        for lane in lanes:
-            for tenant in self._lanes[lane]:
-                if self._held.get(tenant, 0) < fair:
-                    return self._call(lane, tenant)
-        return bool(lanes) and self._call(lanes[0], next(iter(self._lanes[lanes[0]])))
+        delay = self.rate_limiter.delay(self._clock.now())
+        if delay and any(
+            self._queues[priority] and self.rate_limiter.applies_to(priority) for priority in (1, 2)
+        ):
+            self._schedule_admit(delay)
+        priorities = self._eligible_priorities(is_rate_limited=delay > 0)
+        tenant_limit = max(1, self.concurrency.limit // TENANT_LIMIT_DIVISOR)
+        for priority in priorities:
+            for tenant in self._queues[priority]:
+                if self._in_flight_by_tenant.get(tenant, 0) < tenant_limit:
+                    return self._grant_next(priority, tenant)
+        return bool(priorities) and self._grant_next(
+            priorities[0], next(iter(self._queues[priorities[0]]))
+        )
 
-    def _order(self, *, paused: bool) -> list[int]:
-        """Lanes with somebody in them who may go: those passed over for too long, then by rank."""
-        full = self._is_full_for_background()
-        lanes = [
-            lane
-            for lane in range(len(LANES))
-            if self._lanes[lane]
-            and not (lane and full)
-            and not (lane and paused and self.pace.holds(lane))
+    def _eligible_priorities(self, *, is_rate_limited: bool) -> list[int]:
+        """Return the priorities that may be admitted: first those passed over, then by level."""
+        is_full = self._is_full_for_background()
+        priorities = [
+            priority
+            for priority in range(len(PRIORITY_LEVELS))
+            if self._queues[priority]
+            and not (priority and is_full)
+            and not (priority and is_rate_limited and self.rate_limiter.applies_to(priority))
         ]
-        lanes.sort(key=lambda lane: (self._passed[lane] < PATIENCE, lane))
-        return lanes
+        priorities.sort(
+            key=lambda level: (self._times_passed_over[level] < MAX_TIMES_PASSED_OVER, level)
+        )
+        return priorities
 
-    def _call(self, lane: int, tenant: str) -> bool:
-        tenants = self._lanes[lane]
+    def _grant_next(self, priority: int, tenant: str) -> bool:
+        tenants = self._queues[priority]
         queue = tenants[tenant]
-        turn, cost = queue.popitem(last=False)
+        permit, cost = queue.popitem(last=False)
         if queue:
             tenants.move_to_end(tenant)
         else:
             del tenants[tenant]
         self.waiting -= 1
-        if turn.done():  # cancelled, and about to withdraw
+        if permit.done():  # cancelled, and about to withdraw
             return True
-        for lower in range(lane + 1, len(LANES)):
-            self._passed[lower] += bool(self._lanes[lower])
-        self._passed[lane] = 0
-        if lane and self.pace.gap and self.pace.holds(lane):
-            self.pace.take(self._clock.now(), cost)
-        self._start(lane, tenant)
-        turn.set_result(None)
+        for lower_priority in range(priority + 1, len(PRIORITY_LEVELS)):
+            self._times_passed_over[lower_priority] += bool(self._queues[lower_priority])
+        self._times_passed_over[priority] = 0
+        if priority and self.rate_limiter.interval and self.rate_limiter.applies_to(priority):
+            self.rate_limiter.take(self._clock.now(), cost)
+        self._count_started(priority, tenant)
+        permit.set_result(None)
         return True
 
-    def _withdraw(self, turn: Turn, lane: int, tenant: str) -> None:
-        queue = self._lanes[lane].get(tenant)
-        if queue is not None and turn in queue:
-            del queue[turn]
+    def _withdraw(self, permit: PermitFuture, priority: int, tenant: str) -> None:
+        queue = self._queues[priority].get(tenant)
+        if queue is not None and permit in queue:
+            del queue[permit]
             self.waiting -= 1
             if not queue:
-                del self._lanes[lane][tenant]
-        elif turn.done() and not turn.cancelled() and turn.exception() is None:
-            self.leave(lane, tenant)
+                del self._queues[priority][tenant]
+        elif permit.done() and not permit.cancelled() and permit.exception() is None:
+            self.release(priority, tenant)
 
-    def _send_home(self, tenant: str) -> None:
-        """Who would stand in line for too long, by the pace and by those before; tenants take
-        turns, so one that has few in line does not wait for those who have many.
+    def _reject_if_wait_too_long(self, tenant: str) -> None:
+        """Raise RateLimitedError if a scheduled check would wait for more than 5 s.
+
+        The wait follows from the rate and the position. Tenants alternate, so a tenant with few
+        waiting requests does not wait for those of a tenant with many. Example: tenant a has 1000
+        waiting and b none; the first request of b has position min(1 * 2, 1001) = 2.
         """
-        if not self.pace.gap:
+        if not self.rate_limiter.interval:
             return
-        lane = self._lanes[CALENDAR]
-        own = len(lane.get(tenant, ()))
-        before = min((own + 1) * (len(lane) + (not own)), sum(map(len, lane.values())) + 1)
-        wait = self.pace.delay(self._clock.now()) + (before - 1) * self.pace.gap
-        if wait > LONGEST_LINE:
-            raise self._too_many(wait)
+        tenants = self._queues[SCHEDULED_LEVEL]
+        own_waiting = len(tenants.get(tenant, ()))
+        position = min(
+            (own_waiting + 1) * (len(tenants) + (not own_waiting)),
+            sum(map(len, tenants.values())) + 1,
+        )
+        wait = (
+            self.rate_limiter.delay(self._clock.now()) + (position - 1) * self.rate_limiter.interval
+        )
+        if wait > MAX_SCHEDULED_WAIT_SECONDS:
+            raise self._rate_limited_error(wait)
 
-    def _too_many(self, wait: float) -> RateLimitedError:
-        """Each is told a time of its own to come back, as if all stood in line."""
+    def _rate_limited_error(self, wait: float) -> RateLimitedError:
+        """Return the error of a deferred check, with a retry time of its own.
+
+        The retry times are one interval apart, as if the refused checks waited in a queue: that
+        spreads the repeated checks over time.
+        """
         now = self._clock.now()
-        self._promised = max(self._promised, now + wait) + self.pace.gap
+        self._last_retry_time = max(self._last_retry_time, now + wait) + self.rate_limiter.interval
         return RateLimitedError(
-            "so many checks wait for the registry that this one is put off",
+            "too many checks wait for the registry; this check is deferred",
             code="ratelimit.budget",
-            retry_after=min(self._promised - now, LONGEST_PROMISE),
+            retry_after=min(self._last_retry_time - now, MAX_SUGGESTED_RETRY_SECONDS),
         )
 
-    def _watch(self) -> None:
-        if not self._watching and self._standing:
-            self._watching = True
-            left = self._standing[0][0] - self._clock.now()
-            self._clock.later(max(left, 0.0), self._end_standing)
+    def _schedule_expiry(self) -> None:
+        if not self._is_expiry_scheduled and self._wait_deadlines:
+            self._is_expiry_scheduled = True
+            remaining_seconds = self._wait_deadlines[0][0] - self._clock.now()
+            self._clock.later(max(remaining_seconds, 0.0), self._expire_waiting)
 
-    def _end_standing(self) -> None:
-        """Send home whoever stood in line for so long for reasons that nobody could foresee."""
-        self._watching = False
+    def _expire_waiting(self) -> None:
+        """Fail the checks that have waited for 5 s in spite of the forecast."""
+        self._is_expiry_scheduled = False
         now = self._clock.now()
-        while self._standing and (self._standing[0][0] <= now or self._standing[0][1].done()):
-            _, turn, tenant = self._standing.popleft()
-            if not turn.done():
-                self._withdraw(turn, CALENDAR, tenant)
-                turn.set_exception(self._too_many(LONGEST_LINE))
-        self._watch()
+        while self._wait_deadlines and (
+            self._wait_deadlines[0][0] <= now or self._wait_deadlines[0][1].done()
+        ):
+            _, permit, tenant = self._wait_deadlines.popleft()
+            if not permit.done():
+                self._withdraw(permit, SCHEDULED_LEVEL, tenant)
+                permit.set_exception(self._rate_limited_error(MAX_SCHEDULED_WAIT_SECONDS))
+        self._schedule_expiry()
 
-    def _set_alarm(self, delay: float) -> None:
-        if not self._alarm:
-            self._alarm = True
-            self._clock.later(delay, self._ring)
+    def _schedule_admit(self, delay: float) -> None:
+        if not self._is_admit_scheduled:
+            self._is_admit_scheduled = True
+            self._clock.later(delay, self._admit_later)
 
-    def _ring(self) -> None:
-        self._alarm = False
+    def _admit_later(self) -> None:
+        self._is_admit_scheduled = False
         self.admit()

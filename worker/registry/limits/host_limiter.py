@@ -1,8 +1,9 @@
-"""One registry, politely: how many requests at once, whose turn it is, when to leave it alone.
+"""Limits of one registry host: concurrency, fair queueing, circuit breaker, cooldowns, quotas.
 
-`registry.md` 4.4, `import.md` B1, B4, B5. Every request takes a slot at its registry's `Host` and
-tells it how it ended. A breaker keeps everybody away from a registry that is down; a 429 closes a
-gate for the rights that were used, and for those alone; a quota that was shown is kept.
+Every request acquires a permit of its host's limiter and reports how it ended (registry-15.4,
+registry-15.8, registry-18.1, imports-7.7, imports-4.11). The circuit breaker stops all requests to
+a registry that is down; a 429 starts a cooldown for the credential that was used, and for no other;
+a quota that the registry has shown is kept.
 """
 
 from __future__ import annotations
@@ -10,364 +11,354 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self
 
 import httpx
 
 from models.errors import RateLimitedError, RegistryError, TransientRegistryError
 from worker.registry.clock import Clock
 from worker.registry.host_policy import HostHealth, HostPolicy, Observer
-from worker.registry.limits.circuit_breaker import Breaker, Tally
-from worker.registry.limits.concurrency import Budget, Slots
-from worker.registry.limits.credential_limits import Rights
-from worker.registry.limits.fair_queue import LANES, Sockets, Turns
-from worker.registry.limits.rate_limit_headers import Said, parse_limits
-from worker.registry.registry_types import ANONYMOUS, KNOCK
-from worker.registry.request_context import Access
+from worker.registry.limits.circuit_breaker import CircuitBreaker, RollingCounts
+from worker.registry.limits.concurrency import ConcurrencyBudget, LimitBackend
+from worker.registry.limits.credential_limits import CredentialLimits
+from worker.registry.limits.fair_queue import FairQueue, ProcessConcurrency
+from worker.registry.limits.host_permit import HostPermit
+from worker.registry.limits.rate_limit_headers import LimitHeaders, parse_limit_headers
+from worker.registry.registry_types import ANONYMOUS, CHALLENGE_PROBE
+from worker.registry.request_context import RequestContext
 
-LONGEST_PAUSE = 30.0  # what is longer ends the attempt: the job comes back later
-RETRIES_FREE = 10
-RETRY_PART = 10
-_MOST_NOTES = 256
-_TRANSIENT = frozenset({408, 425, 499, 500, 502, 503, 504, *range(520, 528)})
-_OVERLOADED = frozenset({408, 429, 503, 504})
+MAX_RETRY_PAUSE_SECONDS = 30.0  # a longer wait ends the attempt: the job is repeated later
+MIN_RETRY_BUDGET = 10
+RETRY_BUDGET_DIVISOR = 10
+_MAX_TENANT_ERRORS = 256
+_TRANSIENT_STATUSES = frozenset({408, 425, 499, 500, 502, 503, 504, *range(520, 528)})
+_OVERLOAD_STATUSES = frozenset({408, 429, 503, 504})
 
 
-class Host:
-    """What this process knows of one registry's health and patience."""
+class HostLimiter:
+    """The limiter of one registry host in this process."""
 
     def __init__(
         self,
         name: str,
         *,
-        slots: Slots,
-        budget: Budget,
-        sockets: Sockets,
+        limit_backend: LimitBackend,
+        budget: ConcurrencyBudget,
+        process_concurrency: ProcessConcurrency,
         policy: Callable[[], HostPolicy],
         clock: Clock,
         observer: Observer | None = None,
     ) -> None:
         self.name = name
-        self.breaker = Breaker()
+        self.breaker = CircuitBreaker()
         self.observer = observer
         self._clock = clock
         self._budget = budget
-        self._policy_now = policy
+        self._current_policy = policy
         self._policy = policy()
-        self._turns = Turns(sockets=sockets, rate=self._policy.rate, clock=clock)
-        self._share = self._turns.share = slots.share(name, self._policy.budget(budget), self)
-        self._asked = Tally()
-        self._rights = Rights(name, share=self._share, shelf=slots.shelf, clock=clock)
-        self._told: OrderedDict[str, str] = OrderedDict()
-        self._last = ""
+        self._queue = FairQueue(
+            process_concurrency=process_concurrency, rate=self._policy.rate, clock=clock
+        )
+        self._concurrency = self._queue.concurrency = limit_backend.build_concurrency_limit(
+            name, self._policy.budget(budget), self
+        )
+        self._request_counts = RollingCounts()
+        self._credential_limits = CredentialLimits(
+            name, concurrency=self._concurrency, quota_store=limit_backend.quota_store, clock=clock
+        )
+        self._last_error_by_tenant: OrderedDict[str, str] = OrderedDict()
+        self._last_error = ""
 
-    def slot(self, access: Access, *, scope: str | None = None, kind: str = "other") -> Slot:
-        """`async with host.slot(access) as slot:` — a turn at the registry.
+    def permit(
+        self, request_context: RequestContext, *, scope: str | None = None, kind: str = "other"
+    ) -> HostPermit:
+        """Return a permit to enter: `async with host.permit(request_context) as permit:`.
 
-        Raises TransientRegistryError `circuit.open` while the breaker is open, with the last
-        error's text. With `scope`, the rights the request will use, a 429 of theirs and their quota
-        are waited for; RateLimitedError where that takes longer than the lane bears: 5 s for the
-        calendar's, 30 s else. `kind` says what the request is in terms of quotas (`Outgoing`).
+        Entering waits until the request may be sent. It raises TransientRegistryError
+        `circuit.open`, with the text of the last failure, while the circuit breaker is open
+        (registry-15.6). With `scope`, the credential scope that the request will use, it waits for
+        the scope's cooldown and quota, and raises RateLimitedError where that takes longer than
+        30 s, or 5 s if scheduled. `kind` is what quotas count apart, as in `RegistryRequest`.
         """
-        return Slot(self, access, scope, kind)
+        return HostPermit(self, request_context, scope, kind)
 
     @property
     def limit(self) -> int:
-        """How many requests may be in flight at the moment."""
-        return self._share.allowed
+        """How many requests may be in flight now."""
+        return self._concurrency.limit
 
     @property
     def in_flight(self) -> int:
-        return self._turns.in_flight
+        return self._queue.in_flight
 
     @property
     def waiting(self) -> int:
-        return self._turns.waiting
+        return self._queue.waiting
 
     @property
     def started(self) -> int:
-        return self._turns.started
+        return self._queue.started
 
     @property
-    def persons(self) -> int:
-        return self._turns.persons
+    def interactive_count(self) -> int:
+        return self._queue.interactive_count
 
     @property
-    def hurries(self) -> bool:
-        return self._turns.hurries
+    def is_interactive_starved(self) -> bool:
+        return self._queue.is_interactive_starved
 
     @property
-    def is_open(self) -> bool:
-        """Whether the breaker keeps requests away at the moment."""
+    def is_breaker_open(self) -> bool:
+        """Whether the circuit breaker refuses requests now."""
         return self.breaker.refuses(self._clock.now())
 
     @property
     def is_idle(self) -> bool:
-        """Whether forgetting this host would lose nothing."""
-        busy = self._turns.in_flight or self._turns.waiting
-        return not busy and not self.is_open and not self.notes()
+        """Whether this limiter can be dropped without loss."""
+        is_busy = self._queue.in_flight or self._queue.waiting
+        return not is_busy and not self.is_breaker_open and not self.active_limits()
 
     def health(self) -> HostHealth:
-        """What there is to tell, without asking anybody."""
+        """Return the health of the host, as this process knows it; no I/O."""
         now = self._clock.now()
-        until = self.breaker.until
-        state = "closed" if until is None else "open" if now < until else "half-open"
+        open_until = self.breaker.open_until
+        state = "closed" if open_until is None else "open" if now < open_until else "half-open"
         return HostHealth(
             host=self.name,
             in_flight=self.in_flight,
             limit=self.limit,
             waiting=self.waiting,
             breaker=state,
-            rest=0.0 if until is None else max(0.0, until - now),
-            last_error="" if until is None else self._last,
-            gates=self._rights.closed(),
-            quotas=self._rights.quotas(),
+            seconds_until_probe=0.0 if open_until is None else max(0.0, open_until - now),
+            last_error="" if open_until is None else self._last_error,
+            cooldowns=self._credential_limits.cooldowns(),
+            quotas=self._credential_limits.quotas(),
         )
 
-    # answers
+    # responses
 
-    def answered(
+    def record_response(
         self,
         status: int,
         headers: httpx.Headers | None = None,
         *,
         scope: str | None = None,
-        slot: Slot | None = None,
+        permit: HostPermit | None = None,
     ) -> None:
-        """Learn from an answer: its status, and what its headers say of limits.
+        """Record a response: its status, and the limits in its headers.
 
-        `scope` says whose limits those are; without it no gate closes. `slot` is the turn by which
-        the request went, where it is known.
+        `scope` is the credential scope of those limits; without it no cooldown starts. `permit` is
+        the permit by which the request was sent, where it is known; its scope then counts.
         """
         if headers is not None:
-            said = parse_limits(headers.raw, now=self._clock.wall())
-            self._hear(status, said, scope, slot)
-        if status in _OVERLOADED:
-            self._share.overloaded()
+            limit_headers = parse_limit_headers(headers.raw, now=self._clock.wall())
+            self._observe_limits(status, limit_headers, scope, permit)
+        if status in _OVERLOAD_STATUSES:
+            self._concurrency.record_overload()
         else:
-            self._share.clean()
-        if status in _TRANSIENT:
-            self._told.clear()
+            self._concurrency.record_success()
+        if status in _TRANSIENT_STATUSES:
+            self._last_error_by_tenant.clear()
             self._count_failure(f"received unexpected HTTP status: {_phrase_of(status)}")
             return
-        if self._told:
-            self._told.clear()
-        if self.breaker.answered(self._clock.now()):
-            self._share.closed()
-            self._observe_breaker("closed")
+        if self._last_error_by_tenant:
+            self._last_error_by_tenant.clear()
+        if self.breaker.record_response(self._clock.now()):
+            self._concurrency.breaker_closed()
+            self._notify_breaker("closed")
 
-    def succeeded(self, headers: httpx.Headers | None = None, *, scope: str | None = None) -> None:
-        """The registry answered as one wishes."""
-        self.answered(HTTPStatus.OK, headers, scope=scope)
+    def record_success(
+        self, headers: httpx.Headers | None = None, *, scope: str | None = None
+    ) -> None:
+        """Record a response of status 200."""
+        self.record_response(HTTPStatus.OK, headers, scope=scope)
 
-    def failed(self, error: RegistryError) -> None:
-        """Learn from a failure; only transient ones speak against the registry."""
+    def record_failure(self, error: RegistryError) -> None:
+        """Record a failure; only transient ones count for the circuit breaker (registry-15.5)."""
         if isinstance(error, RateLimitedError):
-            self.answered(HTTPStatus.TOO_MANY_REQUESTS)
+            self.record_response(HTTPStatus.TOO_MANY_REQUESTS)
             return
         if not isinstance(error, TransientRegistryError) or error.code == "circuit.open":
             return
         if error.code.endswith("timeout"):
-            self._share.overloaded()
+            self._concurrency.record_overload()
         self._count_failure(f'Get "https://{self.name}/v2/": the registry does not answer')
 
-    def limited(self, retry_after: float | None, scope: str, text: str = "toomanyrequests") -> None:
-        """Close the gate for `scope` as long as the registry wished; without a wish, not at all."""
-        self._turns.pace.active = True
+    def start_cooldown(
+        self, retry_after: float | None, scope: str, text: str = "toomanyrequests"
+    ) -> None:
+        """Start a cooldown for `scope` of `retry_after` seconds; with None there is no cooldown."""
+        self._queue.rate_limiter.limits_bulk = True
         if retry_after is not None:
-            self._rights.close(scope, retry_after, text)
+            self._credential_limits.start_cooldown(scope, retry_after, text)
 
-    def may_retry(self) -> bool:
-        """Take a retry out of the budget: a tenth of the last minute's requests, or ten."""
+    def take_retry(self) -> bool:
+        """Take one retry out of the retry budget; return whether there was one.
+
+        The budget is a tenth of the requests of the last minute, at least 10 (registry-15.3).
+        """
         now = self._clock.now()
-        asked, retried = self._asked.totals(now)
-        if retried >= max(RETRIES_FREE, asked // RETRY_PART):
+        requests, retries = self._request_counts.totals(now)
+        if retries >= max(MIN_RETRY_BUDGET, requests // RETRY_BUDGET_DIVISOR):
             return False
-        self._asked.add(now, every=False, some=True)
+        self._request_counts.add(now, in_total=False, in_subset=True)
         return True
 
-    # turns
+    # permits
 
-    async def enter(self, slot: Slot) -> None:
-        """Come in by `slot`; see there."""
-        policy = self._policy_now()
+    async def acquire(self, permit: HostPermit) -> None:
+        """Wait until a request may be sent; see `permit`."""
+        policy = self._current_policy()
         if policy is not self._policy:
-            self._obey(policy)
-        began = self._clock.now()
+            self._apply_policy(policy)
+        started_at = self._clock.now()
         try:
-            await self._enter(slot, began)
+            await self._acquire(permit, started_at)
         except BaseException:
-            self._rights.abandon(slot)
+            self._credential_limits.cancel(permit)
             raise
 
-    async def _enter(self, slot: Slot, began: float) -> None:
-        turns, tenant = self._turns, slot.access.tenant
-        lane = slot.lane
-        cost = 0 if slot.kind == "token" else 1
+    async def _acquire(self, permit: HostPermit, started_at: float) -> None:
+        queue, tenant = self._queue, permit.request_context.tenant
+        priority = permit.priority
+        cost = 0 if permit.kind == "token" else 1
         while True:
-            if slot.scope is not None and self._rights:
-                cost = await self._rights.enter(slot, slot.scope, began)
+            if permit.scope is not None and self._credential_limits:
+                cost = await self._credential_limits.acquire(permit, permit.scope, started_at)
             now = self._clock.now()
-            if self.breaker.until is not None and self.breaker.refuses(now):
-                raise self._is_down(tenant)
-            if not turns.enter(lane, tenant, cost):
-                await turns.wait(lane, tenant, cost)
-                if self._must_go_back(slot):
-                    turns.leave(lane, tenant)
+            if self.breaker.open_until is not None and self.breaker.refuses(now):
+                raise self._breaker_open_error(tenant)
+            if not queue.try_acquire(priority, tenant, cost):
+                await queue.acquire(priority, tenant, cost)
+                if self._must_reacquire(permit):
+                    queue.release(priority, tenant)
                     continue
-            slot.probe = self.breaker.until is not None and self.breaker.begin()
-            if slot.probe:
-                self._observe_breaker("half-open")
-            self._asked.add(now)
-            slot.began = now
+            permit.is_probe = self.breaker.open_until is not None and self.breaker.start_probe()
+            if permit.is_probe:
+                self._notify_breaker("half-open")
+            self._request_counts.add(now)
+            permit.started_at = now
             if self.observer is not None:
-                self.observer.waited(self.name, slot.access.lane, self._clock.now() - began)
+                self.observer.waited(
+                    self.name, permit.request_context.priority, self._clock.now() - started_at
+                )
             return
 
-    def leave(self, slot: Slot, error: BaseException | None) -> None:
-        """Go, and leave the turn to the next one."""
+    def release(self, permit: HostPermit, error: BaseException | None) -> None:
+        """Return a permit and admit the next request; `error` is what ended the request."""
         if isinstance(error, TransientRegistryError):
-            self._remember(slot.access.tenant, error.text)
-        if slot.probe:
-            self.breaker.abandon()
-        if slot.sent is not None and not slot.is_told:
-            self._rights.settle(slot)
-        self._turns.leave(slot.lane, slot.access.tenant)
+            self._record_tenant_error(permit.request_context.tenant, error.text)
+        if permit.is_probe:
+            self.breaker.abandon_probe()
+        if permit.send_time is not None and not permit.is_completed:
+            self._credential_limits.complete(permit)
+        self._queue.release(permit.priority, permit.request_context.tenant)
 
-    def _must_go_back(self, slot: Slot) -> bool:
-        """Whether a gate closed, a quota appeared, or the registry went down, while we waited."""
-        if self.breaker.until is not None and self.breaker.refuses(self._clock.now()):
+    def _must_reacquire(self, permit: HostPermit) -> bool:
+        """Return whether a cooldown, a quota or an open circuit breaker came up while we waited."""
+        if self.breaker.open_until is not None and self.breaker.refuses(self._clock.now()):
             return True
-        return bool(self._rights) and self._rights.must_go_back(slot)
+        return bool(self._credential_limits) and self._credential_limits.must_reacquire(permit)
 
-    def _obey(self, policy: HostPolicy) -> None:
-        """The operator has changed something."""
+    def _apply_policy(self, policy: HostPolicy) -> None:
+        """Apply a policy that the operator has changed; it takes effect at once."""
         if policy != self._policy:
-            self._share.resize(policy.budget(self._budget))
-            self._turns.pace.set(policy.rate * self._share.part)
+            self._concurrency.resize(policy.budget(self._budget))
+            self._queue.rate_limiter.set_rate(policy.rate * self._concurrency.rate_fraction)
         self._policy = policy
 
-    def _hear(self, status: int, said: Said | None, scope: str | None, slot: Slot | None) -> None:
-        refused = status == HTTPStatus.TOO_MANY_REQUESTS
-        if said is not None or refused:
-            self._turns.pace.active = True
-        if said is None and not self._rights:
+    def _observe_limits(
+        self,
+        status: int,
+        limit_headers: LimitHeaders | None,
+        scope: str | None,
+        permit: HostPermit | None,
+    ) -> None:
+        is_rate_limited = status == HTTPStatus.TOO_MANY_REQUESTS
+        if limit_headers is not None or is_rate_limited:
+            self._queue.rate_limiter.limits_bulk = True
+        if limit_headers is None and not self._credential_limits:
             return
-        if slot is not None:
-            scope = slot.scope
-            if scope == KNOCK and status not in {HTTPStatus.UNAUTHORIZED, 429}:
+        if permit is not None:
+            scope = permit.scope
+            if scope == CHALLENGE_PROBE and status not in {HTTPStatus.UNAUTHORIZED, 429}:
                 scope = ANONYMOUS
         if scope is None:
             return
-        if refused and said is not None and said.retry_after is not None:
-            self._rights.close(scope, said.retry_after, "toomanyrequests")
-        more = max(0, self._turns.in_flight - 1)
-        allowed = self._rights.hear(status, said, scope, slot, more=more)
-        if self.observer is not None and allowed is not None:
-            self.observer.quota(self.name, scope, allowed.limit, allowed.remaining)
+        if is_rate_limited and limit_headers is not None and limit_headers.retry_after is not None:
+            self._credential_limits.start_cooldown(
+                scope, limit_headers.retry_after, "toomanyrequests"
+            )
+        uncounted = max(0, self._queue.in_flight - 1)
+        reported = self._credential_limits.observe_response(
+            status, limit_headers, scope, permit, uncounted=uncounted
+        )
+        if self.observer is not None and reported is not None:
+            self.observer.quota(self.name, scope, reported.limit, reported.remaining)
 
     async def close(self) -> None:
-        """Write down what the books have not been told."""
-        await self._rights.flush()
+        """Write pending updates of the quotas."""
+        await self._credential_limits.flush()
 
     # health
 
     def _count_failure(self, text: str) -> None:
-        """`text` must be fit for every tenant."""
-        now = self._clock.now()
-        self._last = text
-        if self.breaker.failed(now):
-            self._turns.refuse(self._is_down)
-            self._share.opened((self.breaker.until or now) - now, text)
-            self._observe_breaker("open")
+        """Count a transient failure for the circuit breaker.
 
-    def _remember(self, tenant: str, text: str) -> None:
-        self._told[tenant] = text
-        self._told.move_to_end(tenant)
-        if len(self._told) > _MOST_NOTES:
-            self._told.popitem(last=False)
-
-    def _is_down(self, tenant: str) -> TransientRegistryError:
-        """The last error in its own words, so that it is not recorded anew (Q39). Errors name
-        repositories, hence each tenant hears its own; others hear that nobody answers.
+        Every tenant may read `text`, so it must name no repository.
         """
-        text = self._told.get(tenant) or self._last
+        now = self._clock.now()
+        self._last_error = text
+        if self.breaker.record_failure(now):
+            self._queue.reject_all(self._breaker_open_error)
+            self._concurrency.breaker_opened((self.breaker.open_until or now) - now, text)
+            self._notify_breaker("open")
+
+    def _record_tenant_error(self, tenant: str, text: str) -> None:
+        self._last_error_by_tenant[tenant] = text
+        self._last_error_by_tenant.move_to_end(tenant)
+        if len(self._last_error_by_tenant) > _MAX_TENANT_ERRORS:
+            self._last_error_by_tenant.popitem(last=False)
+
+    def _breaker_open_error(self, tenant: str) -> TransientRegistryError:
+        """Return the error of an open circuit breaker, with the text of the last failure.
+
+        The text is repeated unchanged, so that no condition changes (imports-5.7, imports-7.7).
+        Errors name repositories, hence each tenant gets its own last one, and tenants without one a
+        text that names no repository (registry-15.6).
+        """
+        text = self._last_error_by_tenant.get(tenant) or self._last_error
         return TransientRegistryError(text, code="circuit.open")
 
-    def _observe_breaker(self, state: str) -> None:
+    def _notify_breaker(self, state: str) -> None:
         if self.observer is not None:
             self.observer.breaker(self.name, state)
 
-    # what others tell
+    # updates of other processes
 
     def admit(self) -> None:
-        """Our share of the budget has changed."""
-        self._turns.pace.set(self._policy.rate * self._share.part)
-        self._turns.admit()
+        """Admit waiting requests after our part of the concurrency limit has changed."""
+        self._queue.rate_limiter.set_rate(self._policy.rate * self._concurrency.rate_fraction)
+        self._queue.admit()
 
-    def rest(self, seconds: float, text: str) -> None:
-        """Another process found the registry down."""
-        self._last = self._last or text
-        self.breaker.adopt(self._clock.now() + seconds)
-        if self.is_open:
-            self._turns.refuse(self._is_down)
+    def adopt_open_breaker(self, seconds: float, text: str) -> None:
+        """Open the circuit breaker: another process found the registry down."""
+        self._last_error = self._last_error or text
+        self.breaker.adopt_open(self._clock.now() + seconds)
+        if self.is_breaker_open:
+            self._queue.reject_all(self._breaker_open_error)
 
-    def heed(self, note: str, seconds: float) -> None:
-        """Another process learnt of a limit."""
-        self._turns.pace.active = True
-        self._rights.heed(note, seconds)
+    def apply_limit(self, limit_key: str, seconds: float) -> None:
+        """Apply a limit that another process published."""
+        self._queue.rate_limiter.limits_bulk = True
+        self._credential_limits.apply_limit(limit_key, seconds)
 
-    def notes(self) -> dict[str, float]:
-        """What others should know, should they have forgotten it."""
-        if not self._rights:
+    def active_limits(self) -> dict[str, float]:
+        """Return the limits that other processes should know (registry-19.5)."""
+        if not self._credential_limits:
             return {}
-        return self._rights.notes(busy=bool(self._turns.in_flight or self._turns.waiting))
-
-
-class Slot:
-    """A turn at a registry, as a context: the way in and the way out.
-
-    `sent` is the moment for which the request stands in its quota's book; `is_free` says that it
-    need not stand there, `is_told` that the book has heard how it ended.
-    """
-
-    __slots__ = (
-        "_host",
-        "access",
-        "began",
-        "is_free",
-        "is_told",
-        "kind",
-        "lane",
-        "probe",
-        "scope",
-        "sent",
-    )
-
-    def __init__(self, host: Host, access: Access, scope: str | None, kind: str) -> None:
-        self._host = host
-        self.access = access
-        self.lane = LANES.get(access.lane, LANES["bulk"])
-        self.scope = scope
-        self.kind = kind
-        self.began = 0.0
-        self.probe = False
-        self.sent: float | None = None
-        self.is_free = False
-        self.is_told = False
-
-    async def __aenter__(self) -> Self:
-        await self._host.enter(self)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._host.leave(self, error)
+        return self._credential_limits.active_limits(
+            is_busy=bool(self._queue.in_flight or self._queue.waiting)
+        )
 
 
 def _phrase_of(status: int) -> str:

@@ -1,9 +1,10 @@
-"""The ledger in Redis in which processes share what a registry bears (`registry.md` 4.4).
+"""Leases in Redis, by which processes share the concurrency limit of a registry.
 
-One hash a registry: the budget, which adapts to what all processes see, and a line for each process
-with what it was promised. Promises never sum above the budget: a process is promised more only out
-of what nobody holds, and one that holds too much is told its target and keeps its promise on the
-books until it has come down to it. Every step is one script, so nothing is ever half done.
+There is one hash for each registry: the limit, which adapts to what all processes observe, and one
+lease for each process with the permits that it was granted. Grants never sum above the limit: a
+process gets more only out of what no other holds, and one that holds too much gets a lower target
+and keeps its grant until it has come down to it (registry-19.1, registry-19.2). Every step is one
+script, so no state is ever half written.
 """
 
 from __future__ import annotations
@@ -16,154 +17,186 @@ import structlog
 
 log = structlog.get_logger()
 
-LEASE = 5.0  # a process that was silent for longer falls back to its plain part
-GRACE = 60.0  # and is forgotten after this: no request outlives it
-NOTES = ":notes"
-_PATIENCE = 1.0
-_NOTHING = -1
+LEASE_SECONDS = 5.0  # a process that was silent for longer is reduced to an equal part
+GRACE_SECONDS = 60.0  # after which its lease ends: no request takes longer
+LIMITS_KEY_SUFFIX = ":limits"
+_REDIS_TIMEOUT_SECONDS = 1.0
+_UNSET = -1
 
-# Shares are filled like glasses: small wishes first, the rest evenly. Where there are more
-# processes than slots, slots go round every half second.
-_SCRIPT = """
-local key, me = KEYS[1], ARGV[1]
-local holds, wants, clean, complaint = ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
-local start, most, grow = ARGV[6] + 0, ARGV[7] + 0, ARGV[8] + 0
+# Renews one process's lease; all of it is one atomic step.
+#
+# KEYS[1]: hash of the registry. Fields: "limit" (the concurrency limit), "epoch" (how often it was
+# halved), "clean" (successes since it last changed), "down" and "why" (end of an open circuit
+# breaker, Unix time in ms, and its error), and one field for each process:
+#   "m:<member id>" -> "<granted> <wanted> <time of renewal in ms>"
+# KEYS[2]: hash of the registry's published limits, see `redis_pubsub`.
+#
+# 1. The limit adapts. An overload counts only if its reporter knew the current epoch: if four
+#    processes report the same overload under epoch 7, the first halves the limit and starts epoch
+#    8, and the other three reports are ignored.
+# 2. Leases of other processes are summed up. One that was silent for longer than the lease keeps at
+#    most an equal part of the limit, one that was silent for longer than the grace time is deleted.
+# 3. Targets are assigned: small needs are met first and the rest is divided evenly. Example: 8
+#    permits and needs of 1, 5 and 9: the targets are 1, floor(7 / 2) = 3 and 4. Where there are
+#    more processes than permits, the order rotates every 500 ms, so that each gets some in time.
+# 4. A process is granted more only out of what no other process was granted ("spare"), so the sum
+#    of all grants never exceeds the limit. One above its target keeps its grant until it has come
+#    down.
+_RENEW_SCRIPT = """
+local key, member = KEYS[1], ARGV[1]
+local current, wanted = ARGV[2] + 0, ARGV[3] + 0
+local successes, overload_epoch = ARGV[4] + 0, ARGV[5] + 0
+local initial, maximum, successes_to_grow = ARGV[6] + 0, ARGV[7] + 0, ARGV[8] + 0
 local lease, grace = ARGV[9] + 0, ARGV[10] + 0
-local rest, why, reserve, urgent = ARGV[11] + 0, ARGV[12], ARGV[13] + 0, ARGV[14] + 0
+local breaker_ms, breaker_error = ARGV[11] + 0, ARGV[12]
+local reserve, urgent = ARGV[13] + 0, ARGV[14] + 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local book, members = {}, {}
-local said = redis.call('HGETALL', key)
-for i = 1, #said, 2 do
-  local id = string.match(said[i], '^m:(.*)$')
-  if id then members[id] = said[i + 1] else book[said[i]] = said[i + 1] end
+local state, members = {}, {}
+local fields = redis.call('HGETALL', key)
+for i = 1, #fields, 2 do
+  local id = string.match(fields[i], '^m:(.*)$')
+  if id then members[id] = fields[i + 1] else state[fields[i]] = fields[i + 1] end
 end
 
-local limit = math.min((book.limit or start) + 0, most)
-local epoch, count = (book.epoch or 0) + 0, (book.clean or 0) + 0
-if complaint == epoch then
+-- 1. The limit adapts.
+local limit = math.min((state.limit or initial) + 0, maximum)
+local epoch, count = (state.epoch or 0) + 0, (state.clean or 0) + 0
+if overload_epoch == epoch then
   limit, epoch, count = math.max(1, math.floor(limit / 2)), epoch + 1, 0
 else
-  count = count + clean
-  limit = math.min(most, limit + math.floor(count / grow))
-  count = count % grow
+  count = count + successes
+  limit = math.min(maximum, limit + math.floor(count / successes_to_grow))
+  count = count % successes_to_grow
 end
 
-local known, taken, line, silent = 1, 0, {{id = me, want = wants}}, {}
+-- 2. What other processes hold.
+local member_count, promised, active, silent = 1, 0, {{id = member, wanted = wanted}}, {}
 for id, text in pairs(members) do
-  if id ~= me then
-    local held, want, seen = string.match(text, '^(%d+) (%d+) (%d+)$')
-    local age = now - seen
+  if id ~= member then
+    local granted, need, renewed = string.match(text, '^(%d+) (%d+) (%d+)$')
+    local age = now - renewed
     if age > grace then
       redis.call('HDEL', key, 'm:' .. id)
     else
-      known = known + 1
+      member_count = member_count + 1
       if age > lease then
-        table.insert(silent, held + 0)
+        table.insert(silent, granted + 0)
       else
-        taken = taken + held
-        table.insert(line, {id = id, want = want + 0})
+        promised = promised + granted
+        table.insert(active, {id = id, wanted = need + 0})
       end
     end
   end
 end
-local open = limit
-for _, held in ipairs(silent) do
-  local part = math.min(held, math.floor(limit / known))
-  taken, open = taken + part, open - part
+local available = limit
+for _, granted in ipairs(silent) do
+  local part = math.min(granted, math.floor(limit / member_count))
+  promised, available = promised + part, available - part
 end
 
-table.sort(line, function(a, b) return a.id < b.id end)
-local crowded, turn = #line > open, math.floor(now / 500)
-for i, each in ipairs(line) do each.rank = (i + turn) % #line end
-table.sort(line, function(a, b)
+-- 3. Targets.
+table.sort(active, function(a, b) return a.id < b.id end)
+local crowded, rotation = #active > available, math.floor(now / 500)
+for i, each in ipairs(active) do each.rank = (i + rotation) % #active end
+table.sort(active, function(a, b)
   if crowded then return a.rank < b.rank end
-  if a.want ~= b.want then return a.want < b.want end
+  if a.wanted ~= b.wanted then return a.wanted < b.wanted end
   return a.id < b.id
 end)
 reserve = math.min(reserve, limit - 1)
-local left, target, wanted = math.max(open - reserve, 0), 0, 0
-for _, each in ipairs(line) do wanted = wanted + each.want end
-for i, each in ipairs(line) do
-  local part = math.min(each.want, math.floor(left / (#line - i + 1)))
-  left = left - part
-  if each.id == me then target = part end
+local remaining, target, total_wanted = math.max(available - reserve, 0), 0, 0
+for _, each in ipairs(active) do total_wanted = total_wanted + each.wanted end
+for i, each in ipairs(active) do
+  local part = math.min(each.wanted, math.floor(remaining / (#active - i + 1)))
+  remaining = remaining - part
+  if each.id == member then target = part end
 end
-local spare = math.max(0, limit - reserve - taken - holds)
-if urgent == 1 and spare > 0 then target = math.max(target, holds + 1) end
-local granted = holds + math.max(0, math.min(target - holds, spare))
 
-redis.call('HSET', key, 'm:' .. me, string.format('%d %d %d', granted, wants, now),
+-- 4. The grant. An urgent process, whose interactive request waits, may use the reserve.
+local spare = math.max(0, limit - reserve - promised - current)
+if urgent == 1 and spare > 0 then target = math.max(target, current + 1) end
+local granted = current + math.max(0, math.min(target - current, spare))
+
+redis.call('HSET', key, 'm:' .. member, string.format('%d %d %d', granted, wanted, now),
   'limit', limit, 'epoch', epoch, 'clean', count)
-if rest == 0 then
+if breaker_ms == 0 then
   redis.call('HDEL', key, 'down', 'why')
-  book.down, book.why = nil, nil
-elseif rest > 0 then
-  book.down, book.why = now + rest, why
-  redis.call('HSET', key, 'down', string.format('%d', book.down), 'why', why)
+  state.down, state.why = nil, nil
+elseif breaker_ms > 0 then
+  state.down, state.why = now + breaker_ms, breaker_error
+  redis.call('HSET', key, 'down', string.format('%d', state.down), 'why', breaker_error)
 end
 redis.call('PEXPIRE', key, 10 * grace)
-local down = math.max(0, (book.down or 0) - now)
-local notes, told = {}, redis.call('HGETALL', KEYS[2])
-for i = 1, #told, 2 do
-  local left = told[i + 1] - now
+local breaker_left = math.max(0, (state.down or 0) - now)
+local limits, stored = {}, redis.call('HGETALL', KEYS[2])
+for i = 1, #stored, 2 do
+  local left = stored[i + 1] - now
   if left > 0 then
-    table.insert(notes, told[i])
-    table.insert(notes, left)
+    table.insert(limits, stored[i])
+    table.insert(limits, left)
   else
-    redis.call('HDEL', KEYS[2], told[i])
+    redis.call('HDEL', KEYS[2], stored[i])
   end
 end
-local part = math.floor(1000000 * math.max(1, wants) / math.max(1, wanted, wants))
-return {granted, target, limit, epoch, known, down, book.why or '', part, notes}
+local rate = math.floor(1000000 * math.max(1, wanted) / math.max(1, total_wanted, wanted))
+return {granted, target, limit, epoch, member_count, breaker_left, state.why or '', rate, limits}
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What a process says: it will not exceed `holds` until it hears back, would like `wants`, saw
-    so many `clean` answers, and complains of an overload under the `complaint`-th budget.
+class LeaseRequest:
+    """What a process reports when it renews its lease.
 
-    `rest` is for how many seconds the registry is to be left alone: 0 no longer, None no news.
-    `reserve` of the budget is not for this process, as nobody waits for what it does; one that is
-    `urgent` holds slots, but none for the person who waits there.
+    Until the response it uses at most `current` permits; it wants `wanted`, and has had `successes`
+    responses since the last renewal. `overload_epoch` is the epoch of the limit under which the
+    registry was overloaded, None for no overload. `breaker_seconds` is for how long the circuit
+    breaker is open: 0 if it was closed, None if nothing changed. `interactive_reserve` permits are
+    not for this process, because it has no interactive request. `is_urgent`: an interactive request
+    waits, and none of the process's permits serves one.
     """
 
-    holds: int
-    wants: int
-    clean: int = 0
-    complaint: int | None = None
-    rest: float | None = None
-    why: str = ""
-    reserve: int = 0
-    urgent: bool = False
+    current: int
+    wanted: int
+    successes: int = 0
+    overload_epoch: int | None = None
+    breaker_seconds: float | None = None
+    breaker_error: str = ""
+    interactive_reserve: int = 0
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """What it is told: `granted` is its on the books, `target` is what it should come down to.
+class LeaseGrant:
+    """The result of a renewal: `granted` permits are reserved, `target` is what to come down to.
 
-    `part` is its of everybody's wishes, `notes` are the limits that others learnt of (`notices`),
-    with the seconds for which they hold.
+    `limit` is the registry's limit with its `epoch`. `rate_fraction` is the process's part of the
+    registry's rate, by its part of all needs. `active_limits` are the limits that processes have
+    published (`redis_pubsub`), with the seconds for which they last.
     """
 
     granted: int
     target: int
     limit: int
     epoch: int
-    members: int
-    rest: float
-    why: str
-    part: float = 1.0
-    notes: Mapping[str, float] = field(default_factory=dict)
+    member_count: int
+    breaker_seconds: float
+    breaker_error: str
+    rate_fraction: float = 1.0
+    active_limits: Mapping[str, float] = field(default_factory=dict)
 
 
-class Ledger:
-    """The books of all registries."""
+class RedisLeases:
+    """The leases of all registries."""
 
     def __init__(
-        self, url: str, *, prefix: str, lease: float = LEASE, grace: float = GRACE
+        self,
+        url: str,
+        *,
+        prefix: str,
+        lease_seconds: float = LEASE_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         # Only server roles pay for these imports.
         from redis.asyncio import Redis  # noqa: PLC0415
@@ -171,61 +204,80 @@ class Ledger:
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.exceptions import RedisError  # noqa: PLC0415
 
-        self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
+        self.redis_errors: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
         self.redis: Any = Redis.from_url(
             url,
-            socket_timeout=_PATIENCE,
-            socket_connect_timeout=_PATIENCE,
+            socket_timeout=_REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 1),
         )
-        self._script = self.redis.register_script(_SCRIPT)
+        self._script = self.redis.register_script(_RENEW_SCRIPT)
         self._prefix = prefix
-        self.lease = lease
-        self._grace = grace
-        self._away = False
+        self.lease_seconds = lease_seconds
+        self._grace_seconds = grace_seconds
+        self._is_redis_down = False
 
     async def renew(
-        self, host: str, member: str, claim: Claim, *, start: int, most: int, grow: int
-    ) -> Grant | None:
-        """Renew the lease of `member` on a part of `host`'s budget; None while Redis is away."""
+        self,
+        host: str,
+        member_id: str,
+        request: LeaseRequest,
+        *,
+        initial_limit: int,
+        max_limit: int,
+        successes_to_grow: int,
+    ) -> LeaseGrant | None:
+        """Renew a process's lease on part of a host's limit; None while Redis is unavailable."""
         arguments: list[str | int] = [
-            member,
-            claim.holds,
-            claim.wants,
-            claim.clean,
-            _NOTHING if claim.complaint is None else claim.complaint,
-            start,
-            most,
-            grow,
-            round(self.lease * 1000),
-            round(self._grace * 1000),
-            _NOTHING if claim.rest is None else round(claim.rest * 1000),
-            claim.why,
-            claim.reserve,
-            int(claim.urgent),
+            member_id,
+            request.current,
+            request.wanted,
+            request.successes,
+            _UNSET if request.overload_epoch is None else request.overload_epoch,
+            initial_limit,
+            max_limit,
+            successes_to_grow,
+            round(self.lease_seconds * 1000),
+            round(self._grace_seconds * 1000),
+            _UNSET if request.breaker_seconds is None else round(request.breaker_seconds * 1000),
+            request.breaker_error,
+            request.interactive_reserve,
+            int(request.is_urgent),
         ]
         key = self._prefix + host
         try:
-            said = await self._script(keys=[key, key + NOTES], args=arguments)
-        except self.failures as error:
-            if not self._away:
-                log.warning("slots.redis_away", error=type(error).__name__)
-            self._away = True
+            reply = await self._script(keys=[key, key + LIMITS_KEY_SUFFIX], args=arguments)
+        except self.redis_errors as error:
+            if not self._is_redis_down:
+                log.warning("leases.redis_unavailable", error=type(error).__name__)
+            self._is_redis_down = True
             return None
-        self._away = False
-        granted, target, limit, epoch, members, down, why, part, told = said
-        pairs = zip(told[::2], told[1::2], strict=True)
-        notes = {name.decode(): int(left) / 1000 for name, left in pairs}
-        return Grant(
-            *(granted, target, limit, epoch, members, down / 1000, why.decode(), part / 1e6, notes)
-        )
+        self._is_redis_down = False
+        return _parse_grant(reply)
 
-    async def leave(self, host: str, member: str) -> None:
-        """Give everything back; where Redis is away, the lease runs out."""
+    async def release(self, host: str, member_id: str) -> None:
+        """Release a lease; if Redis is unavailable, the lease expires."""
         try:
-            await self.redis.hdel(self._prefix + host, f"m:{member}")
-        except self.failures as error:
-            log.debug("slots.not_given_back", error=type(error).__name__)
+            await self.redis.hdel(self._prefix + host, f"m:{member_id}")
+        except self.redis_errors as error:
+            log.debug("leases.release_failed", error=type(error).__name__)
 
     async def close(self) -> None:
         await self.redis.aclose()
+
+
+def _parse_grant(reply: list[Any]) -> LeaseGrant:
+    *counts, breaker_milliseconds, breaker_error, rate_millionths, limits = reply
+    granted, target, limit, epoch, member_count = counts
+    pairs = zip(limits[::2], limits[1::2], strict=True)
+    return LeaseGrant(
+        granted=granted,
+        target=target,
+        limit=limit,
+        epoch=epoch,
+        member_count=member_count,
+        breaker_seconds=breaker_milliseconds / 1000,
+        breaker_error=breaker_error.decode(),
+        rate_fraction=rate_millionths / 1e6,
+        active_limits={key.decode(): int(milliseconds) / 1000 for key, milliseconds in pairs},
+    )

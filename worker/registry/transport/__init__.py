@@ -1,3 +1,3 @@
-"""Connections and HTTP exchanges with registries: egress policy, redirects, bodies, errors. Sits on
-`limits`.
+"""Connections and HTTP exchanges with registries: egress policy, redirects, bodies, errors. Built
+on `limits`.
 """

@@ -1,9 +1,10 @@
-"""Connections to strangers, with the guard where the socket opens (`registry.md` 6.1, S3 to S5).
+"""Connections to registries, with the egress policy enforced where the socket is opened.
 
-aiohttp's connections on their own: httpx above them would cost more than all the rest of a
-request, and would keep cookies, follow redirects and answer challenges, which nobody wants here.
-A name is looked up once a connection, and the connection goes to the address that was vetted;
-SNI and `Host` stay the name.
+aiohttp is used on its own: httpx above it would cost more than all the rest of a request, and would
+keep cookies, follow redirects and answer challenges, none of which is wanted here (registry-2.6,
+registry-7.4). A name is resolved once for each connection, and the connection goes to the address
+that was checked, so that a second lookup cannot return another one; SNI and `Host` remain the name
+(registry-20.1, registry-26.3). Time limits are in registry-20.4.
 """
 
 from __future__ import annotations
@@ -20,38 +21,46 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from worker.registry.transport.egress_policy import Address, EgressPolicy, parse_address, refused
+from worker.registry.transport.egress_policy import (
+    Address,
+    EgressPolicy,
+    egress_refused_error,
+    parse_address,
+)
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
-MOST_ANSWERS = 16
-MOST_VETTED = 4096
-KEEP_ALIVE = 15.0
+MAX_ADDRESSES = 16
+MAX_CACHED_ADDRESSES = 4096
+KEEP_ALIVE_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 15.0
 _LOOKUP_THREADS = 16
-_LOOKERS = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="dns")
+_LOOKUP_EXECUTOR = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="dns")
 
 
-async def look_up(host: str, port: int) -> list[str]:
-    """The system's addresses for a name, on threads of their own: a tarpit harms nobody else."""
+async def system_lookup(host: str, port: int) -> list[str]:
+    """Return the system's addresses for a name.
+
+    Lookups have threads of their own, so that a slow name server delays no other work.
+    """
     loop = asyncio.get_running_loop()
     found = await loop.run_in_executor(
-        _LOOKERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        _LOOKUP_EXECUTOR, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     )
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class _GuardedResolver(AbstractResolver):
-    """Looks names up under a deadline and lets none through that means a denied address."""
+    """Resolves names under a deadline and refuses those that resolve to a denied address."""
 
-    def __init__(self, policy: EgressPolicy, lookup: Lookup, seconds: float) -> None:
+    def __init__(self, policy: EgressPolicy, lookup: Lookup, timeout_seconds: float) -> None:
         self._policy = policy
         self._lookup = lookup
-        self._seconds = seconds
-        self._flights: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
-        self.vetted: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self.found: OrderedDict[tuple[str, int], tuple[Address, ...]] = OrderedDict()
+        self._timeout_seconds = timeout_seconds
+        self._pending_lookups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
+        self.checked_addresses: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self.resolved_addresses: OrderedDict[tuple[str, int], tuple[Address, ...]] = OrderedDict()
 
     async def resolve(
         self,
@@ -59,15 +68,15 @@ class _GuardedResolver(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - aiohttp's signature
     ) -> list[ResolveResult]:
-        async with asyncio.timeout(self._seconds):
-            texts = (await asyncio.shield(self._flight(host, port)))[:MOST_ANSWERS]
+        async with asyncio.timeout(self._timeout_seconds):
+            texts = (await asyncio.shield(self._pending_lookup(host, port)))[:MAX_ADDRESSES]
         addresses = [address for text in texts if (address := parse_address(text)) is not None]
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no such host")
         self._policy.check_addresses(host, port, addresses)
-        _keep(self.found, (host, port), tuple(addresses))
+        _put(self.resolved_addresses, (host, port), tuple(addresses))
         for address in addresses:
-            _keep(self.vetted, (str(address), port), None)
+            _put(self.checked_addresses, (str(address), port), None)
         return [
             ResolveResult(
                 hostname=host,
@@ -80,50 +89,57 @@ class _GuardedResolver(AbstractResolver):
             for address in addresses
         ]
 
-    def _flight(self, host: str, port: int) -> asyncio.Future[list[str]]:
-        """One look-up at a time for a name: a tarpit holds one thread, not all of them."""
+    def _pending_lookup(self, host: str, port: int) -> asyncio.Future[list[str]]:
+        """Return the lookup in flight for a name, so that a slow name holds only one thread."""
         key = (host, port)
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = asyncio.ensure_future(self._lookup(host, port))
-            flight.add_done_callback(lambda done: self._land(key, done))
-        return flight
+        pending = self._pending_lookups.get(key)
+        if pending is None:
+            pending = self._pending_lookups[key] = asyncio.ensure_future(self._lookup(host, port))
+            pending.add_done_callback(lambda done: self._finish_lookup(key, done))
+        return pending
 
-    def _land(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
-        self._flights.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # whoever waited has heard of it
+    def _finish_lookup(self, key: tuple[str, int], future: asyncio.Future[list[str]]) -> None:
+        self._pending_lookups.pop(key, None)
+        if not future.cancelled():
+            future.exception()  # mark as retrieved: waiting callers have got it
 
     async def close(self) -> None:
-        for flight in list(self._flights.values()):
-            flight.cancel()
+        for pending in list(self._pending_lookups.values()):
+            pending.cancel()
 
 
 class GuardedTransport:
-    """One pool of connections, for one policy and one way to check certificates.
+    """One pool of connections, for one egress policy and one way to check certificates.
 
-    Raises aiohttp's exceptions, and EgressRefusedError for an address that the policy denies.
+    Connections are not shared between policies (registry-20.3). Proxies and `.netrc` are not used
+    (registry-20.2). Raises aiohttp's exceptions, and EgressRefusedError for an address that the
+    policy denies.
     """
 
     def __init__(
-        self, policy: EgressPolicy, context: ssl.SSLContext, *, lookup: Lookup, dns_seconds: float
+        self,
+        policy: EgressPolicy,
+        ssl_context: ssl.SSLContext,
+        *,
+        lookup: Lookup,
+        dns_seconds: float,
     ) -> None:
         self._policy = policy
         self._resolver = _GuardedResolver(policy, lookup, dns_seconds)
-        self._context = context
-        self._open: aiohttp.ClientSession | None = None
+        self._ssl_context = ssl_context
+        self._client_session: aiohttp.ClientSession | None = None
 
     def _session(self) -> aiohttp.ClientSession:
-        if self._open is None:
+        if self._client_session is None:
             connector = aiohttp.TCPConnector(
                 resolver=self._resolver,
                 socket_factory=self._open_socket,
-                ssl=self._context,
-                limit=0,  # the hosts' turns are the limit
+                ssl=self._ssl_context,
+                limit=0,  # the host limiters bound the connections
                 use_dns_cache=False,
-                keepalive_timeout=KEEP_ALIVE,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
             )
-            self._open = aiohttp.ClientSession(
+            self._client_session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -133,43 +149,48 @@ class GuardedTransport:
                 ),
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             )
-        return self._open
+        return self._client_session
 
     def _open_socket(self, info: Any) -> socket.socket:
-        """Where every connection begins, literal addresses included."""
+        """Create the socket of a connection, after a check of its address.
+
+        Literal addresses pass no resolver, so every connection is checked here (registry-20.5).
+        """
         family, kind, proto, _, target = info
         host, port = str(target[0]), int(target[1])
-        if (host, port) not in self._resolver.vetted:
+        if (host, port) not in self._resolver.checked_addresses:
             address = parse_address(host)
             if address is None:
-                raise refused("policy.address")
+                raise egress_refused_error("policy.address")
             self._policy.check_addresses(host, port, [address])
         return socket.socket(family, kind, proto)
 
     async def open(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> aiohttp.ClientResponse:
-        """The head of the answer; its body is read, or not, by whoever asked, who then closes it.
+        """Send a request and return its response with an unread body, which the caller closes.
 
-        `url` goes out as it stands, no escape added or taken away.
+        `url` goes out as received: no escape sequence is added or removed (registry-2.9).
         """
         return await self._session().request(
             method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
         )
 
-    def is_told(self, host: str, port: int) -> bool:
-        """Whether whoever asks may learn why a host did not answer."""
-        return self._policy.is_told(host, port, self._resolver.found.get((host, port), ()))
+    def may_reveal_cause(self, host: str, port: int) -> bool:
+        """Return whether the caller may learn why a host did not answer (registry-26.10)."""
+        return self._policy.may_reveal_cause(
+            host, port, self._resolver.resolved_addresses.get((host, port), ())
+        )
 
     async def close(self) -> None:
         """Close every connection."""
         await self._resolver.close()
-        if self._open is not None:
-            await self._open.close()
+        if self._client_session is not None:
+            await self._client_session.close()
 
 
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > MOST_VETTED:
-        kept.popitem(last=False)
+def _put(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    while len(cache) > MAX_CACHED_ADDRESSES:
+        cache.popitem(last=False)

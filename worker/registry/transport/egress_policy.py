@@ -1,7 +1,8 @@
-"""What a stranger may not do: which addresses, names and ports are never dialled.
+"""Egress policy: which addresses, names, ports and URLs may be contacted.
 
-The rules are `registry.md` 6.1. They are asked where the socket opens, on the resolved address,
-for every connection: registry, token server, redirect target.
+The policy is enforced where the socket is opened, on the resolved address, for every connection:
+registry, token server, redirect target (registry-26.3). Denied networks are in registry-26.4, names
+in registry-26.5, ports in registry-26.6.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # `is_global` alone lets several of these through, and differs between Python's patch levels.
-DENIED: tuple[Network, ...] = tuple(
+DENIED_NETWORKS: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
@@ -30,16 +31,16 @@ DENIED: tuple[Network, ...] = tuple(
         *("5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
     )
 )
-# What one person's own machine may reach beside the internet.
-_OWN: tuple[Network, ...] = tuple(
+# What embedded mode, on a user's own machine, may reach besides the internet (registry-26.8).
+_PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
         *("10.0.0.0/8", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"),
         *("::1/128", "fc00::/7"),
     )
 )
-# Inside the above, and never a registry: cloud metadata services.
-_METADATA: tuple[Network, ...] = tuple(
+# Within the networks above, and never allowed: cloud metadata services.
+_METADATA_NETWORKS: tuple[Network, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
         *("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
@@ -59,10 +60,11 @@ _METADATA_NAMES = frozenset(
 _DENIED_NAMES = frozenset({"localhost", "svc", *_METADATA_NAMES})
 _PLAIN_PORT = 80
 _TLS_PORT = 443
-# No space, no control character, no backslash; no user and no escapes before the path.
+# No space, control character or backslash; no user name and no escapes before the path.
 _URL = re.compile(r"https?://[!-$&-.0->A-[\]-~]+(?:[/?#][!-[\]-~]*)?", re.IGNORECASE)
-# One text for whatever a tenant may not learn: blocked, closed, silent (S13).
-REFUSED = (
+# One text for blocked, closed and silent hosts, so that a tenant cannot tell them apart
+# (registry-26.10).
+UNREACHABLE_TEXT = (
     "the registry cannot be reached from here; if it is a private one, the operator has to allow "
     "it (TAGSTREAM_EGRESS_ALLOW)"
 )
@@ -70,9 +72,9 @@ REFUSED = (
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A private registry that the operator admits: a name or a network, and a port (0: any).
+    """A private registry that the operator allows: a name or a network, and a port (0 for any).
 
-    `tenant` limits it to one namespace.
+    `tenant` limits it to one namespace (registry-26.7).
     """
 
     host: str
@@ -82,7 +84,7 @@ class Allowance:
 
     @classmethod
     def parse(cls, host: str, port: int = 0, tenant: str = "") -> Allowance:
-        """From the operator's text: a CIDR, an address or a name."""
+        """Parse the operator's text: a CIDR, an address or a name."""
         try:
             return cls(host, port, ipaddress.ip_network(host, strict=False), tenant)
         except ValueError:
@@ -99,91 +101,104 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """Who may be dialled: what is public or allowed. `embedded` is one person's own machine."""
+    """The hosts that may be contacted: public ones and those that the operator allows.
+
+    `embedded` is for a process on a user's own machine.
+    """
 
     embedded: bool = False
     ports: frozenset[int] = frozenset({443, 5000, 5443, 8443})
     allowances: tuple[Allowance, ...] = ()
 
     def for_tenant(self, tenant: str) -> EgressPolicy:
-        """The policy as it stands for one namespace; equal policies share connections (S14)."""
+        """Return the policy for one namespace; equal policies share connections (registry-20.3)."""
         if all(not allowance.tenant for allowance in self.allowances):
             return self
-        own = tuple(each for each in self.allowances if each.tenant in {"", tenant})
-        return EgressPolicy(self.embedded, self.ports, own)
+        allowances = tuple(each for each in self.allowances if each.tenant in {"", tenant})
+        return EgressPolicy(self.embedded, self.ports, allowances)
 
     def check_name(self, host: str, port: int, *, plain: bool = False) -> None:
-        """Refuse a name or port before any look-up. Raises EgressRefusedError.
+        """Refuse a name or port before any lookup. Raises EgressRefusedError.
 
-        `plain` admits port 80. A port that only networks are allowed on is left to
-        `check_addresses`.
+        `plain` admits port 80. A port that is allowed for networks only is left to
+        `check_addresses`, because the addresses are not yet known.
         """
-        host = _bare(host)
+        host = _normalize_host(host)
         address = parse_address(host)
         if address is not None:
             self.check_addresses(host, port, [address], plain=plain)
             return
-        if self._names(host, port):
+        if self._allows_name(host, port):
             return
         if host in _METADATA_NAMES or (not self.embedded and _is_private_name(host)):
-            raise refused("policy.name")
+            raise egress_refused_error("policy.name")
         networks = (each for each in self.allowances if each.network is not None)
-        if not self._opens(port, plain=plain) and all(n.port not in {0, port} for n in networks):
-            raise refused("policy.port")
+        if not self._allows_port(port, plain=plain) and all(
+            n.port not in {0, port} for n in networks
+        ):
+            raise egress_refused_error("policy.port")
 
     def check_addresses(
         self, host: str, port: int, addresses: Iterable[Address], *, plain: bool = True
     ) -> None:
         """Refuse the whole name if one of its addresses is denied. Raises EgressRefusedError."""
-        named = self._names(_bare(host), port)
+        is_allowed_name = self._allows_name(_normalize_host(host), port)
         for address in addresses:
-            if self._admits(address, port):
+            if self._allows_address(address, port):
                 continue
-            if not named and not self._opens(port, plain=plain):
-                raise refused("policy.port")
-            own = (self.embedded or named) and _is_in(address, _OWN)
-            if _is_in(address, _METADATA) or not (own or is_public(address)):
-                raise refused("policy.address")
+            if not is_allowed_name and not self._allows_port(port, plain=plain):
+                raise egress_refused_error("policy.port")
+            is_allowed_private = (self.embedded or is_allowed_name) and _is_in(
+                address, _PRIVATE_NETWORKS
+            )
+            if _is_in(address, _METADATA_NETWORKS) or not (
+                is_allowed_private or is_public(address)
+            ):
+                raise egress_refused_error("policy.address")
 
-    def is_told(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
-        """Whether whoever asks may learn why a host did not answer (S13).
+    def may_reveal_cause(self, host: str, port: int, addresses: Iterable[Address] = ()) -> bool:
+        """Return whether a caller may learn why a host did not answer (registry-26.10).
 
-        `addresses` are those that the name meant when it was last looked up.
+        `addresses` are those that the name resolved to at its last lookup.
         """
         if self.embedded or not self.allowances:
             return self.embedded
-        host = _bare(host)
+        host = _normalize_host(host)
         address = parse_address(host)
-        found = [address] if address is not None else list(addresses)
-        if self._names(host, port):
+        known_addresses = [address] if address is not None else list(addresses)
+        if self._allows_name(host, port):
             return True
-        return bool(found) and all(self._admits(each, port) for each in found)
+        return bool(known_addresses) and all(
+            self._allows_address(each, port) for each in known_addresses
+        )
 
     def may_redirect(self, host: str, port: int, *, own_port: int) -> bool:
-        """Whether a registry at `own_port` may choose that port for us (S10)."""
+        """Return whether a registry at `own_port` may redirect to this port (registry-7.5)."""
         if self.embedded or port in {_TLS_PORT, own_port}:
             return True
         address = parse_address(host)
-        return self._names(host, port) or (address is not None and self._admits(address, port))
+        return self._allows_name(host, port) or (
+            address is not None and self._allows_address(address, port)
+        )
 
-    def _names(self, host: str, port: int) -> bool:
+    def _allows_name(self, host: str, port: int) -> bool:
         return any(each.admits_name(host, port) for each in self.allowances)
 
-    def _admits(self, address: Address, port: int) -> bool:
+    def _allows_address(self, address: Address, port: int) -> bool:
         return any(each.admits_address(address, port) for each in self.allowances)
 
-    def _opens(self, port: int, *, plain: bool) -> bool:
+    def _allows_port(self, port: int, *, plain: bool) -> bool:
         return self.embedded or port in self.ports or (plain and port == _PLAIN_PORT)
 
 
-def _bare(host: str) -> str:
-    """One spelling: lower case, no brackets, no dot at the end."""
+def _normalize_host(host: str) -> str:
+    """Return a host in lower case, without brackets and without a trailing dot."""
     return host.lower().strip("[]").removesuffix(".")
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody could host a registry there."""
-    if _is_in(address, DENIED):
+    """Return whether an address is public, so that anyone could run a registry there."""
+    if _is_in(address, DENIED_NETWORKS):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
@@ -198,15 +213,15 @@ def _is_private_name(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host (without its port) is this machine's loopback."""
-    host = _bare(host)
+    """Return whether a host (without its port) is this machine's loopback."""
+    host = _normalize_host(host)
     address = parse_address(host)
     return host == "localhost" if address is None else address.is_loopback
 
 
 @lru_cache(maxsize=4096)
 def parse_address(host: str) -> Address | None:
-    """The address that `host` spells canonically, or None for a name."""
+    """Return the address that `host` is in canonical spelling, or None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -217,33 +232,37 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == net.version and address in net for net in networks)
 
 
-def refused(code: str) -> EgressRefusedError:
-    """A refusal that tells a tenant nothing but what to do."""
-    return EgressRefusedError(REFUSED, code=code)
+def egress_refused_error(code: str) -> EgressRefusedError:
+    """Return a refusal whose text says only what to do, never why (registry-26.10)."""
+    return EgressRefusedError(UNREACHABLE_TEXT, code=code)
 
 
 def check_url(url: str) -> SplitResult:
-    """An absolute http(s) URL without tricks (S6, S9). Raises EgressRefusedError."""
+    """Parse an absolute http(s) URL that a registry may have chosen.
+
+    Raises EgressRefusedError `policy.url` for user names, escapes in the host, backslashes and
+    addresses that are not canonical (registry-26.9).
+    """
     if _URL.fullmatch(url) is None:
-        raise refused("policy.url")
+        raise egress_refused_error("policy.url")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise refused("policy.url") from error
+        raise egress_refused_error("policy.url") from error
     host = parts.hostname or ""
     if not host or port == 0 or (_is_numeric(host) and parse_address(host) is None):
-        raise refused("policy.url")
+        raise egress_refused_error("policy.url")
     return parts
 
 
 def _is_numeric(host: str) -> bool:
-    """Whether a resolver may take the name for an address, as it does `127.1` or `0x7f.1`."""
+    """Return whether a resolver may read the name as an address, as it does `127.1` or `0x7f.1`."""
     last = host.removesuffix(".").rsplit(".", 1)[-1]
     return last.isdigit() or last.startswith("0x")
 
 
 def origin_of(parts: SplitResult) -> tuple[str, str, int]:
-    """Scheme, host and port with the default filled in: what rights are bound to."""
+    """Return scheme, host and port, defaults filled in: the origin (registry-1.8)."""
     default = _TLS_PORT if parts.scheme == "https" else _PLAIN_PORT
     return parts.scheme, (parts.hostname or "").lower(), parts.port or default

@@ -1,4 +1,4 @@
-"""Link header fields: where the next page is (RFC 8288, `registry.md` 2.6)."""
+"""Link headers: parsing, and the URL of the next page (RFC 8288, registry-5.2, registry-5.3)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import urljoin
 from models.errors import EgressRefusedError, ProtocolError
 from worker.registry.transport.egress_policy import check_url, origin_of
 
-LONGEST_FIELD = 16 * 1024
-LONGEST_QUERY = 4 * 1024
+MAX_FIELD_LENGTH = 16 * 1024
+MAX_QUERY_LENGTH = 4 * 1024
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
 _PARAMETER = re.compile(
     r"""\s*;\s*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?)?"""
@@ -20,7 +20,7 @@ _PARAMETER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A target and its parameters, whose names are in lower case; the first of equals wins."""
+    """A target and its parameters, names in lower case; of duplicates the first one counts."""
 
     target: str
     parameters: Mapping[str, str]
@@ -32,9 +32,9 @@ class Link:
 
 
 def parse_links(fields: Iterable[str]) -> Iterator[Link]:
-    """Every link of all Link fields. What cannot be read ends its field."""
+    """Yield the links of all Link fields; text that cannot be parsed ends its field."""
     for field in fields:
-        text = field[:LONGEST_FIELD]
+        text = field[:MAX_FIELD_LENGTH]
         found = _TARGET.match(text)
         while found is not None:
             target, end = found.group(1), found.end()
@@ -50,9 +50,9 @@ def parse_links(fields: Iterable[str]) -> Iterator[Link]:
 
 
 def next_target(fields: Iterable[str]) -> str | None:
-    """The target of the link to the next page, if there is one.
+    """Return the target of the link to the next page, or None.
 
-    A single link without any relation is taken for it: such servers exist.
+    A single link without any relation counts as that link: such servers exist (registry-5.2).
     """
     links = list(parse_links(fields))
     for link in links:
@@ -63,27 +63,28 @@ def next_target(fields: Iterable[str]) -> str | None:
     return None
 
 
-def next_page(fields: Iterable[str], *, page: str, first: str) -> str | None:
-    """The address of the page after `page`, whose listing began at `first`; None: no more.
+def next_page_url(fields: Iterable[str], *, page_url: str, first_url: str) -> str | None:
+    """Return the URL of the page after `page_url` in the list that started at `first_url`, or None.
 
-    Cursors are opaque, so the target is used as it came. EgressRefusedError
-    `policy.link_cross_origin` for another origin, ProtocolError for another path.
+    Cursors are opaque, so the target is used as received. Raises EgressRefusedError
+    `policy.link_cross_origin` for another origin than that of the first page, and ProtocolError
+    `protocol.link` for another path (registry-5.3).
     """
     target = next_target(fields)
     if target is None:
         return None
-    url = urljoin(page, target)
-    parts, start = check_url(url), check_url(first)
-    if origin_of(parts) != origin_of(start):
+    url = urljoin(page_url, target)
+    parts, first_parts = check_url(url), check_url(first_url)
+    if origin_of(parts) != origin_of(first_parts):
         raise EgressRefusedError(
             "the link to the next page leads to another registry; it was not followed",
             code="policy.link_cross_origin",
         )
-    if parts.path != start.path:
+    if parts.path != first_parts.path:
         raise ProtocolError(
             "the link to the next page leads to another list; it was not followed",
             code="protocol.link",
         )
-    if len(parts.query) > LONGEST_QUERY:
+    if len(parts.query) > MAX_QUERY_LENGTH:
         raise ProtocolError("the link to the next page is too long", code="protocol.link")
     return url.partition("#")[0]

@@ -1,57 +1,59 @@
-"""Where an answer came from, and the request that follows from it."""
+"""Origins of responses, and copies of a request with another URL or scope."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.registry.registry_types import Answer, Outgoing
+from worker.registry.registry_types import RegistryRequest, RegistryResponse
 
 
-def is_elsewhere(answer: Answer, outgoing: Outgoing) -> bool:
-    """Whether a redirect led away: that server's challenge is none of ours to answer (C2)."""
-    return answer.url != outgoing.url and _netloc(answer.url) != _netloc(outgoing.url)
+def is_from_other_host(response: RegistryResponse, request: RegistryRequest) -> bool:
+    """Return whether a redirect led to another host; it gets no credentials (registry-7.8)."""
+    return response.url != request.url and _netloc(response.url) != _netloc(request.url)
 
 
 def _netloc(url: str) -> str:
     return url.partition("://")[2].partition("/")[0].lower()
 
 
-def where_answered(outgoing: Outgoing, answer: Answer) -> Outgoing:
-    """The same request at the scheme that worked, where https fell back to plain http."""
-    if answer.url.startswith("https://") or not outgoing.url.startswith("https://"):
-        return outgoing
-    if is_elsewhere(answer, outgoing):
-        return outgoing
-    return like(outgoing, "http" + outgoing.url[5:], outgoing.headers)
+def with_answered_scheme(request: RegistryRequest, response: RegistryResponse) -> RegistryRequest:
+    """Return the request with the scheme that worked, where https fell back to plain http."""
+    if response.url.startswith("https://") or not request.url.startswith("https://"):
+        return request
+    if is_from_other_host(response, request):
+        return request
+    return copy_request(request, "http" + request.url[5:], request.headers)
 
 
-def at_base(outgoing: Outgoing, base_url: str) -> Outgoing:
-    """The same request by plain http, where that is what its registry is known to speak."""
-    if not base_url.startswith("http://") or not outgoing.url.startswith("https://"):
-        return outgoing
-    url = "http" + outgoing.url[5:]
-    return like(outgoing, url, outgoing.headers) if url.startswith(base_url + "/") else outgoing
+def with_known_scheme(request: RegistryRequest, base_url: str) -> RegistryRequest:
+    """Return the request by plain http, where the registry is known to support only that."""
+    if not base_url.startswith("http://") or not request.url.startswith("https://"):
+        return request
+    url = "http" + request.url[5:]
+    return (
+        copy_request(request, url, request.headers) if url.startswith(base_url + "/") else request
+    )
 
 
-def by_right(outgoing: Outgoing, scope: str) -> Outgoing:
-    """The same request, and whose limits it is subject to."""
-    return like(outgoing, outgoing.url, outgoing.headers, scope=scope)
+def with_scope(request: RegistryRequest, scope: str) -> RegistryRequest:
+    """Return the request with another scope, whose limits then apply to it."""
+    return copy_request(request, request.url, request.headers, scope=scope)
 
 
-def like(
-    outgoing: Outgoing, url: str, headers: Mapping[str, str], *, scope: str | None = None
-) -> Outgoing:
-    """The same request at another URL, with other headers; by another right where one is given."""
-    return Outgoing(
-        method=outgoing.method,
+def copy_request(
+    request: RegistryRequest, url: str, headers: Mapping[str, str], *, scope: str | None = None
+) -> RegistryRequest:
+    """Return the request with another URL and other headers, and another scope if given."""
+    return RegistryRequest(
+        method=request.method,
         url=url,
-        place=outgoing.place,
+        source=request.source,
         headers=headers,
-        body=outgoing.body,
-        cap=outgoing.cap,
-        deadline=outgoing.deadline,
-        redirects=outgoing.redirects,
-        reads_body=outgoing.reads_body,
-        scope=outgoing.scope if scope is None else scope,
-        kind=outgoing.kind,
+        body=request.body,
+        max_bytes=request.max_bytes,
+        timeout_seconds=request.timeout_seconds,
+        redirects=request.redirects,
+        reads_body=request.reads_body,
+        scope=request.scope if scope is None else scope,
+        kind=request.kind,
     )

@@ -1,4 +1,4 @@
-"""Trying again, within reason (`registry.md` 4.4, `import.md` B4)."""
+"""Retries of transient failures (registry-15.1 to registry-15.3, imports-4.11)."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from typing import TypeVar
 from models.errors import RateLimitedError, TransientRegistryError
 from models.telemetry.metrics import count_retry
 from worker.registry.clock import SYSTEM_CLOCK, Clock
-from worker.registry.limits.host_limiter import LONGEST_PAUSE, Host
+from worker.registry.limits.host_limiter import MAX_RETRY_PAUSE_SECONDS, HostLimiter
 
 T = TypeVar("T")
 
-PAUSES = (0.5, 2.0)
-Dice = Callable[[float, float], float]
+RETRY_PAUSES_SECONDS = (0.5, 2.0)
+RandomUniform = Callable[[float, float], float]
 
 
 async def with_retries(
     attempt: Callable[[], Awaitable[T]],
     *,
-    host: Host,
-    pauses: tuple[float, ...] = PAUSES,
+    host: HostLimiter,
+    pauses: tuple[float, ...] = RETRY_PAUSES_SECONDS,
     clock: Clock = SYSTEM_CLOCK,
-    dice: Dice = random.uniform,
+    random_uniform: RandomUniform = random.uniform,
     retries: bool = True,
 ) -> T:
-    """The result of `attempt`, tried once more after each of `pauses` where that may help.
+    """Return the result of `attempt`, retried once after each of `pauses`.
 
-    Without `retries` it is tried once: what the calendar asks for, the calendar asks for again.
-
-    Transient failures and 429 are tried again, after anything from nothing to the pause; a
-    `Retry-After` of at most 30 s is waited out, a longer one ends the matter. An open circuit is
-    not argued with, and retries keep to the host's budget. The caller's own deadline cuts all
-    waiting short.
+    Transient failures and 429 are retried after a random wait from 0 to the pause, in seconds. A
+    `Retry-After` of at most 30 s is waited for; a longer one is raised at once, and so is an open
+    circuit breaker. Retries are limited by the host's retry budget. Without `retries` there is one
+    attempt: scheduled checks are repeated by the schedule. The caller's own deadline bounds all
+    waiting.
     """
     for pause in pauses if retries else ():
         try:
             return await attempt()
         except TransientRegistryError as error:
-            wait = dice(0.0, pause)
+            wait = random_uniform(0.0, pause)
             if isinstance(error, RateLimitedError) and error.retry_after is not None:
                 wait = max(wait, error.retry_after)
-            if wait > LONGEST_PAUSE or error.code == "circuit.open" or not host.may_retry():
+            if (
+                wait > MAX_RETRY_PAUSE_SECONDS
+                or error.code == "circuit.open"
+                or not host.take_retry()
+            ):
                 raise
         count_retry(host.name)
         await clock.sleep(wait)

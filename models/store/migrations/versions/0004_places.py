@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from models.store.schedule.schedule_triggers import forget_places, keep_places
-
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -16,6 +14,20 @@ ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 WORDS = ("namespace", "stream", "tag", "host", "key")
 INDEXES = (["namespace", "stream", "tag"], ["key"], ["host", "namespace"])
+# The triggers as they are at this step.
+_TRIGGERS = ("scheduled_places_added", "scheduled_places_moved")
+_LISTED = ", ".join(WORDS)
+_NEWS = ", ".join(f"NEW.{word}" for word in WORDS)
+_CHANGES = ", ".join(f"{word} = NEW.{word}" for word in WORDS)
+_DIFFERENCES = " OR ".join(f"OLD.{word} <> NEW.{word}" for word in WORDS)
+_WHEN = (
+    "AFTER INSERT ON scheduled_tags FOR EACH ROW",
+    f"AFTER UPDATE OF {_LISTED} ON scheduled_tags FOR EACH ROW WHEN ({_DIFFERENCES})",
+)
+_WHAT = (
+    f"INSERT INTO scheduled_places (id, {_LISTED}) VALUES (NEW.id, {_NEWS})",  # noqa: S608 - ours
+    f"UPDATE scheduled_places SET {_CHANGES} WHERE id = NEW.id",  # noqa: S608 - ours
+)
 
 
 def upgrade() -> None:
@@ -34,7 +46,7 @@ def upgrade() -> None:
         ending = "_".join(columns)
         op.drop_index(f"ix_scheduled_tags_{ending}", "scheduled_tags")
         op.create_index(f"ix_scheduled_places_{ending}", "scheduled_places", columns)
-    keep_places(op.get_bind())
+    _keep_places(op.get_bind())
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "ALTER TABLE scheduled_tags"
@@ -43,7 +55,33 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    forget_places(op.get_bind())
+    _forget_places(op.get_bind())
     for columns in INDEXES:
         op.create_index(f"ix_scheduled_tags_{'_'.join(columns)}", "scheduled_tags", columns)
     op.drop_table("scheduled_places")
+
+
+def _keep_places(connection: sa.Connection) -> None:
+    """Make the triggers."""
+    for name, when, what in zip(_TRIGGERS, _WHEN, _WHAT, strict=True):
+        act = f"BEGIN {what}; END"
+        if connection.dialect.name == "postgresql":
+            connection.execute(
+                sa.text(
+                    f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
+                    f" AS $$ BEGIN {what}; RETURN NULL; END $$"
+                )
+            )
+            act = f"EXECUTE FUNCTION {name}()"
+        connection.execute(sa.text(f"CREATE TRIGGER {name} {when} {act}"))
+
+
+def _forget_places(connection: sa.Connection) -> None:
+    """Drop them again."""
+    is_postgres = connection.dialect.name == "postgresql"
+    for name in _TRIGGERS:
+        connection.execute(
+            sa.text(f"DROP TRIGGER {name}{' ON scheduled_tags' if is_postgres else ''}")
+        )
+        if is_postgres:
+            connection.execute(sa.text(f"DROP FUNCTION {name}()"))
