@@ -17,7 +17,7 @@ setup: $(STAMP) ## Install what tagstream needs into .venv (idempotent)
 
 $(STAMP): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "tagstream needs Python 3.11: install it, or set PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Installing tagstream's Python packages into $(VENV) ..."
+	@echo "Installing tagstream's Python packages into $(VENV) (one to four minutes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

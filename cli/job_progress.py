@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from cli.rendering.output import console, print_message, strip_control_characters
+from cli.rendering.output import console, print_message
 from models.job_types import Job, JobRequest
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ PROGRESS_PRINT_SECONDS = 5.0  # between two plain lines of progress
 # Jobs have their own deadlines; this one only ends a forgotten terminal.
 MAX_JOB_WAIT_SECONDS = 24 * 3600.0
 CANCEL_TIMEOUT_SECONDS = 15.0
+_BAR_TITLE = "importing"
 
 
-class JobWatcher(Protocol):
+class ProgressCallback(Protocol):
     """A callback that receives a job's progress."""
 
     def __call__(self, job: Job) -> None: ...
@@ -47,7 +48,7 @@ def run_jobs(
         try:
             jobs.extend(enqueue(engine, app, request) for request in requests)
             return [
-                _wait_for_job(settings, engine, app, job, progress.watcher_for(position))
+                _wait_for_job(settings, engine, app, job, progress.callback_for(position))
                 for position, job in enumerate(jobs)
             ]
         except KeyboardInterrupt:
@@ -83,7 +84,7 @@ def run_reimport_jobs(
             )
         try:
             publish_all(engine, app, children)
-            _wait_for_job(settings, engine, app, parent, progress.watcher_for(0))
+            _wait_for_job(settings, engine, app, parent, progress.callback_for(0))
         except KeyboardInterrupt:
             progress.stop()
             _cancel_all(engine, [parent])
@@ -92,7 +93,7 @@ def run_reimport_jobs(
 
 
 def _wait_for_job(
-    settings: Settings, engine: Engine, app: Celery, job: Job, watch: JobWatcher
+    settings: Settings, engine: Engine, app: Celery, job: Job, watch: ProgressCallback
 ) -> Job:
     """Wait until the job is final. Embedded, this process also runs the reaper, as nothing else
     does.
@@ -142,13 +143,12 @@ def sigterm_as_interrupt() -> Iterator[None]:
 class _ProgressBar:
     """A live bar on a terminal. It counts jobs if there are many, targets if there is one."""
 
-    def __init__(self, progress: Progress, task: TaskID, title: str, *, jobs: int) -> None:
+    def __init__(self, progress: Progress, task: TaskID, *, jobs: int) -> None:
         self._progress = progress
         self._task = task
-        self._title = title
         self._jobs = jobs
 
-    def watcher_for(self, position: int) -> JobWatcher:
+    def callback_for(self, position: int) -> ProgressCallback:
         def watch(job: Job) -> None:
             if self._jobs > 1:
                 self._progress.update(self._task, completed=position + job.state.is_final)
@@ -157,7 +157,7 @@ class _ProgressBar:
                     self._task,
                     completed=job.done,
                     total=job.total or None,
-                    description=self._title + _format_failures(job),
+                    description=_BAR_TITLE + _format_failures(job),
                 )
 
         return watch
@@ -167,15 +167,14 @@ class _ProgressBar:
 
 
 class _PlainProgress:
-    """Plain lines on a pipe: the title first, then the counts every few seconds."""
+    """Plain lines on a pipe: the counts every few seconds."""
 
-    def __init__(self, title: str, *, jobs: int, clock: Callable[[], float]) -> None:
+    def __init__(self, *, jobs: int, clock: Callable[[], float]) -> None:
         self._jobs = jobs
         self._clock = clock
         self._last_printed = clock()
-        print_message(f"{title} …")
 
-    def watcher_for(self, position: int) -> JobWatcher:
+    def callback_for(self, position: int) -> ProgressCallback:
         def watch(job: Job) -> None:
             if job.state.is_final or self._clock() - self._last_printed < PROGRESS_PRINT_SECONDS:
                 return
@@ -197,10 +196,11 @@ def _format_failures(job: Job) -> str:
 
 @contextmanager
 def open_progress(title: str, *, jobs: int) -> Iterator[_ProgressBar | _PlainProgress]:
-    """Show progress for the duration of the block: a bar on a terminal, else plain lines."""
+    """Print the title, then show progress: a bar on a terminal, else plain lines."""
+    print_message(f"{title} …")
     stderr_console = console(stderr=True)
     if not stderr_console.is_terminal:
-        yield _PlainProgress(title, jobs=jobs, clock=time.monotonic)
+        yield _PlainProgress(jobs=jobs, clock=time.monotonic)
         return
     from rich.progress import (
         BarColumn,
@@ -219,6 +219,5 @@ def open_progress(title: str, *, jobs: int) -> Iterator[_ProgressBar | _PlainPro
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=stderr_console, transient=True) as progress:
-        title = strip_control_characters(title)
-        task = progress.add_task(title, total=jobs if jobs > 1 else None)
-        yield _ProgressBar(progress, task, title, jobs=jobs)
+        task = progress.add_task(_BAR_TITLE, total=jobs if jobs > 1 else None)
+        yield _ProgressBar(progress, task, jobs=jobs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+INVALID_DURATION = "must be a duration such as 15m, 1h30m, 1d, PT15M, or a number of seconds"
 _NUMBER = r"(\d{1,9}(?:\.\d{1,9})?)"
 # Units in descending order, each at most once. `m` before `s` is no minute but the start of `ms`.
 _GO_PATTERN = re.compile(
@@ -35,4 +36,4 @@ def parse_duration(text: str) -> float:
         if found is not None and any(found.groups()):
             parts = zip(found.groups(), units, strict=True)
             return sum(float(number) * unit for number, unit in parts if number)
-    raise ValueError("must be a duration such as 15m, 1h30m, 90s, or a number of seconds")
+    raise ValueError(INVALID_DURATION)

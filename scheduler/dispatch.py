@@ -32,9 +32,9 @@ from models.store.schedule.schedule_claims import (
     claim_due,
     count_claimed,
     load_next_check_time,
-    load_next_permit_times,
+    load_next_send_times,
     load_sibling_due_times,
-    save_next_permit_times,
+    save_next_send_times,
 )
 from models.streams.registries.registry_policies import NO_POLICIES, RegistryPolicies
 from models.streams.schedule.check_schedule import (
@@ -65,18 +65,18 @@ MAX_TICK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class TickResult:
-    """Rows of a tick: claimed, sent to workers, postponed, given their first due time."""
+    """Rows of a tick: claimed, sent to workers, deferred, given their first due time."""
 
     claimed: int = 0
     sent: int = 0
-    postponed: int = 0
+    deferred: int = 0
     first_scheduled: int = 0
 
     def __add__(self, other: TickResult) -> TickResult:
         return TickResult(
             self.claimed + other.claimed,
             self.sent + other.sent,
-            self.postponed + other.postponed,
+            self.deferred + other.deferred,
             self.first_scheduled + other.first_scheduled,
         )
 
@@ -132,9 +132,7 @@ def tick(
     DISPATCH_DURATION_SECONDS.observe(time.monotonic() - started)
     CLAIMED_TAGS.inc(total.claimed)
     if total.claimed:
-        log.debug(
-            "tick.finished", claimed=total.claimed, sent=total.sent, postponed=total.postponed
-        )
+        log.debug("tick.finished", claimed=total.claimed, sent=total.sent, deferred=total.deferred)
     return total
 
 
@@ -174,12 +172,12 @@ def claim_round(
         ready,
         now=now,
         rate_policy_of=config.rate_policy_of,
-        next_send_times=load_next_permit_times(session, rate_limited),
+        next_send_times=load_next_send_times(session, rate_limited),
         claimed=claimed,
         claim_limiter=config.claim_limiter,
     )
     config.claim_limiter.mark_saturated(plan.saturated)
-    save_next_permit_times(session, plan.next_send_times)
+    save_next_send_times(session, plan.next_send_times)
     postponed = [_settle_postponed(item, now=now) for item in plan.postponed]
     postponed += _first_due_times(session, unscheduled, config.cadence, now=now)
     defer_checks(session, claim.batch, postponed)

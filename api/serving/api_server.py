@@ -179,7 +179,10 @@ def _bind_socket(listen_config: ListenConfig) -> socket.socket:
     except OSError as error:
         listener.close()
         host = f"[{listen_config.host}]" if ":" in listen_config.host else listen_config.host
-        message = f"cannot listen on {host}:{listen_config.port}: {error.strerror}"
+        message = (
+            f"cannot listen on {host}:{listen_config.port}: {error.strerror}; "
+            "stop the process that uses the address, or choose another with --listen"
+        )
         raise OSError(error.errno, message) from error
     listener.listen(LISTEN_BACKLOG)
     listener.setblocking(False)

@@ -42,7 +42,11 @@ STOP_TIMEOUT_SECONDS = 2.0  # an unresponsive database must not delay the shutdo
 
 
 class ChangeReader:
-    """A reader of the change log, page by page; `convert_change` makes the shown objects."""
+    """A reader of the change log, page by page; `convert_change` makes the shown objects.
+
+    The floor is the version up to which the log has been pruned: every change above it can be read,
+    and a reader whose position is below it must list again.
+    """
 
     def __init__(self, engine: Engine, *, convert_change: ConvertChange) -> None:
         self._engine = engine
@@ -92,12 +96,12 @@ class Reflector:
         watch_cache: WatchCache,
         change_reader: ChangeReader,
         *,
-        open_waker: Callable[[Engine], ChangeWaiter] = ChangeWaiter,
+        open_waiter: Callable[[Engine], ChangeWaiter] = ChangeWaiter,
     ) -> None:
         self._engine = engine
         self._watch_cache = watch_cache
         self._change_reader = change_reader
-        self._open_waker = open_waker
+        self._open_waiter = open_waiter
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reflector", daemon=True)
@@ -124,10 +128,10 @@ class Reflector:
         pause = MIN_RETRY_PAUSE_SECONDS
         while not self._stop.is_set():
             try:
-                with closing(self._open_waker(self._engine)) as waker:
+                with closing(self._open_waiter(self._engine)) as waiter:
                     self._catch_up()
                     pause = MIN_RETRY_PAUSE_SECONDS
-                    self._follow(waker)
+                    self._follow(waiter)
             except TagstreamError as error:
                 log.warning("reflector.database_unavailable", error=str(error), pause=pause)
             except Exception:
@@ -136,13 +140,13 @@ class Reflector:
             self._stop.wait(pause)
             pause = min(2 * pause, MAX_RETRY_PAUSE_SECONDS)
 
-    def _follow(self, waker: ChangeWaiter) -> None:
+    def _follow(self, waiter: ChangeWaiter) -> None:
         last_read = time.monotonic()
         while not self._stop.is_set():
             # A read costs as much for one change as for ten, so frequent changes are batched.
             self._stop.wait(max(0.0, last_read + MIN_READ_INTERVAL_SECONDS - time.monotonic()))
             if (
-                waker.wait(STOP_POLL_SECONDS)
+                waiter.wait(STOP_POLL_SECONDS)
                 or time.monotonic() - last_read > MAX_READ_INTERVAL_SECONDS
             ):
                 last_read = time.monotonic()

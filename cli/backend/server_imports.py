@@ -45,7 +45,7 @@ def run_import(rest: RestClient, request: JobRequest, *, title: str) -> Job:
         job: Job | None = None
         try:
             job = parse_job(_post_import(rest, request))
-            return follow_job(rest, job, progress.watcher_for(0))
+            return follow_job(rest, job, progress.callback_for(0))
         except KeyboardInterrupt:
             progress.stop()
             if job is None:
@@ -90,7 +90,7 @@ def run_reimport(rest: RestClient, options: ReimportOptions) -> list[Job]:
         parent: Job | None = None
         try:
             parent = _post_reimport(rest, options)
-            parent = follow_job(rest, parent, progress.watcher_for(0))
+            parent = follow_job(rest, parent, progress.callback_for(0))
         except KeyboardInterrupt:
             progress.stop()
             if parent is None:

@@ -101,7 +101,7 @@ def set_command(
     elif no_mirrors:
         changes["mirrorSourcePolicy"] = None
     if not changes:
-        raise click.UsageError("no change given; see tagstream registry set --help")
+        raise click.UsageError("no change given")
     from cli.backend.connect import open_backend
     from cli.rendering.output import print_message
     from cli.rendering.registry_output import describe_policy

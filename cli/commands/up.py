@@ -85,7 +85,9 @@ def _serve(settings: Settings, engine: Engine, app: Celery, listen: str) -> int:
     def print_usage() -> None:
         click.echo(f"tagstream serves https://{public_host}:{server.port}; try:")
         click.echo(f"  kubectl --kubeconfig {kubeconfig} get imagestreams -A")
-        click.echo(f"  tagstream --kubeconfig {kubeconfig} import quay.io/libpod/alpine:latest")
+        click.echo(
+            f"  tagstream --kubeconfig {kubeconfig} import quay.io/libpod/alpine:latest --scheduled"
+        )
 
     with embedded_scheduler(settings, engine, app), instrument_worker(app):
         return 0 if server.run(on_ready=print_usage) else 1

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 EXIT_IMPORT_FAILED = 1
 EXIT_WITH_ERRORS = 3
 MAX_REPORTED_FAILURES = 20
+LOGIN_REQUIRED_CODE = "auth.required"
+LOGIN_HINT = "hint: save a pull secret: tagstream secret create"
 
 
 def exit_code(jobs: Iterable[Job]) -> int:
@@ -52,7 +54,7 @@ def print_import(backend: Backend, job: Job, style: str, *, seconds: float) -> N
 
 
 def print_failures(job: Job) -> None:
-    """Print why things failed on stderr, one line each."""
+    """Print why things failed on stderr, one line each; a hint follows if a login is required."""
     result = job.result
     if result.error is not None and job.state is not JobState.CANCELLED:
         print_message(f"failed: {result.error.get('message', '')}", style="red")
@@ -66,6 +68,8 @@ def print_failures(job: Job) -> None:
     if len(failed) > MAX_REPORTED_FAILURES:
         rest = format_count(len(failed) - MAX_REPORTED_FAILURES, "more failure")
         print_message(f"{rest}; see `tagstream get jobs {job.id} -o yaml`", style="red")
+    if any(target.code == LOGIN_REQUIRED_CODE for target in failed):
+        print_message(LOGIN_HINT, style="yellow")
     for warning in result.warnings:
         print_message(f"note: {warning}", style="yellow")
     if result.additional_tags:

@@ -116,7 +116,7 @@ def explain_reason(tag: ScheduledTag, now: datetime) -> str:
 
 
 def _describe_pending(status: ScheduledTagStatus, now: datetime) -> Iterator[str]:
-    yield "pending: not checked yet"
+    yield "pending: not checked since the tag or its interval changed"
     yield _format_due_time(status, now)
 
 

@@ -46,6 +46,10 @@ INDIRECT = {
         "worker.checks.source_checks:_SourceCheckRunner._drain",
         "worker.checks.check_batch:_ResultBuffer.add",
     ): "the callback on_result",
+    (
+        "worker.registry.limits.host_limiter:HostLimiter.permit",
+        "worker.registry.limits.host_limiter:HostLimiter.acquire",
+    ): "called when the permit is entered, by HostPermit.__aenter__",
     ("scheduler.beat:build_beat", "scheduler.beat_tasks:tick"): "the message of TICK_TASK",
 }
 

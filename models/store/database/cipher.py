@@ -52,7 +52,8 @@ class Cipher:
         except InvalidToken as error:
             raise StoreError(
                 f"the secret {context} cannot be decrypted; start with the key that it was saved "
-                "under (TAGSTREAM_KEY_FILE), or save the secret again"
+                "under (TAGSTREAM_KEY_FILE), or save it again with "
+                "`tagstream secret create NAME --replace`"
             ) from error
         if content["place"] != context:
             raise StoreError(f"the secret {context} holds another secret's data; save it again")

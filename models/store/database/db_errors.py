@@ -14,6 +14,7 @@ from models.errors import StoreError, StoreUnavailableError, StreamConflictError
 MODIFIED_MESSAGE = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL: a lock was not granted within `lock_timeout`
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
 
 
@@ -36,7 +37,7 @@ def translate_error(error: SQLAlchemyError, url: URL) -> TagstreamError:
         )
     if isinstance(error, DBAPIError) and _is_locked(error):
         return StoreUnavailableError(
-            f"{database}: another process holds the database's lock; try again later"
+            f"{database}: another process holds the database's lock; stop it, or try again later"
         )
     if isinstance(error, DBAPIError) and _is_schema_missing(error, state):
         return StoreError(
@@ -59,7 +60,8 @@ def _describe_database(url: URL) -> str:
 
 def _is_locked(error: DBAPIError) -> bool:
     name = getattr(error.orig, "sqlite_errorname", "")
-    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    state = getattr(error.orig, "sqlstate", None)
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or state == _LOCK_NOT_AVAILABLE
 
 
 def _is_schema_missing(error: DBAPIError, state: str | None) -> bool:

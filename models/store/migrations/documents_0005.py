@@ -103,7 +103,8 @@ def _convert_job_spec(old: Mapping[str, Any]) -> Document:
 
 def _convert_job_status(job: Mapping[str, Any]) -> Document:
     old = job["status"]
-    unit = "jobs" if "reimport" in job["spec"] else "tags"
+    # The wire omits an empty `spec.reimport`, which selects every stream.
+    unit = "jobs" if "reimport" in job["spec"] or old.get("jobs") else "tags"
     imported, changed = old.get("imported", 0), old.get("changed", 0)
     state, reason = _state_and_reason(old)
     status = {
@@ -250,5 +251,8 @@ def failure_reason(code: str) -> str:
     ):
         if code.startswith(prefix):
             return reason
-    registry_errors = ("net.", "http.", "tls.", "protocol.", "content.", "ratelimit.", "circuit.")
+    registry_errors = (
+        *("net.", "http.", "tls.", "protocol.", "content."),
+        *("ratelimit.", "circuit.", "policy.", "ref."),
+    )
     return "InternalError" if code.startswith(registry_errors) else "Failed"

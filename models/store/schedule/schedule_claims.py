@@ -19,7 +19,7 @@ from models.store.database.bulk_statements import in_chunks, insert_into, is_in,
 from models.store.tables.schedule import RegistryDispatchRow, ScheduledTagRow, ScheduleLookupRow
 
 _TABLE = table_of(ScheduledTagRow)
-MAX_SINGLE_KEY_QUERIES = 50
+MAX_SINGLE_KEY_QUERIES = 50  # up to as many keys are queried one by one
 _COLUMNS = (
     _TABLE.c.id,
     _TABLE.c.host,
@@ -58,7 +58,7 @@ _COUNT_CLAIMED = (
 )
 
 
-_SAVE_NEXT_PERMIT_TIMES = text(
+_SAVE_NEXT_SEND_TIMES = text(
     "INSERT INTO registry_dispatch_times (host, next_dispatch_at)"
     " SELECT * FROM unnest(CAST(:hosts AS text[]), CAST(:times AS timestamptz[]))"
     " ON CONFLICT (host) DO UPDATE SET next_dispatch_at = excluded.next_dispatch_at"
@@ -69,7 +69,8 @@ _SAVE_NEXT_PERMIT_TIMES = text(
 class DueTag:
     """A claimed row, as far as a scheduler needs it; with `needs_due_time` it has no due time yet.
 
-    `due_at` is when the check is due, however often it was deferred (scheduling-2.3).
+    `due_at` is when the check is due, however often it was deferred (scheduling-2.3). `key` is the
+    key of its target (source, import mode, platform): rows with the same key share one send time.
     """
 
     id: int
@@ -120,10 +121,10 @@ def count_claimed(session: Session, *, now: datetime) -> dict[str, int]:
     return {row[0]: row[1] for row in found}
 
 
-def load_next_permit_times(session: Session, hosts: Iterable[str]) -> dict[str, datetime]:
-    """Return the time from which each registry may take another check, locked until the commit.
+def load_next_send_times(session: Session, hosts: Iterable[str]) -> dict[str, datetime]:
+    """Return when the next check of each registry may be sent, locked until the commit.
 
-    A registry without an entry may take one now.
+    To a registry without an entry, it may be sent now. The column is `next_dispatch_at`.
     """
     found: dict[str, datetime] = {}
     for chunk in in_chunks(sorted(hosts)):
@@ -135,28 +136,31 @@ def load_next_permit_times(session: Session, hosts: Iterable[str]) -> dict[str, 
     return found
 
 
-def save_next_permit_times(session: Session, permit_times: Mapping[str, datetime]) -> None:
-    """Save the time from which each registry may take another check."""
-    if not permit_times:
+def save_next_send_times(session: Session, next_send_times: Mapping[str, datetime]) -> None:
+    """Save when the next check of each registry may be sent."""
+    if not next_send_times:
         return
-    names = sorted(permit_times)
+    names = sorted(next_send_times)
     if session.get_bind().dialect.name == "postgresql":
-        values = {"hosts": names, "times": [permit_times[host] for host in names]}
-        session.connection().execute(_SAVE_NEXT_PERMIT_TIMES, values)
+        values = {"hosts": names, "times": [next_send_times[host] for host in names]}
+        session.connection().execute(_SAVE_NEXT_SEND_TIMES, values)
         return
     new = insert_into(session, RegistryDispatchRow)
     upsert = new.on_conflict_do_update(
         index_elements=[RegistryDispatchRow.host],
         set_={"next_dispatch_at": new.excluded.next_dispatch_at},
     )
-    rows = [{"host": host, "next_dispatch_at": permit_times[host]} for host in names]
+    rows = [{"host": host, "next_dispatch_at": next_send_times[host]} for host in names]
     session.connection().execute(upsert, rows)
 
 
 def load_sibling_due_times(session: Session, keys: Collection[str]) -> dict[str, datetime]:
-    """Return the next due time of another row with the same key, by key.
+    """Return by key the due time of a sibling: another row of the schedule with the same key.
 
-    Only regular due times count: rows with failures are due at the time of a retry.
+    A new row takes over its sibling's due time, so that one check serves both (scheduling-2.5). Up
+    to 50 keys are looked up one by one, as each query then ends at the first row of the index; more
+    keys are grouped in one query for each chunk, which reads all their rows. Only regular due times
+    count: rows with failures are due at the time of a retry.
     """
     is_regular = and_(
         ScheduledTagRow.due_at.is_not(None),

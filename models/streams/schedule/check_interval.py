@@ -4,7 +4,7 @@ scheduling-2.2).
 
 from __future__ import annotations
 
-from models.durations import parse_duration
+from models.durations import INVALID_DURATION, parse_duration
 from models.resources.stream import ImageStream, TagReference
 
 INTERVAL_ANNOTATION = "sync.tagstream.io/interval"
@@ -20,7 +20,7 @@ def parse_interval(text: str) -> int:
     """
     seconds = 0.0 if "." in text else parse_duration(text)
     if seconds <= 0 or not seconds.is_integer():
-        raise ValueError("must be a duration such as 15m, 1h30m, 90s, or a number of seconds")
+        raise ValueError(INVALID_DURATION)
     return min(int(seconds), _MAX_INTERVAL_SECONDS)
 
 

@@ -46,6 +46,15 @@ def test_secret_allows_imports_only_in_its_namespace(cli, private_registry, plai
     )
 
 
+def test_import_that_requires_login_hints_at_secret_create(cli, private_registry, plain_http):
+    hint = "hint: save a pull secret: tagstream secret create"
+    result = cli("import", f"{private_registry.repository}:1.0", **plain_http)
+    assert result.err.splitlines().count(hint) == 1
+    create(cli, private_registry)
+    missing = cli("import", f"{private_registry.repository}:9.9", **plain_http)
+    assert (missing.code, hint in missing.err) == (3, False)
+
+
 def test_secret_list_shows_no_data(cli, app_registry):
     create(cli, app_registry)
     [row] = cli("secret", "list").rows

@@ -21,10 +21,13 @@ def tag(reason="Unchanged", *, scheduled=True, suspended=False, **status):
 
 
 SNAPSHOT = [
-    (tag("Pending", next_check_time=NOW), "pending: not checked yet; first due time is being set"),
+    (
+        tag("Pending", next_check_time=NOW),
+        "pending: not checked since the tag or its interval changed; first due time is being set",
+    ),
     (
         tag("Pending", scheduled_time=ahead(190)),
-        "pending: not checked yet; next due at 14:05:21Z (in 3m)",
+        "pending: not checked since the tag or its interval changed; next due at 14:05:21Z (in 3m)",
     ),
     (
         tag("Checking", scheduled_time=ahead(-3)),

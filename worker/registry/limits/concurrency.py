@@ -39,7 +39,7 @@ class HostLoad(Protocol):
         """How many of the requests in flight and waiting are interactive."""
 
     @property
-    def is_interactive_starved(self) -> bool:
+    def is_interactive_unserved(self) -> bool:
         """Whether interactive requests wait while none of them is in flight."""
 
     def admit(self) -> None:

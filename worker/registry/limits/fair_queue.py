@@ -111,7 +111,7 @@ class FairQueue:
         )
 
     @property
-    def is_interactive_starved(self) -> bool:
+    def is_interactive_unserved(self) -> bool:
         """Whether interactive requests wait while none of them is in flight."""
         return (
             bool(self._queues[INTERACTIVE_LEVEL])

@@ -26,7 +26,7 @@ from worker.registry.limits.rate_limit_headers import LimitHeaders, parse_limit_
 from worker.registry.registry_types import ANONYMOUS, CHALLENGE_PROBE
 from worker.registry.request_context import RequestContext
 
-MAX_RETRY_PAUSE_SECONDS = 30.0  # a longer wait ends the attempt: the job is repeated later
+MAX_RETRY_PAUSE_SECONDS = 30.0  # above it the request fails, and its job is retried later
 MIN_RETRY_BUDGET = 10
 RETRY_BUDGET_DIVISOR = 10
 _MAX_TENANT_ERRORS = 256
@@ -77,7 +77,8 @@ class HostLimiter:
         `circuit.open`, with the text of the last failure, while the circuit breaker is open
         (registry-15.6). With `scope`, the credential scope that the request will use, it waits for
         the scope's cooldown and quota, and raises RateLimitedError where that takes longer than
-        30 s, or 5 s if scheduled. `kind` is what quotas count apart, as in `RegistryRequest`.
+        30 s, or 5 s if scheduled. `kind` is the kind of the request (`RegistryRequest.kind`):
+        a quota may count only some kinds.
         """
         return HostPermit(self, request_context, scope, kind)
 
@@ -88,23 +89,28 @@ class HostLimiter:
 
     @property
     def in_flight(self) -> int:
+        """How many requests were sent and are not answered."""
         return self._queue.in_flight
 
     @property
     def waiting(self) -> int:
+        """How many requests wait for a permit."""
         return self._queue.waiting
 
     @property
     def started(self) -> int:
+        """How many requests have been started."""
         return self._queue.started
 
     @property
     def interactive_count(self) -> int:
+        """How many interactive requests are in flight or wait."""
         return self._queue.interactive_count
 
     @property
-    def is_interactive_starved(self) -> bool:
-        return self._queue.is_interactive_starved
+    def is_interactive_unserved(self) -> bool:
+        """Whether interactive requests wait while none of them is in flight."""
+        return self._queue.is_interactive_unserved
 
     @property
     def is_breaker_open(self) -> bool:

@@ -187,7 +187,7 @@ class RedisConcurrencyLimit:
             interactive_reserve=0
             if self.load.interactive_count
             else interactive_reserve_of(self._registry_limit),
-            is_urgent=self.load.is_interactive_starved,
+            is_urgent=self.load.is_interactive_unserved,
         )
         self._granted = request.current  # all that is certain if the response gets lost
         budget = self._budget

@@ -85,11 +85,11 @@ def unseal_object(change):
 
 
 @contextlib.asynccontextmanager
-async def run_reflector(engine, *, open_waker=ChangeWaiter, **limits):
+async def run_reflector(engine, *, open_waiter=ChangeWaiter, **limits):
     """Run a watch cache and its reflector, as an API process has them."""
     change_reader = ChangeReader(engine, convert_change=unseal_object)
     watch_cache = WatchCache(partial(asyncio.to_thread, change_reader.read), **limits)
-    reflector = Reflector(engine, watch_cache, change_reader, open_waker=open_waker)
+    reflector = Reflector(engine, watch_cache, change_reader, open_waiter=open_waiter)
     reflector.start()
     try:
         assert await watch_cache.wait_until_started(deadline(10))
@@ -310,7 +310,7 @@ class ManualWaiter:
 
 async def test_reflector_behind_pruning_expires_subscriptions(engine):
     waiter = ManualWaiter()
-    async with run_reflector(engine, open_waker=lambda _: waiter) as watch_cache:
+    async with run_reflector(engine, open_waiter=lambda _: waiter) as watch_cache:
         with watch_cache.subscribe("ImageStream", matches=None, after=0) as watcher:
             waiting = asyncio.create_task(watcher.next_events(deadline()))
 

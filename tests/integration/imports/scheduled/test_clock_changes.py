@@ -50,7 +50,7 @@ def test_clock_set_forward_creates_paced_backlog(harness, reg):
     harness.run(isi(*(img(f"{reg.host}/a/b:{name}", to=name, scheduled=True) for name in names)))
     harness.make_due(by=5 * 3600)
     ticked = harness.tick(rate_policy=CheckRatePolicy(rate=1.0), execute=False)
-    assert (ticked.claimed, ticked.sent, ticked.postponed) == (8, 3, 5)
+    assert (ticked.claimed, ticked.sent, ticked.deferred) == (8, 3, 5)
     waiting = sorted(row.next_check_at for row in harness.schedule_rows().values())
     assert (waiting[-1] - precise_utc_now()).total_seconds() > 5
 

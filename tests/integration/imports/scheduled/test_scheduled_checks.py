@@ -258,7 +258,7 @@ def test_rows_beyond_registry_rate_are_postponed(harness, reg):
     schedule_tags(harness, reg, *(f"n{number}" for number in range(6)))
     harness.make_due()
     ticked = harness.tick(rate_policy=CheckRatePolicy(rate=1.0))
-    assert (ticked.claimed, ticked.sent, ticked.postponed) == (6, 3, 3)
+    assert (ticked.claimed, ticked.sent, ticked.deferred) == (6, 3, 3)
     assert len(reg.requests) == 3
     waiting = sorted(
         (row for row in harness.schedule_rows().values() if row.reason == "Deferred"),

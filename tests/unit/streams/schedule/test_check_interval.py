@@ -20,7 +20,7 @@ from models.streams.tags.tag_writes import apply_istag_create, apply_istag_put
 from models.streams.writes.stream_validation import validate_stream
 from tests.unit.streams.import_simulation import REG, spec_tag, stream_of
 
-NO_DURATION = "must be a duration such as 15m, 1h30m, 90s, or a number of seconds"
+NO_DURATION = "must be a duration such as 15m, 1h30m, 1d, PT15M, or a number of seconds"
 
 
 def stream(on_tag=None, *, of=None):
