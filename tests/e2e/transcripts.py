@@ -42,6 +42,7 @@ _SPLIT = re.compile("|".join(f"({shape})" for shape, _ in _LOOSE))
 _FAILURE = re.compile(r"error: |Error from|tagstream: |failed: |no$|The .* is invalid: ")
 _STDOUT_REDIRECTED = re.compile(r"(?<!2)>")
 _PROGRESS = re.compile(r"[\d,]+ of [\d,?]+ done\b")  # printed now and then where a job is slow
+_PAUSE_SECONDS = 3
 _END_OF_COMMAND = "end of command 7b1d4c"
 
 
@@ -143,6 +144,8 @@ class Shell:
             (Path(directory) / step.name).write_text(step.content)
             return None
         lines, status = self.type(self._redirected(step))
+        if step.in_background and not step.expected:
+            time.sleep(_PAUSE_SECONDS)  # nothing shows that it is ready; a reader types slowly
         if bool(status) != step.fails:
             return f"its exit status is {status}:\n" + "\n".join(lines)
         return self._compare(step, lines)
