@@ -86,7 +86,7 @@ def _serve(settings: Settings, engine: Engine, app: Celery, listen: str) -> int:
         click.echo(f"tagstream serves https://{public_host}:{server.port}; try:")
         click.echo(f"  kubectl --kubeconfig {kubeconfig} get imagestreams -A")
         click.echo(
-            f"  tagstream --kubeconfig {kubeconfig} import quay.io/libpod/alpine:latest --scheduled"
+            f"  tagstream --kubeconfig {kubeconfig} import --scheduled quay.io/libpod/alpine:latest"
         )
 
     with embedded_scheduler(settings, engine, app), instrument_worker(app):

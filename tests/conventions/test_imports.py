@@ -62,6 +62,24 @@ def test_every_module_is_imported_in_a_broken_environment():
     assert run(IMPORT_ALL, *MODULES) == ""
 
 
+@pytest.fixture(scope="module")
+def graph():
+    import grimp
+
+    return grimp.build_graph("models", "worker", "scheduler", "api", "cli", cache_dir=None)
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_entry_points_are_imported_by_no_module(graph, name):
+    assert graph.find_modules_that_directly_import(name) == set()
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_entry_points_read_the_environment_and_refuse_a_broken_one(name):
+    with pytest.raises(subprocess.CalledProcessError):
+        run(f"import {name}")
+
+
 def test_no_two_modules_import_each_other(graph):
     cycles = [
         (module, imported)
