@@ -4,8 +4,8 @@ The previous version is commit 6034a4f (schema 0004). This script runs against a
 is never run by the suite; what it writes is committed beside it, and README.md tells how the files
 are used. To write them again:
 
-    git worktree add --detach /tmp/old 6034a4f
-    cd /tmp/old && PYTHONPATH=/tmp/old PYTHON /work/main/tests/previous/generate.py
+    git worktree add --detach PREVIOUS 6034a4f
+    cd PREVIOUS && PYTHONPATH=PREVIOUS python TREE/tests/previous/generate.py
 
 On SQLite and on PostgreSQL it fills one store with an object of every kind in every state, by
 requests to that version's API server, by imports and checks that its worker carries out at fake
